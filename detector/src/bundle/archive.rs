@@ -1,0 +1,157 @@
+//! The bundle's tar: ustar, regular files only, manifest first, then sorted by name, no times, no owners.
+
+use std::io::Read;
+
+use tar::{Archive, Builder, EntryType, Header};
+
+use super::{MANIFEST, SIZE_LIMIT};
+
+/// Most entries of a bundle.
+const ENTRIES_LIMIT: usize = 1000;
+const BLOCK: u64 = 512;
+
+type Entries = Vec<(String, Vec<u8>)>;
+
+/// Bytes of a tar with these entries; the manifest comes first, the others must be sorted.
+pub(super) fn pack(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
+    let mut tar = Builder::new(Vec::new());
+    for (name, bytes) in entries {
+        check_name(name)?;
+        let mut header = Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        tar.append_data(&mut header, name, bytes.as_slice()).map_err(|error| format!("entry {name:?}: {error}"))?;
+    }
+    let bytes = tar.into_inner().map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > SIZE_LIMIT {
+        return Err(format!("would have {} bytes; at most {SIZE_LIMIT} are allowed", bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// Entries in order. Nothing is allocated that the file does not really hold.
+pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
+    let damaged = |error: std::io::Error| format!("is no bundle, or a damaged or truncated one: {error}");
+    let mut entries: Entries = Vec::new();
+    let mut archive = Archive::new(bytes);
+    let mut end = 0;
+    for entry in archive.entries().map_err(damaged)?.raw(true) {
+        let mut entry = entry.map_err(damaged)?;
+        let header = entry.header();
+        if header.as_ustar().is_none() || header.entry_type() != EntryType::Regular {
+            return Err("holds something other than regular ustar files".into());
+        }
+        if header.mtime().map_err(damaged)? != 0 {
+            return Err("holds an entry with a time: it was not written by apc-export".into());
+        }
+        let name = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| "holds a name that is not UTF-8")?;
+        check_name(&name)?;
+        let size = header.entry_size().map_err(damaged)?;
+        let start = entry.raw_file_position();
+        end = start.checked_add(size.next_multiple_of(BLOCK)).filter(|_| size <= SIZE_LIMIT).unwrap_or(u64::MAX);
+        if end > bytes.len() as u64 {
+            return Err(format!("is truncated: entry {name:?} claims {size} bytes, which the file does not hold"));
+        }
+        if entries.len() >= ENTRIES_LIMIT {
+            return Err(format!("holds more than {ENTRIES_LIMIT} entries"));
+        }
+        // The manifest is first, the others are sorted: that also leaves no room for duplicates.
+        let sorted = match entries.last() {
+            None => name == MANIFEST,
+            Some((last, _)) => name != MANIFEST && (last == MANIFEST || *last < name),
+        };
+        if !sorted {
+            return Err(format!("entry {name:?} is out of order or twice there; {MANIFEST} comes first, the others sorted"));
+        }
+        let mut content = Vec::with_capacity(size as usize);
+        entry.read_to_end(&mut content).map_err(damaged)?;
+        entries.push((name, content));
+    }
+    // Two zero blocks end the archive; nothing may hide behind them.
+    let tail = bytes.get(end as usize..).unwrap_or_default();
+    if tail.len() as u64 != 2 * BLOCK || tail.iter().any(|byte| *byte != 0) {
+        return Err("is truncated or has bytes behind its end".into());
+    }
+    Ok(entries)
+}
+
+/// Names are relative paths of plain parts: nothing leaves the bundle.
+fn check_name(name: &str) -> Result<(), String> {
+    let plain = |part: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        !part.is_empty() && part.chars().all(allowed) && !part.starts_with('.')
+    };
+    match name.len() <= 100 && name.split('/').all(plain) {
+        true => Ok(()),
+        false => Err(format!("entry {name:?} has a path that is not allowed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entries() -> Entries {
+        vec![(MANIFEST.into(), b"x = 1\n".to_vec()), ("a/b.png".into(), vec![7; 700]), ("c.json".into(), vec![])]
+    }
+
+    /// A tar with one entry whose header was tampered with.
+    fn tampered(change: impl Fn(&mut Header)) -> Vec<u8> {
+        let mut header = Header::new_ustar();
+        header.set_path(MANIFEST).unwrap();
+        header.set_size(4);
+        header.set_mtime(0);
+        change(&mut header);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend([0; 512 + 1024]);
+        bytes
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked() {
+        let bytes = pack(&entries()).unwrap();
+        assert_eq!(unpack(&bytes).unwrap(), entries());
+        assert_eq!(bytes, pack(&entries()).unwrap(), "the same entries give the same bytes");
+    }
+
+    #[test]
+    fn hostile_archives_are_refused() {
+        assert!(unpack(&tampered(|_| {})).is_ok(), "the untampered one is sound");
+        let cases: [(&str, Vec<u8>); 7] = [
+            ("leaves the folder", tampered(|header| header.as_mut_bytes()[..9].copy_from_slice(b"../../etc"))),
+            ("absolute path", tampered(|header| header.as_mut_bytes()[..4].copy_from_slice(b"/etc"))),
+            ("gigabyte entry", tampered(|header| header.set_size(1 << 33))),
+            ("largest size", tampered(|header| header.set_size(u64::MAX))),
+            ("symlink", tampered(|header| header.set_entry_type(EntryType::Symlink))),
+            ("folder", tampered(|header| header.set_entry_type(EntryType::Directory))),
+            ("time", tampered(|header| header.set_mtime(5))),
+        ];
+        for (name, bytes) in cases {
+            assert!(unpack(&bytes).is_err(), "{name}");
+        }
+        let good = pack(&entries()).unwrap();
+        let mut longer = good.clone();
+        longer.extend([0; 512]);
+        assert!(unpack(&longer).is_err(), "bytes behind the end");
+        let mut unsorted = entries();
+        unsorted.swap(1, 2);
+        assert!(unpack(&pack(&unsorted).unwrap()).is_err());
+        assert!(pack(&[("../x".into(), vec![])]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_truncation_is_refused(cut in 0usize..5000) {
+            let bytes = pack(&entries()).unwrap();
+            prop_assert!(unpack(&bytes[..cut % bytes.len()]).is_err());
+        }
+
+        #[test]
+        fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..3000)) {
+            let _ = unpack(&noise);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bank::Quantisation;
+use crate::calibration::Calibration;
+use crate::descriptor::PatchDescriptor;
+use crate::map::Smoothing;
+use crate::network::Backbone;
+use crate::preprocess::{Preprocess, Rect};
+
+/// Format that this version writes; older ones are read, newer ones refused.
+pub const FORMAT: u32 = 1;
+/// Largest manifest.
+const SIZE_LIMIT: usize = 1 << 20;
+
+/// Content of `manifest.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`]
+    pub format: u32,
+    /// Who and when.
+    pub detector: DetectorInfo,
+    /// What happens to a picture first.
+    pub input: Preprocess,
+    /// The network.
+    pub backbone: BackboneFile,
+    /// Patch descriptor.
+    pub descriptor: PatchDescriptorSection,
+    /// The memory bank.
+    pub bank: BankFile,
+    /// How distances become a map.
+    pub smoothing: Smoothing,
+    /// The threshold and its promise.
+    pub calibration: Calibration,
+    /// What every engine must pass before it goes live.
+    pub self_test: SelfTest,
+    /// SHA-256 of every other entry.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Who and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorInfo {
+    /// Name of the product.
+    pub name: String,
+    /// `patchcore` or `apc`.
+    pub mode: String,
+    /// Version of the kit that exported it.
+    pub kit: String,
+    /// End of training, seconds since 1970, UTC.
+    pub created: u64,
+    /// Seed of the training.
+    pub seed: u64,
+}
+
+/// The network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackboneFile {
+    /// Entry of the ONNX file; its outputs are the structure's layers.
+    pub file: String,
+    /// Structure.
+    pub structure: Backbone,
+}
+
+/// Patch descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchDescriptorSection {
+    /// Which one.
+    pub kind: PatchDescriptor,
+}
+
+/// The memory bank.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankFile {
+    /// Entry of the safetensors file.
+    pub file: String,
+    /// How vectors are stored.
+    pub quantisation: Quantisation,
+    /// Number of vectors.
+    pub vectors: usize,
+    /// Values of one vector.
+    pub dims: usize,
+}
+
+/// What every engine must pass before it goes live.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SelfTest {
+    /// Largest accepted relative difference of an image score.
+    pub tolerance: f32,
+    /// Pictures and their scores.
+    pub references: Vec<Reference>,
+}
+
+/// A network-size picture and its score at export.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Entry of the PNG file.
+    pub file: String,
+    /// Where the picture lies in the input.
+    pub content: Rect,
+    /// Image score at export.
+    pub score: f32,
+}
+
+/// Just the version, whatever else a newer manifest holds.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+impl Manifest {
+    /// Parses and checks a manifest.
+    ///
+    /// # Errors
+    /// A message without the file's name.
+    pub fn parse(bytes: &[u8]) -> Result<Manifest, String> {
+        if bytes.len() > SIZE_LIMIT {
+            return Err(format!("manifest has {} bytes; at most {SIZE_LIMIT} were expected", bytes.len()));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| "manifest is not UTF-8 text")?;
+        let Version { format } = toml::from_str(text).map_err(|error| format!("manifest is unsound: {error}"))?;
+        if format == 0 || format > FORMAT {
+            return Err(format!(
+                "has bundle format {format}; this version reads up to {FORMAT}: update apc-runtime, or export with an older kit"
+            ));
+        }
+        let manifest: Manifest = toml::from_str(text).map_err(|error| format!("manifest is unsound: {error}"))?;
+        manifest.check().map(|()| manifest).map_err(|problem| format!("manifest is unsound: {problem}"))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let valid = self.input.validate().and_then(|()| self.calibration.validate());
+        valid.and_then(|()| self.backbone.structure.network().map(drop)).map_err(|error| error.to_string())?;
+        let sigma = self.smoothing.sigma;
+        if !(0.0..=64.0).contains(&sigma) {
+            return Err(format!("smoothing sigma {sigma} is not in 0..64"));
+        }
+        let size = self.input.input();
+        let inside = |at: u32, length: u32, most: u32| length > 0 && at.checked_add(length).is_some_and(|end| end <= most);
+        let tolerance = self.self_test.tolerance;
+        if !(tolerance > 0.0 && tolerance <= 0.1) || self.self_test.references.is_empty() {
+            return Err("the self-test needs references and a tolerance of at most 0.1".into());
+        }
+        for reference in &self.self_test.references {
+            let Rect { x, y, width, height } = reference.content;
+            if !inside(x, width, size.width) || !inside(y, height, size.height) || !reference.score.is_finite() {
+                return Err(format!("reference {:?} does not fit", reference.file));
+            }
+        }
+        Ok(())
+    }
+}

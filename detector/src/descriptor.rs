@@ -1,0 +1,164 @@
+//! Patch descriptors: what PatchCore stores and compares (Roth et al., arXiv 2106.08265, section 3.1).
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// One layer's result for one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureMap {
+    /// Number of channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// `[channels, height, width]`, row-major.
+    pub values: Vec<f32>,
+}
+
+/// Descriptors of all patches of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patches {
+    /// Rows of the patch grid.
+    pub height: usize,
+    /// Columns of the patch grid.
+    pub width: usize,
+    /// Values of one descriptor.
+    pub dims: usize,
+    /// `[height * width, dims]`, row-major.
+    pub values: Vec<f32>,
+}
+
+/// How feature maps become descriptors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchDescriptor {
+    /// 3x3 mean of every layer (stride 1, zero padding counted), deeper layers enlarged bilinearly (half-pixel centres) to the
+    /// first layer's grid, all concatenated. Mean and enlarging are linear, so averaging the small map first is exact.
+    #[default]
+    Concat,
+}
+
+impl PatchDescriptor {
+    /// Descriptors of one image from its layers, the finest first.
+    ///
+    /// # Errors
+    /// When there are no layers or a map's length does not fit its shape.
+    pub fn describe(&self, layers: &[FeatureMap]) -> Result<Patches> {
+        let finest = layers.first().ok_or_else(|| Error::invalid("no feature maps to describe"))?;
+        for map in layers {
+            if map.values.len() != map.channels * map.height * map.width || map.values.is_empty() {
+                return Err(Error::invalid("a feature map's length does not fit its shape"));
+            }
+        }
+        let (height, width) = (finest.height, finest.width);
+        let dims = layers.iter().map(|map| map.channels).sum();
+        let mut values = vec![0.0; height * width * dims];
+        let mut offset = 0;
+        for map in layers {
+            let pooled = mean_3x3(map);
+            let rows = Taps::new(map.height, height);
+            let columns = Taps::new(map.width, width);
+            let same = (map.height, map.width) == (height, width);
+            values.par_chunks_mut(width * dims).enumerate().for_each(|(y, row)| {
+                for (channel, plane) in pooled.chunks_exact(map.height * map.width).enumerate() {
+                    let at = offset + channel;
+                    if same {
+                        let source = &plane[y * width..(y + 1) * width];
+                        source.iter().zip(row[at..].iter_mut().step_by(dims)).for_each(|(from, to)| *to = *from);
+                        continue;
+                    }
+                    let (low, high, share) = rows.0[y];
+                    let upper = &plane[low * map.width..(low + 1) * map.width];
+                    let lower = &plane[high * map.width..(high + 1) * map.width];
+                    for (to, &(left, right, along)) in row[at..].iter_mut().step_by(dims).zip(&columns.0) {
+                        let top = upper[left] + (upper[right] - upper[left]) * along;
+                        let bottom = lower[left] + (lower[right] - lower[left]) * along;
+                        *to = top + (bottom - top) * share;
+                    }
+                }
+            });
+            offset += map.channels;
+        }
+        Ok(Patches { height, width, dims, values })
+    }
+}
+
+/// For every output position: the two source positions and the share of the second (bilinear, half-pixel centres).
+pub(crate) struct Taps(pub(crate) Vec<(usize, usize, f32)>);
+
+impl Taps {
+    pub(crate) fn new(source: usize, target: usize) -> Taps {
+        let scale = source as f64 / target as f64;
+        let tap = |i: usize| {
+            let at = ((i as f64 + 0.5) * scale - 0.5).max(0.0);
+            let low = (at.floor() as usize).min(source - 1);
+            (low, (low + 1).min(source - 1), (at - low as f64) as f32)
+        };
+        Taps((0..target).map(tap).collect())
+    }
+}
+
+/// Mean over 3x3 neighbours, always divided by nine, of every channel.
+fn mean_3x3(map: &FeatureMap) -> Vec<f32> {
+    let (height, width) = (map.height, map.width);
+    let mut pooled = vec![0.0; map.values.len()];
+    let planes = pooled.par_chunks_exact_mut(height * width).zip(map.values.par_chunks_exact(height * width));
+    planes.with_min_len(16).for_each_init(
+        || vec![0.0f32; width],
+        |sums, (to, from)| {
+            for y in 0..height {
+                sums.fill(0.0);
+                for row in y.saturating_sub(1)..(y + 2).min(height) {
+                    sums.iter_mut().zip(&from[row * width..]).for_each(|(sum, value)| *sum += value);
+                }
+                for (x, to) in to[y * width..(y + 1) * width].iter_mut().enumerate() {
+                    *to = sums[x.saturating_sub(1)..(x + 2).min(width)].iter().sum::<f32>() / 9.0;
+                }
+            }
+        },
+    );
+    pooled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(channels: usize, height: usize, width: usize, value: impl Fn(usize) -> f32) -> FeatureMap {
+        FeatureMap { channels, height, width, values: (0..channels * height * width).map(value).collect() }
+    }
+
+    #[test]
+    fn borders_count_zero_padding() {
+        let patches = PatchDescriptor::Concat.describe(&[map(1, 3, 3, |_| 9.0)]).unwrap();
+        assert_eq!(patches.values, [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]);
+    }
+
+    /// `torch.nn.functional.interpolate([[0, 1], [2, 3]], size=4, mode="bilinear", align_corners=False)`, row 0 and 1.
+    #[test]
+    fn enlarging_is_torchs() {
+        let taps = Taps::new(2, 4);
+        let plane = [0.0, 1.0, 2.0, 3.0];
+        let at = |y: usize, x: usize| {
+            let ((a, b, v), (l, r, h)) = (taps.0[y], taps.0[x]);
+            let top = plane[a * 2 + l] * (1.0 - h) + plane[a * 2 + r] * h;
+            let bottom = plane[b * 2 + l] * (1.0 - h) + plane[b * 2 + r] * h;
+            top * (1.0 - v) + bottom * v
+        };
+        let rows: Vec<f32> = (0..8).map(|i| at(i / 4, i % 4)).collect();
+        assert_eq!(rows, [0.0, 0.25, 0.75, 1.0, 0.5, 0.75, 1.25, 1.5]);
+    }
+
+    #[test]
+    fn layers_are_concatenated_per_patch() {
+        let layers = [map(2, 4, 4, |i| i as f32), map(3, 2, 2, |_| 1.0)];
+        let patches = PatchDescriptor::Concat.describe(&layers).unwrap();
+        assert_eq!((patches.height, patches.width, patches.dims), (4, 4, 5));
+        let centre = &patches.values[5 * 5..6 * 5];
+        assert_eq!(&centre[..2], &[5.0, 21.0]);
+        assert!(PatchDescriptor::Concat.describe(&[]).is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! Figures of a detector on a data set: the same code in trainer, exporter and runtime.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calibration::Calibration;
+use crate::dataset::Sample;
+use crate::map::ScoreMap;
+use crate::metrics::{AUPRO_FPR_LIMIT, MetricsError, PixelScores, Ranking};
+use crate::picture::{self, Picture};
+use crate::preprocess::Preprocess;
+use crate::scorer::{Scored, Scorer};
+use crate::{Error, Result};
+
+/// What `evaluate --json` prints. A figure is null where it has no meaning: no masks, no good or no anomalous images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figures {
+    /// Images scored.
+    pub images: usize,
+    /// Good ones among them.
+    pub good: usize,
+    /// Anomalous ones among them.
+    pub anomalous: usize,
+    /// Area under the ROC curve of image scores, 0..1.
+    pub image_auroc: Option<f64>,
+    /// Best F1 over thresholds: an oracle figure.
+    pub image_f1: Option<f64>,
+    /// Area under the ROC curve of all pixels of good images and of images with a mask.
+    pub pixel_auroc: Option<f64>,
+    /// Best F1 of those pixels over thresholds.
+    pub pixel_f1: Option<f64>,
+    /// Area under the per-region-overlap curve up to a false-positive rate of 0.3.
+    pub aupro: Option<f64>,
+    /// Good images above the bundle's threshold.
+    pub false_reject_rate: Option<f64>,
+    /// Anomalous images not above the bundle's threshold.
+    pub miss_rate: Option<f64>,
+    /// Engine that ran the backbone.
+    pub engine: String,
+    /// Picture in memory to score and map.
+    pub latency_ms: Latency,
+}
+
+/// Percentiles in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Latency {
+    /// Median.
+    pub p50: f64,
+    /// 95 of 100 are at most this long.
+    pub p95: f64,
+    /// 99 of 100 are at most this long.
+    pub p99: f64,
+}
+
+impl Latency {
+    /// Percentiles (nearest rank) of some durations; zeros when there are none.
+    pub fn of(durations: &[Duration]) -> Latency {
+        let mut sorted: Vec<f64> = durations.iter().map(|duration| duration.as_secs_f64() * 1e3).collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |share: f64| match sorted.len() {
+            0 => 0.0,
+            n => sorted[((share * n as f64).ceil() as usize).clamp(1, n) - 1],
+        };
+        Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
+    }
+}
+
+/// One image's result.
+#[derive(Clone, Debug)]
+pub struct ImageResult {
+    /// The image and its truth.
+    pub sample: Sample,
+    /// What the detector said.
+    pub scored: Scored,
+    /// Whether its score is above the threshold; none where there is no threshold yet.
+    pub anomalous: Option<bool>,
+    /// `[height, width]` of the input, in its geometry; anomalous images without a mask have none.
+    pub mask: Option<Vec<bool>>,
+}
+
+/// Figures and what they were computed from.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The figures.
+    pub figures: Figures,
+    /// Results in the order of the samples.
+    pub images: Vec<ImageResult>,
+}
+
+/// Scores every sample. `calibration` is none where no threshold exists yet; `progress` is told after each image.
+///
+/// # Errors
+/// When there are no samples, or an image or mask cannot be read or does not fit.
+pub fn evaluate(
+    scorer: &mut dyn Scorer,
+    samples: &[Sample],
+    calibration: Option<&Calibration>,
+    progress: &mut dyn FnMut(),
+) -> Result<Evaluation> {
+    if samples.is_empty() {
+        return Err(Error::invalid("no images to evaluate on that training and calibration have not seen"));
+    }
+    let rule = scorer.preprocess().clone();
+    let mut images = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let picture = Picture::read(&sample.path)?;
+        picture.expect_colour(rule.colour, &sample.path)?;
+        let mask = mask_of(sample, &picture, &rule)?;
+        let scored = scorer.score(&picture).map_err(|error| Error::file(&sample.path, error.to_string()))?;
+        let anomalous = calibration.map(|calibration| calibration.is_anomalous(scored.score));
+        images.push(ImageResult { sample: sample.clone(), scored, anomalous, mask });
+        progress();
+    }
+    let figures = figures(&images, calibration, scorer.engine()).map_err(|error| Error::invalid(error.to_string()))?;
+    Ok(Evaluation { figures, images })
+}
+
+/// Good images have an empty mask.
+fn mask_of(sample: &Sample, picture: &Picture, rule: &Preprocess) -> Result<Option<Vec<bool>>> {
+    let input = rule.input();
+    if !sample.is_anomalous() {
+        return Ok(Some(vec![false; input.width as usize * input.height as usize]));
+    }
+    let Some(path) = &sample.mask else { return Ok(None) };
+    let mask = picture::read_mask(path)?;
+    let ((mask_width, mask_height), (width, height)) = (mask.dimensions(), picture.pixels.dimensions());
+    if mask.dimensions() != picture.pixels.dimensions() {
+        let image = sample.path.display();
+        return Err(Error::file(
+            path,
+            format!("is {mask_width}x{mask_height} px; a mask of {width}x{height} px was expected, the size of {image}"),
+        ));
+    }
+    rule.prepare_mask(&mask).map(Some)
+}
+
+fn figures(
+    images: &[ImageResult],
+    calibration: Option<&Calibration>,
+    engine: &str,
+) -> std::result::Result<Figures, MetricsError> {
+    let truth: Vec<bool> = images.iter().map(|image| image.sample.is_anomalous()).collect();
+    let scores: Vec<f32> = images.iter().map(|image| image.scored.score).collect();
+    let ranking = Ranking::new(&scores, &truth)?;
+    // A score at the threshold is still good: the metrics count from the next number on.
+    let decisions = calibration.map(|calibration| ranking.at(calibration.threshold.next_up()));
+    let (pixels, aupro) = pixel_figures(images)?;
+    let times: Vec<Duration> = images.iter().map(|image| image.scored.times.total()).collect();
+    Ok(Figures {
+        images: images.len(),
+        good: ranking.good(),
+        anomalous: ranking.anomalous(),
+        image_auroc: ranking.auroc(),
+        image_f1: ranking.best_f1().map(|best| best.f1),
+        pixel_auroc: pixels.as_ref().and_then(Ranking::auroc),
+        pixel_f1: pixels.as_ref().and_then(Ranking::best_f1).map(|best| best.f1),
+        aupro,
+        false_reject_rate: decisions.and_then(|decisions| decisions.false_reject_rate()),
+        miss_rate: decisions.and_then(|decisions| decisions.miss_rate()),
+        engine: engine.into(),
+        latency_ms: Latency::of(&times),
+    })
+}
+
+fn pixel_figures(images: &[ImageResult]) -> std::result::Result<(Option<Ranking>, Option<f64>), MetricsError> {
+    if !images.iter().any(|image| image.sample.is_anomalous() && image.mask.is_some()) {
+        return Ok((None, None));
+    }
+    let mut pixels = PixelScores::default();
+    for image in images {
+        if let Some(mask) = &image.mask {
+            let map = &image.scored.map;
+            let width = map.content.width as usize;
+            pixels.add(&cut(map, &map.values), Some(&cut(map, mask)), width)?;
+        }
+    }
+    let ranked = pixels.rank();
+    let aupro = ranked.aupro(AUPRO_FPR_LIMIT)?;
+    Ok((Some(ranked.pixels().clone()), aupro))
+}
+
+/// The part of a map-sized array where the picture lies.
+fn cut<T: Copy>(map: &ScoreMap, values: &[T]) -> Vec<T> {
+    let content = map.content;
+    let rows = (content.y as usize)..(content.y + content.height) as usize;
+    rows.flat_map(|y| {
+        let start = y * map.width + content.x as usize;
+        values[start..start + content.width as usize].iter().copied()
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocess::Rect;
+
+    fn result(defect: Option<&str>, score: f32, map: Vec<f32>, mask: Option<Vec<bool>>) -> ImageResult {
+        let content = Rect { x: 0, y: 0, width: 2, height: 2 };
+        let map = ScoreMap { height: 2, width: 2, values: map, content };
+        let sample = Sample { path: "x.png".into(), defect: defect.map(Into::into), mask: None };
+        ImageResult { sample, scored: Scored { score, map, times: Default::default() }, anomalous: None, mask }
+    }
+
+    #[test]
+    fn a_score_at_the_threshold_is_good() {
+        let images = [
+            result(None, 1.0, vec![0.1; 4], Some(vec![false; 4])),
+            result(Some("crack"), 2.0, vec![0.9, 0.1, 0.1, 0.1], Some(vec![true, false, false, false])),
+        ];
+        let scores: Vec<f32> = (0..9).map(|i| 1.0 - i as f32 * 0.1).collect();
+        let calibration = crate::calibration::calibrate(&scores, 0.1).unwrap();
+        assert_eq!(calibration.threshold, 1.0);
+        let figures = figures(&images, Some(&calibration), "tract").unwrap();
+        assert_eq!((figures.false_reject_rate, figures.miss_rate), (Some(0.0), Some(0.0)));
+        assert_eq!((figures.image_auroc, figures.pixel_auroc, figures.pixel_f1), (Some(1.0), Some(1.0), Some(1.0)));
+    }
+
+    #[test]
+    fn without_masks_pixel_figures_are_null() {
+        let images = [result(None, 1.0, vec![0.1; 4], Some(vec![false; 4])), result(Some("crack"), 2.0, vec![0.9; 4], None)];
+        let figures = figures(&images, None, "tract").unwrap();
+        assert_eq!((figures.pixel_auroc, figures.aupro, figures.miss_rate), (None, None, None));
+        assert_eq!(figures.image_auroc, Some(1.0));
+    }
+
+    #[test]
+    fn percentiles_are_nearest_rank() {
+        let durations: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
+        let latency = Latency::of(&durations);
+        assert_eq!((latency.p50, latency.p95, latency.p99), (50.0, 95.0, 99.0));
+    }
+}

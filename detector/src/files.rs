@@ -1,0 +1,137 @@
+//! Files that are either the old ones or the new ones, never half of either.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// Writes `bytes` to `path`: temporary file beside it, fsync, rename, fsync of the folder.
+///
+/// # Errors
+/// When any step fails; `path` then holds what it held before and the temporary file is gone.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".apc-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(Error::io(path, "write"))
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read, is not a regular file, or is longer.
+pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    let length = file.metadata().map_err(Error::io(path, "read"))?;
+    if !length.is_file() {
+        return Err(Error::file(path, "is not a regular file"));
+    }
+    if length.len() > limit {
+        return Err(Error::file(path, format!("holds {} bytes; at most {limit} were expected", length.len())));
+    }
+    // The file may grow between the two calls: the limit holds for what is read, not for what was announced.
+    let mut bytes = Vec::with_capacity(length.len() as usize);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::file(path, format!("holds more than the expected {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Largest configuration file that is read.
+const TOML_LIMIT: u64 = 1 << 20;
+
+/// Reads a TOML file into `T`.
+///
+/// # Errors
+/// With line and column of an unknown key, a wrong type or a syntax error.
+pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = read_bounded(path, TOML_LIMIT)?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
+    parse_toml(path, &text)
+}
+
+/// Parses the text of a TOML file; `path` only names it in errors.
+///
+/// # Errors
+/// As [`read_toml`].
+pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|error| Error::file(path, error.to_string()))
+}
+
+/// SHA-256 in lower-case hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// SHA-256 of a file's bytes, read in pieces.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(Error::io(path, "open"))?;
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut file, &mut hasher).map_err(Error::io(path, "read"))?;
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write_atomic(&path, b"old").unwrap();
+        write_atomic(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(write_atomic(&folder.path().join("missing/file"), b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, [0; 11]).unwrap();
+        assert_eq!(read_bounded(&path, 11).unwrap().len(), 11);
+        assert!(read_bounded(&path, 10).is_err());
+        assert!(read_bounded(folder.path(), 10).is_err(), "a folder is not a file");
+    }
+
+    #[test]
+    fn toml_errors_name_the_line() {
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Small {
+            #[allow(dead_code)]
+            size: usize,
+        }
+        let error = parse_toml::<Small>(Path::new("a.toml"), "size = 1\nsise = 2\n").unwrap_err().to_string();
+        assert!(error.contains("a.toml") && error.contains("line 2") && error.contains("sise"), "{error}");
+    }
+
+    #[test]
+    fn sha256_is_the_standard_one() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(b"abc"), expected);
+    }
+}

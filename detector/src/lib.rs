@@ -1,0 +1,29 @@
+//! What a trained detector is and how it scores one image.
+//!
+//! ```text
+//! picture -> Preprocess -> Engine -> feature maps -> PatchDescriptor -> MemoryBank -> score and ScoreMap -> Calibration
+//! ```
+//!
+//! This crate knows no camera, no libtorch and no service: trainer, exporter and runtime meet here and nowhere else.
+
+pub mod bank;
+pub mod bundle;
+pub mod calibration;
+pub mod dataset;
+pub mod descriptor;
+mod detector;
+pub mod engine;
+mod error;
+pub mod evaluate;
+pub mod files;
+pub mod map;
+pub mod metrics;
+pub mod network;
+pub mod picture;
+pub mod preprocess;
+pub mod run;
+pub mod scorer;
+pub mod tensors;
+
+pub use detector::{Detector, untested_scorer};
+pub use error::{Error, Result};

@@ -1,0 +1,267 @@
+//! A run: what the trainer leaves for the exporter, complete without the training images.
+//!
+//! ```text
+//! RUN/run.toml                   this module's RunInfo; written last: without it a run is unfinished
+//!     weights.safetensors        unfolded backbone weights, torchvision's names
+//!     bank.safetensors           float coreset, tensor `vectors [len, dims]`
+//!     split.json                 every image that training or calibration saw
+//!     reference/000.png ...      network-size pictures: good, anomalous, noise
+//!     reference.safetensors      libtorch's results for them: `000.layer2`, `000.layer3`, `000.map`
+//!     calibration/000.png ...    network-size pictures of held-out good images
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::bank::{MemoryBank, Quantisation};
+use crate::descriptor::{FeatureMap, PatchDescriptor};
+use crate::map::Smoothing;
+use crate::network::Backbone;
+use crate::picture::Picture;
+use crate::preprocess::{Prepared, Preprocess, Rect};
+use crate::tensors::{Tensors, Values};
+use crate::{Error, Result, files};
+
+/// Format that this version writes and reads.
+pub const FORMAT: u32 = 1;
+/// Fewest references that a parity gate may rest on.
+pub const FEWEST_REFERENCES: usize = 16;
+
+/// Content of `run.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunInfo {
+    /// [`FORMAT`]
+    pub format: u32,
+    /// Name of the product.
+    pub name: String,
+    /// `patchcore` or `apc`.
+    pub mode: String,
+    /// Version of the kit.
+    pub kit: String,
+    /// Seconds since 1970, UTC.
+    pub created: u64,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Folder of the images, for evaluation at export.
+    pub data: PathBuf,
+    /// False-reject rate that the threshold is to promise.
+    pub false_reject_rate: f64,
+    /// How patches are described.
+    pub descriptor: PatchDescriptor,
+    /// Structure of the network.
+    pub backbone: Backbone,
+    /// What happens to a picture first.
+    pub input: Preprocess,
+    /// How distances become a map.
+    pub smoothing: Smoothing,
+    /// Pictures for the parity gate.
+    pub references: Vec<Reference>,
+    /// Pictures for the threshold.
+    pub calibration: Vec<StoredPicture>,
+    /// Seconds that each stage took.
+    pub seconds: BTreeMap<String, f64>,
+    /// The recipe as it was used.
+    pub recipe: toml::Table,
+}
+
+/// A network-size picture in the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredPicture {
+    /// Path inside the run, `/` between parts.
+    pub file: String,
+    /// Where the picture lies in the input.
+    pub content: Rect,
+}
+
+/// What a reference shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReferenceKind {
+    /// A good image.
+    Good,
+    /// An anomalous image.
+    Anomalous,
+    /// Random pixels.
+    Noise,
+}
+
+/// A picture with libtorch's image score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// The picture.
+    pub picture: StoredPicture,
+    /// What it shows.
+    pub kind: ReferenceKind,
+    /// libtorch's image score, with the float bank.
+    pub score: f32,
+}
+
+/// What an image was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Use {
+    /// Good image whose patches fill the memory bank.
+    Bank,
+    /// Good image held out for the threshold.
+    Calibration,
+    /// Anomalous sample, taken out of the test set (used for fine-tuning in APC mode).
+    Anomalous,
+}
+
+/// An image that must not be used for evaluation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitImage {
+    /// Relative to the data folder.
+    pub path: String,
+    /// Of the file's bytes.
+    pub sha256: String,
+    /// Images of one part or session belong together; absent when nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What it was used for.
+    pub r#use: Use,
+}
+
+/// Content of `split.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Split {
+    /// Every image that training or calibration saw.
+    pub images: Vec<SplitImage>,
+}
+
+/// A finished run on disk.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Content of `run.toml`.
+    pub info: RunInfo,
+}
+
+/// libtorch's results for one reference.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expected {
+    /// In the order of the backbone's layers.
+    pub layers: Vec<FeatureMap>,
+    /// `[height, width]` of the input, row-major.
+    pub map: Vec<f32>,
+}
+
+impl Run {
+    /// Opens a finished run.
+    ///
+    /// # Errors
+    /// When `run.toml` is missing (the run is unfinished), of another format, or holds what does not fit.
+    pub fn open(folder: &Path) -> Result<Run> {
+        let path = folder.join("run.toml");
+        if !path.exists() {
+            return Err(Error::file(
+                folder,
+                "holds no run.toml: no run, or one that was not finished (apc-trainer train --resume)",
+            ));
+        }
+        let info: RunInfo = files::read_toml(&path)?;
+        if info.format != FORMAT {
+            return Err(Error::file(path, format!("has format {}; this version reads {FORMAT}: train again", info.format)));
+        }
+        info.input.validate().map_err(|error| Error::file(&path, error.to_string()))?;
+        Ok(Run { folder: folder.to_path_buf(), info })
+    }
+
+    /// Backbone weights, every tensor checked against the network's description.
+    ///
+    /// # Errors
+    /// When one is missing or has another shape.
+    pub fn weights(&self) -> Result<Tensors> {
+        let path = self.folder.join("weights.safetensors");
+        let weights = Tensors::read(&path)?;
+        for (name, shape) in self.info.backbone.network()?.parameters() {
+            weights.f32(&name, &shape).map_err(|error| Error::file(&path, error.to_string()))?;
+        }
+        Ok(weights)
+    }
+
+    /// The coreset, quantised as wished.
+    ///
+    /// # Errors
+    /// When the file is missing or does not fit.
+    pub fn bank(&self, quantisation: Quantisation) -> Result<MemoryBank> {
+        let path = self.folder.join("bank.safetensors");
+        let file = Tensors::read(&path)?;
+        let fail = |error: Error| Error::file(&path, error.to_string());
+        let shape = file.tensors.get("vectors").map(|tensor| tensor.shape.clone()).unwrap_or_default();
+        let vectors = file.f32("vectors", &shape).map_err(fail)?;
+        MemoryBank::new(vectors, shape.last().copied().unwrap_or(0), quantisation).map_err(fail)
+    }
+
+    /// Every image that training or calibration saw.
+    ///
+    /// # Errors
+    /// When the file is missing or malformed.
+    pub fn split(&self) -> Result<Split> {
+        let path = self.folder.join("split.json");
+        let bytes = files::read_bounded(&path, 64 << 20)?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::file(&path, error.to_string()))
+    }
+
+    /// One of the run's pictures.
+    ///
+    /// # Errors
+    /// When it is missing, damaged or not of the network's size.
+    pub fn picture(&self, stored: &StoredPicture) -> Result<Prepared> {
+        let path = self.folder.join(&stored.file);
+        let pixels = Picture::read(&path)?.pixels;
+        let size = self.info.input.input();
+        if pixels.dimensions() != (size.width, size.height) {
+            return Err(Error::file(path, "does not have the size of the network's input"));
+        }
+        Ok(Prepared { pixels, content: stored.content })
+    }
+
+    /// libtorch's results for all references, in their order.
+    ///
+    /// # Errors
+    /// When the file is missing, or a tensor does not fit.
+    pub fn expected(&self) -> Result<Vec<Expected>> {
+        let path = self.folder.join("reference.safetensors");
+        let file = Tensors::read(&path)?;
+        let take = |name: String| -> Result<(Vec<usize>, Vec<f32>)> {
+            match file.tensors.get(&name) {
+                Some(tensor) if matches!(tensor.values, Values::F32(_)) => {
+                    Ok((tensor.shape.clone(), file.f32(&name, &tensor.shape)?.to_vec()))
+                }
+                _ => Err(Error::file(&path, format!("tensor {name:?} is missing"))),
+            }
+        };
+        let one = |index: usize| -> Result<Expected> {
+            let layer = |layer: &String| {
+                let (shape, values) = take(format!("{index:03}.{layer}"))?;
+                let [channels, height, width] = shape[..] else {
+                    return Err(Error::file(&path, format!("{index:03}.{layer} must have three axes")));
+                };
+                Ok(FeatureMap { channels, height, width, values })
+            };
+            let layers = self.info.backbone.layers.iter().map(layer).collect::<Result<_>>()?;
+            Ok(Expected { layers, map: take(format!("{index:03}.map"))?.1 })
+        };
+        (0..self.info.references.len()).map(one).collect()
+    }
+}
+
+impl RunInfo {
+    /// Writes `run.toml`, the last file of a run.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let text = toml::to_string(self).map_err(|error| Error::invalid(format!("run.toml cannot be written: {error}")))?;
+        files::write_atomic(&folder.join("run.toml"), text.as_bytes())
+    }
+}

@@ -1,0 +1,239 @@
+//! One image in, one score and one map out.
+
+use std::time::{Duration, Instant};
+
+use crate::bank::MemoryBank;
+use crate::descriptor::{PatchDescriptor, Patches};
+use crate::engine::Engine;
+use crate::map::{Enlarger, ScoreMap, Smoothing};
+use crate::picture::Picture;
+use crate::preprocess::{Prepared, Preprocess, Rect};
+use crate::{Error, Result};
+
+/// How long each stage took.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Times {
+    /// Region, resize, normalise.
+    pub preprocess: Duration,
+    /// The engine.
+    pub backbone: Duration,
+    /// Descriptors, search and map.
+    pub after_backbone: Duration,
+}
+
+impl Times {
+    /// Picture in to score and map out.
+    pub fn total(&self) -> Duration {
+        self.preprocess + self.backbone + self.after_backbone
+    }
+}
+
+/// What a detector says of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// Largest patch distance (L2, in the descriptor's units).
+    pub score: f32,
+    /// Raw distances per input pixel.
+    pub map: ScoreMap,
+    /// Durations of the stages.
+    pub times: Times,
+}
+
+/// Judges images: the same trait in calibration, evaluation and live.
+pub trait Scorer: Send {
+    /// Name of the engine behind it.
+    fn engine(&self) -> &'static str;
+
+    /// What happens to a picture first.
+    fn preprocess(&self) -> &Preprocess;
+
+    /// Scores a picture that is already at the network's size.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored>;
+
+    /// Scores a camera's picture.
+    ///
+    /// # Errors
+    /// When the region does not lie in the picture, or the engine fails.
+    fn score(&mut self, picture: &Picture) -> Result<Scored> {
+        let start = Instant::now();
+        let prepared = self.preprocess().prepare(&picture.pixels)?;
+        let preparing = start.elapsed();
+        let mut scored = self.score_prepared(&prepared)?;
+        scored.times.preprocess += preparing;
+        Ok(scored)
+    }
+}
+
+/// The CPU scorer: any engine, then descriptors, bank and map.
+pub struct PatchScorer<E> {
+    engine: E,
+    preprocess: Preprocess,
+    descriptor: PatchDescriptor,
+    bank: MemoryBank,
+    smoothing: Smoothing,
+    enlarger: Option<((usize, usize), Enlarger)>,
+}
+
+impl<E: Engine> PatchScorer<E> {
+    /// Puts the parts together.
+    pub fn new(
+        engine: E,
+        preprocess: Preprocess,
+        descriptor: PatchDescriptor,
+        bank: MemoryBank,
+        smoothing: Smoothing,
+    ) -> PatchScorer<E> {
+        PatchScorer { engine, preprocess, descriptor, bank, smoothing, enlarger: None }
+    }
+
+    /// Score and map from descriptors: everything after the backbone.
+    fn judge(&mut self, patches: &Patches, content: Rect) -> Result<(f32, ScoreMap)> {
+        if patches.dims != self.bank.dims() {
+            let (found, expected) = (patches.dims, self.bank.dims());
+            return Err(Error::invalid(format!("descriptors have {found} values, the memory bank's vectors {expected}")));
+        }
+        let size = self.preprocess.input();
+        let input = (size.height as usize, size.width as usize);
+        let grid = (patches.height, patches.width);
+        let inside = Inside::new(grid, input, content);
+        let mut distances: Vec<f32> = self.bank.nearest(&patches.values)?.iter().map(|found| found.distance).collect();
+        let score = inside.extend(&mut distances);
+        let (_, enlarger) = match &mut self.enlarger {
+            Some(made) if made.0 == grid => made,
+            slot => slot.insert((grid, Enlarger::new(grid, input, self.smoothing))),
+        };
+        let values = enlarger.enlarge(&distances);
+        Ok((score, ScoreMap { height: input.0, width: input.1, values, content }))
+    }
+}
+
+impl<E: Engine> Scorer for PatchScorer<E> {
+    fn engine(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
+        let start = Instant::now();
+        let input = self.preprocess.normalise(&prepared.pixels);
+        let normalised = Instant::now();
+        let layers = self.engine.run(&input)?;
+        let ran = Instant::now();
+        let patches = self.descriptor.describe(&layers)?;
+        let (score, map) = self.judge(&patches, prepared.content)?;
+        let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
+        Ok(Scored { score, map, times })
+    }
+}
+
+/// Patches whose centre lies in the picture, as opposed to a letterbox's padding: a rectangle of the grid.
+pub struct Inside {
+    grid: (usize, usize),
+    rows: std::ops::Range<usize>,
+    columns: std::ops::Range<usize>,
+}
+
+impl Inside {
+    /// For a patch grid and an input, both (height, width), and where the picture lies in the input.
+    pub fn new(grid: (usize, usize), input: (usize, usize), content: Rect) -> Inside {
+        let axis = |patches: usize, pixels: usize, start: u32, length: u32| {
+            let centre = |i: usize| (i as f64 + 0.5) * pixels as f64 / patches as f64;
+            let (start, end) = (f64::from(start), f64::from(start) + f64::from(length));
+            let first = (0..patches).find(|i| centre(*i) >= start).unwrap_or(0);
+            let last = (0..patches).rev().find(|i| centre(*i) < end).unwrap_or(patches - 1);
+            // A sliver of a picture between two centres still has one patch.
+            if first <= last { first..last + 1 } else { last..last + 1 }
+        };
+        Inside {
+            grid,
+            rows: axis(grid.0, input.0, content.y, content.height),
+            columns: axis(grid.1, input.1, content.x, content.width),
+        }
+    }
+
+    /// Indices of the patches inside, row by row.
+    pub fn indices(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rows.clone().flat_map(move |y| self.columns.clone().map(move |x| y * self.grid.1 + x))
+    }
+
+    /// Largest distance inside; distances outside become their nearest neighbour's inside, so that smoothing does not darken the
+    /// picture's edge.
+    fn extend(&self, distances: &mut [f32]) -> f32 {
+        let largest = self.indices().map(|i| distances[i]).fold(0.0, f32::max);
+        for y in 0..self.grid.0 {
+            let row = y.clamp(self.rows.start, self.rows.end - 1);
+            for x in 0..self.grid.1 {
+                let column = x.clamp(self.columns.start, self.columns.end - 1);
+                distances[y * self.grid.1 + x] = distances[row * self.grid.1 + column];
+            }
+        }
+        largest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bank::Quantisation;
+    use crate::descriptor::FeatureMap;
+    use crate::picture::Colour;
+    use crate::preprocess::{Resize, Size};
+
+    /// The mean of 8x8 blocks of the red channel.
+    struct Blocks;
+
+    impl Engine for Blocks {
+        fn name(&self) -> &'static str {
+            "blocks"
+        }
+
+        fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
+            let block = |i: usize| {
+                let (y, x) = (i / 8 * 8, i % 8 * 8);
+                (0..64).map(|j| input[(y + j / 8) * 64 + x + j % 8]).sum::<f32>() / 64.0
+            };
+            Ok(vec![FeatureMap { channels: 1, height: 8, width: 8, values: (0..64).map(block).collect() }])
+        }
+    }
+
+    fn scorer(resize: Resize) -> PatchScorer<Blocks> {
+        let size = Size { height: 64, width: 64 };
+        let (mean, std) = ([0.0; 3], [1.0 / 255.0; 3]);
+        let preprocess = Preprocess { colour: Colour::Rgb, region: None, size, resize, crop: None, mean, std };
+        let bank = MemoryBank::new(&[100.0, 100.0], 1, Quantisation::F32).unwrap();
+        PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, Smoothing { sigma: 0.0 })
+    }
+
+    #[test]
+    fn a_bright_spot_is_found_where_it_is() {
+        let mut pixels = image::RgbImage::from_pixel(64, 64, image::Rgb([100; 3]));
+        (0..64).for_each(|i| pixels.put_pixel(40 + i % 8, 16 + i / 8, image::Rgb([190; 3])));
+        let scored = scorer(Resize::Stretch).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
+        let brightest = (0..64 * 64).max_by(|a, b| scored.map.values[*a].total_cmp(&scored.map.values[*b])).unwrap();
+        let (y, x) = (brightest / 64, brightest % 64);
+        assert!((16..24).contains(&y) && (40..48).contains(&x), "{y} {x}");
+    }
+
+    #[test]
+    fn padding_is_never_scored() {
+        let pixels = image::RgbImage::from_pixel(64, 32, image::Rgb([100; 3]));
+        let scored = scorer(Resize::Letterbox).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
+        // Rows next to the padding see it through the 3x3 mean (two thirds of 100 off by 100/3), padding itself would be off by 100.
+        assert!(scored.score < 60.0, "{}", scored.score);
+        assert_eq!(scored.map.content, Rect { x: 0, y: 16, width: 64, height: 32 });
+    }
+
+    #[test]
+    fn inside_is_never_empty() {
+        let sliver = Inside::new((8, 8), (64, 64), Rect { x: 0, y: 31, width: 64, height: 1 });
+        assert_eq!(sliver.indices().count(), 8);
+        let all = Inside::new((8, 8), (64, 64), Rect { x: 0, y: 0, width: 64, height: 64 });
+        assert_eq!(all.indices().count(), 64);
+    }
+}

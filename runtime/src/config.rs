@@ -1,0 +1,393 @@
+//! The line configuration: what `apc-runtime run` reads.
+//!
+//! Every key is documented in `configs/line/replay.toml`. Sections and keys that are unknown are errors; so are values out of bounds,
+//! while parsing, so that the message names their line.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use detector::engine::EngineKind;
+use detector::{Result, files};
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+/// Most threads that may be asked for.
+pub const THREADS_LIMIT: usize = 256;
+/// Longest queue of frames: each may hold a whole picture.
+const QUEUE_LIMIT: usize = 1024;
+/// Frames per second.
+const RATE_LIMIT: f64 = 10_000.0;
+/// An hour.
+const AGE_LIMIT_MS: u64 = 3_600_000;
+
+/// Content of a line configuration; paths are relative to its file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LineConfig {
+    /// What judges.
+    pub detector: DetectorConfig,
+    /// Where frames come from.
+    pub source: SourceConfig,
+    /// What happens to frames that wait.
+    #[serde(default)]
+    pub frames: FramesConfig,
+    /// Where verdicts go.
+    #[serde(default)]
+    pub output: OutputConfig,
+    /// What is told on standard error.
+    #[serde(default)]
+    pub log: LogConfig,
+}
+
+/// What judges.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorConfig {
+    /// The bundle, `NAME.apc`.
+    pub bundle: PathBuf,
+    /// Engine of the backbone.
+    #[serde(default)]
+    pub engine: EngineKind,
+    /// Threads that search the memory bank; 0 is one for each processor.
+    #[serde(default, deserialize_with = "threads")]
+    pub threads: usize,
+}
+
+/// Where frames come from.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum SourceConfig {
+    /// Image files, one after the other.
+    Replay(ReplayConfig),
+}
+
+/// Image files, one after the other.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayConfig {
+    /// Which images.
+    pub images: Images,
+    /// Frames per second. A replay that cannot keep up falls behind; it never bursts.
+    #[serde(default = "default_rate", deserialize_with = "rate")]
+    pub rate: f64,
+    /// Starts again after the last image, for ever.
+    #[serde(default, rename = "loop")]
+    pub repeat: bool,
+}
+
+/// Images of a replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// A folder (its images, sorted by name) or a `.txt` file (one path per line, relative to the file; `#` starts a comment).
+    At(PathBuf),
+    /// These files.
+    Listed(Vec<PathBuf>),
+}
+
+/// What happens to frames that wait for the detector.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FramesConfig {
+    /// Whether a frame stands for a part.
+    pub bind: Binding,
+    /// Frames bound to a part that may wait; the next part is `unknown`.
+    #[serde(deserialize_with = "queue")]
+    pub queue: usize,
+    /// A frame that has waited longer is not judged but `unknown`.
+    #[serde(deserialize_with = "max_age_ms")]
+    pub max_age_ms: u64,
+}
+
+impl FramesConfig {
+    /// [`FramesConfig::max_age_ms`] as a duration.
+    pub fn max_age(&self) -> Duration {
+        Duration::from_millis(self.max_age_ms)
+    }
+}
+
+impl Default for FramesConfig {
+    fn default() -> Self {
+        FramesConfig { bind: Binding::Part, queue: 8, max_age_ms: 1000 }
+    }
+}
+
+/// Whether a frame stands for a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// Each frame is one part: it waits in line and gets exactly one verdict.
+    Part,
+    /// Frames run freely: only the newest waits, older ones are replaced.
+    Free,
+}
+
+/// Where verdicts go.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OutputConfig {
+    /// File that verdicts are appended to, one JSON object a line; `-` is standard output.
+    pub verdicts: PathBuf,
+}
+
+impl Default for OutputConfig {
+    fn default() -> Self {
+        OutputConfig { verdicts: STANDARD_OUTPUT.into() }
+    }
+}
+
+/// The path that stands for standard output.
+pub const STANDARD_OUTPUT: &str = "-";
+
+/// What is told on standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// From which level on.
+    pub level: LogLevel,
+}
+
+/// Levels of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What ends the service.
+    Error,
+    /// Parts without a verdict too.
+    Warn,
+    /// Start, stop and anomalous parts too.
+    #[default]
+    Info,
+    /// Good parts too.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// For the `log` crate.
+    pub fn filter(self) -> log::LevelFilter {
+        match self {
+            LogLevel::Off => log::LevelFilter::Off,
+            LogLevel::Error => log::LevelFilter::Error,
+            LogLevel::Warn => log::LevelFilter::Warn,
+            LogLevel::Info => log::LevelFilter::Info,
+            LogLevel::Debug => log::LevelFilter::Debug,
+            LogLevel::Trace => log::LevelFilter::Trace,
+        }
+    }
+}
+
+impl LineConfig {
+    /// Reads a configuration; its paths then lead from here, not from the file.
+    ///
+    /// # Errors
+    /// Names file, line and key of what is missing, unknown, of a wrong type or out of bounds.
+    pub fn read(path: &Path) -> Result<LineConfig> {
+        let mut config: LineConfig = files::read_toml(path)?;
+        config.resolve(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Parses a configuration as it is; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// As [`LineConfig::read`].
+    pub fn parse(path: &Path, text: &str) -> Result<LineConfig> {
+        files::parse_toml(path, text)
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+        resolve(&mut self.detector.bundle);
+        let SourceConfig::Replay(replay) = &mut self.source;
+        match &mut replay.images {
+            Images::At(path) => resolve(path),
+            Images::Listed(paths) => paths.iter_mut().for_each(resolve),
+        }
+        if self.output.verdicts.as_os_str() != STANDARD_OUTPUT {
+            resolve(&mut self.output.verdicts);
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Images {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Images, D::Error> {
+        struct PathOrPaths;
+
+        impl<'de> Visitor<'de> for PathOrPaths {
+            type Value = Images;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a folder, a .txt list of images, or an array of image files")
+            }
+
+            fn visit_str<E: de::Error>(self, path: &str) -> std::result::Result<Images, E> {
+                Ok(Images::At(path.into()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Images, A::Error> {
+                let mut paths = Vec::new();
+                while let Some(path) = seq.next_element::<PathBuf>()? {
+                    paths.push(path);
+                }
+                Ok(Images::Listed(paths))
+            }
+        }
+
+        deserializer.deserialize_any(PathOrPaths)
+    }
+}
+
+fn default_rate() -> f64 {
+    10.0
+}
+
+/// A value and a check of its bounds.
+fn bounded<'de, D, T>(deserializer: D, sound: impl Fn(&T) -> bool, expected: fmt::Arguments<'_>) -> std::result::Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + fmt::Display,
+{
+    let value = T::deserialize(deserializer)?;
+    match sound(&value) {
+        true => Ok(value),
+        false => Err(de::Error::custom(format_args!("{value} is out of bounds; expected {expected}"))),
+    }
+}
+
+fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<usize, D::Error> {
+    let expected = format_args!("0 (one for each processor) to {THREADS_LIMIT} threads");
+    bounded(deserializer, |threads| *threads <= THREADS_LIMIT, expected)
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    let expected = format_args!("more than 0 and at most {RATE_LIMIT} frames per second");
+    // A period of more than a day is a mistake, and may not fit a duration.
+    bounded(deserializer, |rate| (1e-5..=RATE_LIMIT).contains(rate), expected)
+}
+
+fn queue<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<usize, D::Error> {
+    bounded(deserializer, |queue| (1..=QUEUE_LIMIT).contains(queue), format_args!("1 to {QUEUE_LIMIT} frames"))
+}
+
+fn max_age_ms<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<u64, D::Error> {
+    bounded(deserializer, |age| (1..=AGE_LIMIT_MS).contains(age), format_args!("1 to {AGE_LIMIT_MS} ms"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEAST: &str = "[detector]\nbundle = \"a.apc\"\n[source.replay]\nimages = \"images\"\n";
+
+    fn parse(text: &str) -> Result<LineConfig> {
+        LineConfig::parse(Path::new("line.toml"), text)
+    }
+
+    /// Appends `line` to the smallest configuration; the error must name the line and hold `word`.
+    fn refused(line: &str, word: &str) {
+        let error = parse(&format!("{LEAST}{line}\n")).unwrap_err().to_string();
+        let number = LEAST.lines().count() + line.lines().count();
+        assert!(error.contains(&format!("line {number}")) && error.contains(word), "{line}: {error}");
+    }
+
+    #[test]
+    fn defaults() {
+        let config = parse(LEAST).unwrap();
+        assert_eq!(config.frames, FramesConfig { bind: Binding::Part, queue: 8, max_age_ms: 1000 });
+        let SourceConfig::Replay(replay) = &config.source;
+        assert_eq!((replay.rate, replay.repeat), (10.0, false));
+        assert_eq!((config.detector.engine, config.detector.threads), (EngineKind::Tract, 0));
+        assert_eq!(config.output.verdicts, Path::new("-"));
+        assert_eq!(config.log.level.filter(), log::LevelFilter::Info);
+    }
+
+    #[test]
+    fn errors_name_line_and_key() {
+        refused("rte = 5", "rte");
+        refused("rate = \"fast\"", "fast");
+        refused("rate = 0.0", "more than 0");
+        refused("rate = nan", "out of bounds");
+        refused("rate = inf", "out of bounds");
+        refused("[frames]\nbind = \"parts\"", "parts");
+        refused("[frames]\nqueue = 0", "1 to 1024");
+        refused("[frames]\nqueue = -1", "-1");
+        refused("[frames]\nmax_age_ms = 0", "ms");
+        refused("[log]\nlevel = \"loud\"", "loud");
+        refused("[line]", "line");
+        refused("[source.camera]", "camera");
+    }
+
+    #[test]
+    fn required_keys_are_named() {
+        assert!(parse("[source.replay]\nimages = []\n").unwrap_err().to_string().contains("detector"));
+        assert!(parse("[detector]\nbundle = \"a\"\n[source.replay]\n").unwrap_err().to_string().contains("images"));
+        let error = parse("[detector]\nbundle = \"a\"\n[source.replay]\nimages = 5\n").unwrap_err().to_string();
+        assert!(error.contains("line 4") && error.contains("list of images"), "{error}");
+    }
+
+    #[test]
+    fn paths_lead_from_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("line.toml");
+        let text = LEAST.replace("\"images\"", "[\"a.png\", \"/b.png\"]") + "[output]\nverdicts = \"v.jsonl\"\n";
+        std::fs::write(&path, text).unwrap();
+        let config = LineConfig::read(&path).unwrap();
+        assert_eq!(config.detector.bundle, folder.path().join("a.apc"));
+        let SourceConfig::Replay(replay) = config.source;
+        assert_eq!(replay.images, Images::Listed(vec![folder.path().join("a.png"), "/b.png".into()]));
+        assert_eq!(config.output.verdicts, folder.path().join("v.jsonl"));
+        std::fs::write(&path, LEAST).unwrap();
+        assert_eq!(LineConfig::read(&path).unwrap().output.verdicts, Path::new("-"));
+    }
+
+    fn examples() -> Vec<(PathBuf, String)> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/line");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let examples: Vec<_> = paths.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
+        assert!(!examples.is_empty());
+        examples
+    }
+
+    /// The examples with every `# key = value` made live.
+    fn uncommented(text: &str) -> String {
+        let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let live = |line: &str| {
+            let setting = line.strip_prefix("# ")?;
+            let (key, _) = setting.split_once(" = ")?;
+            is_key(key).then(|| setting.to_string())
+        };
+        text.lines().map(|line| live(line).unwrap_or_else(|| line.to_string()) + "\n").collect()
+    }
+
+    #[test]
+    fn examples_load_and_write_the_defaults() {
+        for (path, text) in examples() {
+            let config = LineConfig::parse(&path, &text).unwrap();
+            let full = uncommented(&text);
+            assert_ne!(full, text);
+            assert_eq!(LineConfig::parse(&path, &full).unwrap(), config, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn the_replay_example_writes_every_key() {
+        let (_, text) = examples().into_iter().find(|(path, _)| path.ends_with("replay.toml")).unwrap();
+        let full = uncommented(&text);
+        for key in ["bundle", "engine", "threads", "images", "rate", "loop", "bind", "queue", "max_age_ms", "verdicts", "level"] {
+            assert!(full.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(text in "(\\PC|\n)*") {
+            let _ = parse(&text);
+            let _ = parse(&format!("{LEAST}{text}"));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! `apc-runtime`: see [`apc_runtime`].
+
+fn main() -> std::process::ExitCode {
+    apc_runtime::cli::main()
+}

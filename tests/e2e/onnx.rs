@@ -1,0 +1,1 @@
+//! The exported network against the ONNX checker and ONNX Runtime.

@@ -1,0 +1,98 @@
+//! Finding and running the binaries.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use apc_tests::SyntheticRun;
+use tempfile::TempDir;
+
+/// Path of one of the workspace's binaries: in `APC_BIN_DIR`, else beside this test's own folder in the target directory.
+pub fn bin(name: &str) -> PathBuf {
+    let folder = std::env::var_os("APC_BIN_DIR").map(PathBuf::from).unwrap_or_else(|| {
+        let test = std::env::current_exe().expect("path of this test");
+        test.parent().and_then(Path::parent).expect("target/PROFILE/deps/test").to_path_buf()
+    });
+    let path = folder.join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    assert!(path.is_file(), "{} is missing: build it first (`cargo xtask test` does, or `cargo build --workspace`)", path.display());
+    path
+}
+
+/// What a finished command left.
+#[derive(Debug)]
+pub struct Finished {
+    /// Exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// Fails the test unless the exit code is `code`.
+    #[track_caller]
+    pub fn expect(self, code: i32) -> Finished {
+        let Finished { code: found, stdout, stderr } = &self;
+        assert_eq!(*found, Some(code), "\nstdout:\n{stdout}\nstderr:\n{stderr}");
+        self
+    }
+
+    /// Fails the test unless it could not do it (exit code 2) and standard error holds every one of the words.
+    #[track_caller]
+    pub fn refused(self, words: &[&str]) -> Finished {
+        let finished = self.expect(2);
+        for word in words {
+            assert!(finished.stderr.contains(word), "no {word:?} in:\n{}", finished.stderr);
+        }
+        assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+        finished
+    }
+}
+
+/// Runs a binary of the workspace to its end.
+pub fn run<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = S>) -> Finished {
+    finish(Command::new(bin(name)).args(arguments))
+}
+
+/// Runs a command to its end.
+pub fn finish(command: &mut Command) -> Finished {
+    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Finished { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A synthetic product, made once for all tests: they read it and never change it.
+pub struct Product {
+    folder: TempDir,
+}
+
+impl Product {
+    /// Its data set, MVTec's layout.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A finished run on it.
+    pub fn run(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    /// The bundle that `apc-export` makes of the run.
+    pub fn bundle(&self) -> PathBuf {
+        self.folder.path().join("disc.apc")
+    }
+}
+
+/// The synthetic product of all tests.
+pub fn product() -> &'static Product {
+    static PRODUCT: LazyLock<Product> = LazyLock::new(|| {
+        let product = Product { folder: tempfile::tempdir().expect("temporary folder") };
+        SyntheticRun::default().write(&product.run(), &product.data());
+        let arguments = ["bundle".into(), product.run(), "-o".into(), product.bundle()];
+        run("apc-export", arguments).expect(0);
+        product
+    });
+    &PRODUCT
+}

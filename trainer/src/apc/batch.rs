@@ -1,0 +1,108 @@
+//! Batches for fine-tuning: half good, half anomalous, a function of the seed and the step alone, so that a resumed run goes on as
+//! if it had not stopped.
+
+use std::path::PathBuf;
+
+use detector::Result;
+use detector::dataset::Sample;
+use detector::preprocess::Preprocess;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rayon::prelude::*;
+
+use super::augment::{Example, paste, vary};
+use crate::data;
+use crate::recipe::Finetune;
+
+/// What fine-tuning learns from.
+pub struct Sources<'a> {
+    /// Good images.
+    pub good: &'a [PathBuf],
+    /// Anomalous samples.
+    pub anomalous: &'a [Sample],
+    /// From file to network input.
+    pub rule: &'a Preprocess,
+    /// How to vary them.
+    pub choice: &'a Finetune,
+    /// Seed of every random choice.
+    pub seed: u64,
+}
+
+/// Makes batches.
+pub struct Batches<'a> {
+    sources: Sources<'a>,
+    /// The few anomalous samples stay in memory.
+    anomalous: Vec<Example>,
+}
+
+/// Images and targets of one step, all row-major.
+pub struct Batch {
+    /// `[batch, 3, height, width]`, normalised.
+    pub images: Vec<f32>,
+    /// `[batch]`, 1 for anomalous.
+    pub labels: Vec<f32>,
+    /// `[batch, height, width]`, 1 for anomalous pixels.
+    pub masks: Vec<f32>,
+    /// `[batch]`, 1 where the mask is known.
+    pub masked: Vec<f32>,
+}
+
+impl<'a> Batches<'a> {
+    /// Reads the anomalous samples.
+    ///
+    /// # Errors
+    /// When one cannot be read or its mask does not fit.
+    pub fn new(sources: Sources<'a>) -> Result<Batches<'a>> {
+        let example = |sample: &Sample| {
+            let pixels = data::prepare(&sample.path, sources.rule)?.pixels;
+            Ok(Example { pixels, mask: data::prepare_mask(sample, sources.rule)?, anomalous: true })
+        };
+        let anomalous = sources.anomalous.par_iter().map(example).collect::<Result<_>>()?;
+        Ok(Batches { sources, anomalous })
+    }
+
+    /// The batch of one step.
+    ///
+    /// # Errors
+    /// When a good image cannot be read.
+    pub fn make(&self, step: usize) -> Result<Batch> {
+        let size = self.sources.choice.batch;
+        let example = |slot: usize| -> Result<Example> {
+            let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(self.sources.seed);
+            random.set_stream((step * size + slot) as u64);
+            self.example(slot * 2 >= size, &mut random)
+        };
+        let examples = (0..size).into_par_iter().map(example).collect::<Result<Vec<_>>>()?;
+        let mut batch = Batch { images: vec![], labels: vec![], masks: vec![], masked: vec![] };
+        for example in examples {
+            batch.images.extend(self.sources.rule.normalise(&example.pixels));
+            batch.labels.push(f32::from(example.anomalous));
+            batch.masked.push(f32::from(example.mask.is_some()));
+            let pixels = (example.pixels.width() * example.pixels.height()) as usize;
+            let mask = example.mask.unwrap_or_else(|| vec![false; pixels]);
+            batch.masks.extend(mask.into_iter().map(f32::from));
+        }
+        Ok(batch)
+    }
+
+    fn example(&self, anomalous: bool, random: &mut impl Rng) -> Result<Example> {
+        let choice = self.sources.choice;
+        let donor = if anomalous { self.anomalous.choose(random) } else { None };
+        match donor {
+            // A pasted defect is varied apart from the part below it: new places and angles from the same few samples.
+            Some(donor) if donor.mask.is_some() && random.random_bool(choice.pasted) => {
+                let good = vary(&self.good(random)?, choice, random);
+                Ok(paste(&vary(donor, choice, random), &good))
+            }
+            Some(donor) => Ok(vary(donor, choice, random)),
+            None => Ok(vary(&self.good(random)?, choice, random)),
+        }
+    }
+
+    fn good(&self, random: &mut impl Rng) -> Result<Example> {
+        let index = random.random_range(0..self.sources.good.len());
+        let pixels = data::prepare(&self.sources.good[index], self.sources.rule)?.pixels;
+        let mask = Some(vec![false; (pixels.width() * pixels.height()) as usize]);
+        Ok(Example { pixels, mask, anomalous: false })
+    }
+}

@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use detector::run::Run;
+
+use crate::evaluate::evaluate_run;
+
+/// Figures of a run with libtorch and the float bank, on images that it has not seen.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Folder of the run.
+    run: PathBuf,
+    /// Folder of the images; the run's own when absent.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<()> {
+    let run = Run::open(&args.run)?;
+    let data = args.data.as_ref().unwrap_or(&run.info.data);
+    let (evaluation, calibration) = evaluate_run(&run, data, &args.device)?;
+    let figures = evaluation.figures;
+    if args.json {
+        return super::say(&serde_json::to_string_pretty(&figures)?);
+    }
+    let show = |name: &str, value: Option<f64>| format!("{name:20} {}", value.map_or("-".into(), |value| format!("{value:.4}")));
+    super::say(&format!("images               {} ({} good, {} anomalous)", figures.images, figures.good, figures.anomalous))?;
+    for (name, value) in [
+        ("image AUROC", figures.image_auroc),
+        ("image F1 (best)", figures.image_f1),
+        ("pixel AUROC", figures.pixel_auroc),
+        ("pixel F1 (best)", figures.pixel_f1),
+        ("AUPRO (0.3)", figures.aupro),
+        ("false-reject rate", figures.false_reject_rate),
+        ("miss rate", figures.miss_rate),
+    ] {
+        super::say(&show(name, value))?;
+    }
+    super::say(&format!("threshold            {:.4}", calibration.threshold))
+}

@@ -1,0 +1,64 @@
+//! The command line of `apc-trainer`.
+
+mod evaluate;
+mod synth;
+mod train;
+mod weights;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Learns one product from good images and about ten anomalous ones.
+///
+/// Exit codes: 0 done, 2 could not do it. Results go to standard output, logs and progress to standard error.
+#[derive(Debug, Parser)]
+#[command(name = "apc-trainer", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::Args),
+    Evaluate(evaluate::Args),
+    Synth(synth::Args),
+    Weights(weights::Args),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = simplelog::ConfigBuilder::new()
+        .set_time_format_rfc3339()
+        .add_filter_ignore_str("rustls")
+        .add_filter_ignore_str("ureq")
+        .build();
+    let (mode, choice) = (simplelog::TerminalMode::Stderr, simplelog::ColorChoice::Auto);
+    // A second logger is the only way this can fail, and there is none.
+    let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
+    let result = match &args.command {
+        Command::Train(args) => train::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Synth(args) => synth::run(args),
+        Command::Weights(args) => weights::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("apc-trainer: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Writes a result to standard output; a reader that has gone is no error of ours.
+fn say(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,76 @@
+//! A run's own figures, with libtorch and the float bank: what the exported bundle is to be measured against.
+
+use std::path::Path;
+
+use anyhow::Result;
+use detector::bank::Quantisation;
+use detector::calibration::{Calibration, calibrate};
+use detector::dataset::Dataset;
+use detector::descriptor::FeatureMap;
+use detector::engine::Engine;
+use detector::evaluate::{Evaluation, evaluate};
+use detector::network::Network;
+use detector::preprocess::Size;
+use detector::run::Run;
+use detector::scorer::{PatchScorer, Scorer};
+use tch::{Device, Tensor, no_grad};
+
+use crate::network::{Named, Norms, device, forward, to_vec, upload};
+use crate::progress::Progress;
+
+/// libtorch as an engine.
+pub struct TorchEngine {
+    network: Network,
+    parameters: Named,
+    size: Size,
+    device: Device,
+}
+
+impl Engine for TorchEngine {
+    fn name(&self) -> &'static str {
+        "libtorch"
+    }
+
+    fn run(&mut self, input: &[f32]) -> detector::Result<Vec<FeatureMap>> {
+        let shape = [1, 3, i64::from(self.size.height), i64::from(self.size.width)];
+        let image = Tensor::from_slice(input).reshape(shape).to_device(self.device);
+        let maps = no_grad(|| forward(&self.network, &self.parameters, &image, Norms::Frozen));
+        let map = |map: &Tensor| {
+            let [_, channels, height, width] = map.size()[..] else {
+                return Err(detector::Error::invalid("a feature map must have four axes"));
+            };
+            let (channels, height, width) = (channels as usize, height as usize, width as usize);
+            Ok(FeatureMap { channels, height, width, values: to_vec(map)? })
+        };
+        maps.iter().map(map).collect()
+    }
+}
+
+/// Evaluates a run on the images of `data` that it has not seen.
+///
+/// # Errors
+/// When the run or an image cannot be read.
+pub fn evaluate_run(run: &Run, data: &Path, device_name: &str) -> Result<(Evaluation, Calibration)> {
+    let network = run.info.backbone.network()?;
+    let device = device(device_name)?;
+    let parameters = upload(&network, &run.weights()?, device)?;
+    let engine = TorchEngine { network, parameters, size: run.info.input.input(), device };
+    let bank = run.bank(Quantisation::F32)?;
+    let mut scorer = PatchScorer::new(engine, run.info.input.clone(), run.info.descriptor, bank, run.info.smoothing);
+    let scores = run
+        .info
+        .calibration
+        .iter()
+        .map(|picture| Ok(scorer.score_prepared(&run.picture(picture)?)?.score))
+        .collect::<Result<Vec<f32>>>()?;
+    let calibration = calibrate(&scores, run.info.false_reject_rate)?;
+    let samples = Dataset::open(data)?.unseen(&run.split()?)?;
+    let mut progress = Progress::new("evaluating", samples.len());
+    let mut done = 0;
+    let evaluation = evaluate(&mut scorer, &samples, Some(&calibration), &mut || {
+        done += 1;
+        progress.set(done);
+    })?;
+    progress.finish();
+    Ok((evaluation, calibration))
+}

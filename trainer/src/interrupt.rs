@@ -1,0 +1,44 @@
+//! Ctrl-C and SIGTERM ask long steps to stop at the next good moment.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context;
+
+/// Whether somebody asked to stop.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+/// The error of a step that was asked to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped; the run is kept: go on with --resume")]
+pub struct Stopped;
+
+impl Interrupt {
+    /// Listens to SIGINT and SIGTERM; a second signal ends the program at once.
+    ///
+    /// # Errors
+    /// When handlers cannot be installed.
+    pub fn listen() -> anyhow::Result<Interrupt> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register_conditional_shutdown(signal, 2, flag.clone())
+                .and_then(|_| signal_hook::flag::register(signal, flag.clone()))
+                .context("cannot listen to signals")?;
+        }
+        Ok(Interrupt(flag))
+    }
+
+    /// Whether to stop.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An error when to stop.
+    ///
+    /// # Errors
+    /// [`Stopped`]
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.is_set() { Err(Stopped) } else { Ok(()) }
+    }
+}

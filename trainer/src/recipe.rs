@@ -1,0 +1,332 @@
+//! What to learn and how: the TOML file of `apc-trainer train`. Every default is written in `configs/train/`.
+
+use std::path::{Path, PathBuf};
+
+use detector::picture::Colour;
+use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize, Size};
+use detector::{Error, Result, files};
+use serde::{Deserialize, Serialize};
+
+/// How the backbone learns before the memory bank is filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Not at all: pretrained features, good images only.
+    PatchCore,
+    /// Fine-tuned with a few anomalous samples (AnomalousPatchCore, arXiv 2408.15113).
+    Apc,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::PatchCore => "patchcore",
+            Mode::Apc => "apc",
+        })
+    }
+}
+
+/// Content of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// How the backbone learns.
+    pub mode: Mode,
+    /// Seed of every random choice.
+    #[serde(default)]
+    pub seed: u64,
+    /// `auto`, `cpu`, `cuda` or `cuda:N`.
+    #[serde(default = "auto")]
+    pub device: String,
+    /// Which images.
+    #[serde(default)]
+    pub data: Data,
+    /// From file to network input.
+    #[serde(default)]
+    pub input: Input,
+    /// Which network.
+    #[serde(default)]
+    pub backbone: BackboneChoice,
+    /// APC mode only.
+    #[serde(default)]
+    pub finetune: Finetune,
+    /// The memory bank.
+    #[serde(default)]
+    pub bank: Bank,
+    /// The threshold.
+    #[serde(default)]
+    pub calibration: Threshold,
+}
+
+/// Which images are used for what.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Folder of the images; `--data` wins. Relative to the recipe.
+    pub root: Option<PathBuf>,
+    /// Name of the product; the folder's name when absent.
+    pub name: Option<String>,
+    /// Anomalous images drawn at random from the test set and taken out of it. PatchCore mode only sets them aside, so that both
+    /// modes can be compared on the same remaining images.
+    pub anomalous_samples: usize,
+    /// Share of the good training images that is held out for the threshold.
+    pub calibration_share: f64,
+    /// Flat layout only: share of the good images that is left for evaluation.
+    pub test_share: f64,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Data { root: None, name: None, anomalous_samples: 0, calibration_share: 0.15, test_share: 0.2 }
+    }
+}
+
+/// From file to network input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Input {
+    /// `[height, width]` after resizing.
+    pub size: Size,
+    /// `stretch` or `letterbox`.
+    pub resize: Resize,
+    /// `[height, width]` of a centre crop; none when absent.
+    pub crop: Option<Size>,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Input { size: Size { height: 256, width: 256 }, resize: Resize::Stretch, crop: None }
+    }
+}
+
+/// Which network, and where its weights come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BackboneChoice {
+    /// One of [`detector::network::Backbone::PRESETS`].
+    pub name: String,
+    /// Safetensors file or the name of published weights; `--weights` wins. Relative to the recipe. Without any, APC mode learns from
+    /// scratch and PatchCore mode refuses.
+    pub weights: Option<String>,
+    /// Stages whose feature maps are used.
+    pub layers: Vec<String>,
+}
+
+impl Default for BackboneChoice {
+    fn default() -> Self {
+        BackboneChoice { name: "resnet18".into(), weights: None, layers: vec!["layer2".into(), "layer3".into()] }
+    }
+}
+
+/// Fine-tuning in APC mode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Finetune {
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Images in a step, half of them good.
+    pub batch: usize,
+    /// Highest learning rate; it rises over the first tenth and falls to zero along a cosine.
+    pub learning_rate: f64,
+    /// Learning rate of the backbone relative to the heads'.
+    pub backbone_rate: f64,
+    /// Weight decay (AdamW).
+    pub weight_decay: f64,
+    /// Weight of the loss "is this image anomalous".
+    pub classification: f64,
+    /// Weight of the loss "which pixels are anomalous"; only images with a mask take part.
+    pub segmentation: f64,
+    /// Weight of the loss "what does the image look like".
+    pub reconstruction: f64,
+    /// Share of anomalous batch images that are a real defect pasted on a good image; needs masks.
+    pub pasted: f64,
+    /// Mirror images at random.
+    pub flip: bool,
+    /// Largest random rotation in degrees.
+    pub rotation: f64,
+    /// Steps between checkpoints.
+    pub checkpoint: usize,
+}
+
+impl Default for Finetune {
+    fn default() -> Self {
+        Finetune {
+            steps: 300,
+            batch: 8,
+            learning_rate: 1e-3,
+            backbone_rate: 0.1,
+            weight_decay: 1e-2,
+            classification: 10.0,
+            segmentation: 1.0,
+            reconstruction: 1.0,
+            pasted: 0.5,
+            flip: true,
+            rotation: 10.0,
+            checkpoint: 50,
+        }
+    }
+}
+
+/// The memory bank.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bank {
+    /// Share of all patches that is kept.
+    pub share: f64,
+    /// Number of patches that is kept, instead of a share.
+    pub vectors: Option<usize>,
+    /// Dimensions of the random projection that the selection works in.
+    pub projection: usize,
+    /// Memory for projected patches in MiB; more go through a file.
+    pub memory_mib: usize,
+}
+
+impl Default for Bank {
+    fn default() -> Self {
+        Bank { share: 0.01, vectors: None, projection: 128, memory_mib: 2048 }
+    }
+}
+
+/// The threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Threshold {
+    /// Share of good parts that may be rejected.
+    pub false_reject_rate: f64,
+}
+
+impl Default for Threshold {
+    fn default() -> Self {
+        Threshold { false_reject_rate: 0.01 }
+    }
+}
+
+fn auto() -> String {
+    "auto".into()
+}
+
+impl Recipe {
+    /// Reads a recipe; paths in it become relative to the working folder.
+    ///
+    /// # Errors
+    /// With the line of an unknown key or a wrong type, or the name of a value out of bounds.
+    pub fn read(path: &Path) -> Result<Recipe> {
+        let mut recipe: Recipe = files::read_toml(path)?;
+        recipe.validate().map_err(|error| Error::file(path, error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        recipe.data.root = recipe.data.root.map(|root| folder.join(root));
+        let file = |weights: String| match weights.ends_with(".safetensors") {
+            true => folder.join(weights).to_string_lossy().into_owned(),
+            false => weights,
+        };
+        recipe.backbone.weights = recipe.backbone.weights.map(file);
+        Ok(recipe)
+    }
+
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// Names the key and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        let within = |key: &str, value: f64, least: f64, most: f64| match (least..=most).contains(&value) {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("{key} is {value}; {least} to {most} was expected"))),
+        };
+        within("data.calibration_share", self.data.calibration_share, 0.01, 0.9)?;
+        within("data.test_share", self.data.test_share, 0.0, 0.9)?;
+        within("bank.share", self.bank.share, 1e-6, 1.0)?;
+        within("bank.projection", self.bank.projection as f64, 1.0, 4096.0)?;
+        within("bank.memory_mib", self.bank.memory_mib as f64, 16.0, 1e6)?;
+        within("calibration.false_reject_rate", self.calibration.false_reject_rate, 1e-6, 0.5)?;
+        let tune = &self.finetune;
+        within("finetune.steps", tune.steps as f64, 1.0, 1e7)?;
+        within("finetune.batch", tune.batch as f64, 2.0, 1024.0)?;
+        within("finetune.checkpoint", tune.checkpoint as f64, 1.0, 1e7)?;
+        within("finetune.learning_rate", tune.learning_rate, 1e-9, 1.0)?;
+        within("finetune.backbone_rate", tune.backbone_rate, 0.0, 100.0)?;
+        within("finetune.weight_decay", tune.weight_decay, 0.0, 1.0)?;
+        within("finetune.pasted", tune.pasted, 0.0, 1.0)?;
+        within("finetune.rotation", tune.rotation, 0.0, 180.0)?;
+        for (key, weight) in [
+            ("finetune.classification", tune.classification),
+            ("finetune.segmentation", tune.segmentation),
+            ("finetune.reconstruction", tune.reconstruction),
+        ] {
+            within(key, weight, 0.0, 1e6)?;
+        }
+        if self.mode == Mode::Apc && self.data.anomalous_samples == 0 {
+            return Err(Error::invalid(
+                "mode \"apc\" learns from anomalous samples: set data.anomalous_samples, 10 for instance",
+            ));
+        }
+        self.preprocess(Colour::Rgb).validate()
+    }
+
+    /// What happens to every picture of this product.
+    pub fn preprocess(&self, colour: Colour) -> Preprocess {
+        let Input { size, resize, crop } = self.input;
+        Preprocess { colour, region: None, size, resize, crop, mean: IMAGENET_MEAN, std: IMAGENET_STD }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configs() -> Vec<PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train");
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn every_shipped_recipe_loads() {
+        let recipes = configs();
+        assert!(recipes.len() >= 3);
+        recipes.iter().for_each(|path| drop(Recipe::read(path).unwrap()));
+    }
+
+    /// The commented lines `# key = value` of `patchcore.toml` are the defaults, and all of them are there.
+    #[test]
+    fn the_example_writes_every_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/train/patchcore.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let key = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let setting =
+            |line: &str| line.strip_prefix("# ").and_then(|rest| rest.split_once(" = ")).is_some_and(|(name, _)| key(name));
+        let all: Vec<&str> = text.lines().map(|line| if setting(line) { &line[2..] } else { line }).collect();
+        let explicit: toml::Table = all.join("\n").parse().unwrap();
+        let mut defaults = toml::Table::try_from(Recipe::read(&path).unwrap()).unwrap();
+        for (section, values) in &explicit {
+            let Some(values) = values.as_table() else {
+                assert_eq!(&defaults[section], values, "{section}");
+                continue;
+            };
+            let known = defaults[section].as_table_mut().unwrap();
+            for (key, value) in values {
+                if let Some(default) = known.remove(key) {
+                    assert_eq!(&default, value, "{section}.{key}");
+                }
+            }
+            assert!(known.is_empty(), "the example does not write {section}: {known:?}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.toml");
+        let cases = [
+            ("mode = \"patchcore\"\n[bank]\nshares = 0.1\n", "line 3"),
+            ("mode = \"patchcore\"\nseed = \"x\"\n", "line 2"),
+            ("mode = \"patchcore\"\n[bank]\nshare = 2.0\n", "bank.share"),
+            ("mode = \"patchcore\"\n[input]\nsize = [250, 256]\n", "250"),
+            ("mode = \"apc\"\n", "anomalous_samples"),
+            ("mode = \"patch\"\n", "line 1"),
+        ];
+        for (text, word) in cases {
+            std::fs::write(&path, text).unwrap();
+            let error = Recipe::read(&path).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("r.toml"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Pictures with libtorch's results, for the exporter's parity gate.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use detector::map::Smoothing;
+use detector::preprocess::{Prepared, Rect};
+use detector::run::{Reference, ReferenceKind, StoredPicture};
+use detector::scorer::Inside;
+use detector::tensors::Tensors;
+use image::RgbImage;
+use rand::{Rng, SeedableRng};
+use tch::{Device, Tensor, no_grad};
+
+use crate::data::Selection;
+use crate::features::Describer;
+use crate::network::to_vec;
+use crate::{data, patches};
+
+/// References of each kind.
+const EACH: usize = 6;
+
+/// Saves pictures and libtorch's feature maps, score maps and scores for them under `folder`.
+///
+/// # Errors
+/// When an image cannot be read or a file not written.
+pub fn make(
+    describer: &Describer<'_>,
+    selection: &Selection,
+    bank: &[f32],
+    layers: &[String],
+    seed: u64,
+    folder: &Path,
+) -> Result<Vec<Reference>> {
+    let rule = describer.rule;
+    let anomalous = selection.anomalous.iter().chain(selection.test.iter().filter(|sample| sample.is_anomalous()));
+    let mut pictures = Vec::new();
+    for path in selection.calibration.iter().take(EACH) {
+        pictures.push((ReferenceKind::Good, data::prepare(path, rule)?));
+    }
+    for sample in anomalous.take(EACH) {
+        pictures.push((ReferenceKind::Anomalous, data::prepare(&sample.path, rule)?));
+    }
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    // Where there are few images, noise fills up.
+    while pictures.len() < 3 * EACH {
+        let size = rule.input();
+        let pixels = RgbImage::from_fn(size.width, size.height, |_, _| image::Rgb(random.random()));
+        let content = Rect { x: 0, y: 0, width: size.width, height: size.height };
+        pictures.push((ReferenceKind::Noise, Prepared { pixels, content }));
+    }
+    let sigma = f64::from(Smoothing::default().sigma);
+    let mut results = Tensors::default();
+    let mut references = Vec::new();
+    for (index, (kind, prepared)) in pictures.iter().enumerate() {
+        let maps = describer.layers(&rule.normalise(&prepared.pixels));
+        for (layer, map) in layers.iter().zip(&maps) {
+            let shape: Vec<usize> = map.size()[1..].iter().map(|size| *size as usize).collect();
+            results.insert(format!("{index:03}.{layer}"), shape, to_vec(map)?);
+        }
+        let dims: i64 = maps.iter().map(|map| map.size()[1]).sum();
+        let bank = Tensor::from_slice(bank).reshape([-1, dims]);
+        let (score, map) = no_grad(|| judge(&maps, &bank, prepared.content, rule.input().into(), sigma))?;
+        let [height, width]: [u32; 2] = rule.input().into();
+        results.insert(format!("{index:03}.map"), [height as usize, width as usize], to_vec(&map)?);
+        let picture = store(prepared, folder, "reference", index)?;
+        references.push(Reference { picture, kind: *kind, score });
+    }
+    results.write(&folder.join("reference.safetensors"))?;
+    Ok(references)
+}
+
+/// libtorch's image score and map of one image.
+fn judge(maps: &[Tensor], bank: &Tensor, content: Rect, input: [u32; 2], sigma: f64) -> Result<(f32, Tensor)> {
+    let distances = patches::nearest(&patches::describe(maps).to_device(Device::Cpu), bank);
+    let grid = (maps[0].size()[2], maps[0].size()[3]);
+    let inside = Inside::new((grid.0 as usize, grid.1 as usize), (input[0] as usize, input[1] as usize), content);
+    let indices: Vec<i64> = inside.indices().map(|i| i as i64).collect();
+    let score = distances.index_select(0, &Tensor::from_slice(&indices)).max();
+    let (first, last) = (indices[0], indices[indices.len() - 1]);
+    // Padding takes the value of the nearest patch inside.
+    let clamp =
+        |length: i64, least: i64, most: i64| Tensor::from_slice(&(0..length).map(|i| i.clamp(least, most)).collect::<Vec<_>>());
+    let rows = clamp(grid.0, first / grid.1, last / grid.1);
+    let columns = clamp(grid.1, first % grid.1, last % grid.1);
+    let extended = distances.reshape([grid.0, grid.1]).index_select(0, &rows).index_select(1, &columns);
+    let map = patches::map(&extended, (i64::from(input[0]), i64::from(input[1])), sigma);
+    Ok((f32::try_from(&score)?, map))
+}
+
+/// Saves a network-size picture as `KIND/NNN.png` in the run.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn store(prepared: &Prepared, run: &Path, kind: &str, index: usize) -> Result<StoredPicture> {
+    let folder = run.join(kind);
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}: cannot create", folder.display()))?;
+    let file = format!("{kind}/{index:03}.png");
+    let path = run.join(&file);
+    prepared.pixels.save(&path).with_context(|| format!("{}: cannot write", path.display()))?;
+    Ok(StoredPicture { file, content: prepared.content })
+}

@@ -1,0 +1,197 @@
+//! One training, from images to a finished run.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use detector::dataset::Dataset;
+use detector::descriptor::PatchDescriptor;
+use detector::files::{read_toml, write_atomic};
+use detector::map::Smoothing;
+use detector::network::Backbone;
+use detector::preprocess::Preprocess;
+use detector::run::{FORMAT, RunInfo};
+use detector::tensors::Tensors;
+use rayon::prelude::*;
+
+use crate::apc::{Batches, Sources, finetune};
+use crate::data::{Selection, prepare};
+use crate::features::{Coreset, Describer, coreset};
+use crate::interrupt::Interrupt;
+use crate::network::{Norms, device, random_weights, upload};
+use crate::recipe::{Mode, Recipe};
+use crate::{references, weights};
+
+/// Where the data is and the run goes.
+pub struct Order {
+    /// What to learn and how, with the command line's wishes in it.
+    pub recipe: Recipe,
+    /// The run's folder.
+    pub out: PathBuf,
+    /// Go on with an unfinished run.
+    pub resume: bool,
+}
+
+/// Trains and writes the run; `run.toml` is the last file.
+///
+/// # Errors
+/// When interrupted, or anything is missing, unreadable or does not fit. A run that was begun can be resumed.
+pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
+    let recipe = &order.recipe;
+    recipe.validate()?;
+    let device = device(&recipe.device)?;
+    let root = recipe.data.root.as_ref().context("no images given: use --data DIR or data.root in the recipe")?;
+    let data = Dataset::open(root)?;
+    let selection = Selection::draw(&data, &recipe.data, recipe.seed)?;
+    let rule = recipe.preprocess(selection.colour);
+    let mut backbone = Backbone::preset(&recipe.backbone.name)?;
+    backbone.layers = recipe.backbone.layers.clone();
+    let (start, norms) = starting_weights(recipe, &mut backbone)?;
+    let folder = Folder::open(order)?;
+    let mut seconds = BTreeMap::new();
+    let began = Instant::now();
+
+    log::info!(
+        "{} good images for the bank, {} for the threshold, {} anomalous samples, {} left for evaluation; {device:?}",
+        selection.bank.len(),
+        selection.calibration.len(),
+        selection.anomalous.len(),
+        selection.test.len()
+    );
+    let split = selection.split()?;
+    folder.write("split.json", &serde_json::to_vec_pretty(&split)?)?;
+    let calibration = store_calibration(&selection, &rule, &folder.path)?;
+
+    let learned = match recipe.mode {
+        Mode::PatchCore => start,
+        Mode::Apc => {
+            let sources = Sources {
+                good: &selection.bank,
+                anomalous: &selection.anomalous,
+                rule: &rule,
+                choice: &recipe.finetune,
+                seed: recipe.seed,
+            };
+            let batches = Batches::new(sources)?;
+            let choice = (&recipe.finetune, rule.input(), recipe.seed);
+            let tuning = Instant::now();
+            let outcome = finetune(&backbone, &start, norms, &batches, choice, &folder.path, device, interrupt)?;
+            seconds.insert("finetune".into(), tuning.elapsed().as_secs_f64());
+            folder.write("training.json", &serde_json::to_vec(&outcome.curve)?)?;
+            outcome.weights
+        }
+    };
+    learned.write(&folder.path.join("weights.safetensors"))?;
+
+    let network = backbone.network()?;
+    let parameters = upload(&network, &learned, device)?;
+    let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
+    let bank = coreset(&describer, &selection.bank, &recipe.bank, recipe.seed, &folder.path, interrupt)?;
+    seconds.insert("describe".into(), bank.describe_seconds);
+    seconds.insert("coreset".into(), bank.select_seconds);
+    write_bank(&bank, &folder.path)?;
+    let references = references::make(&describer, &selection, &bank.vectors, &backbone.layers, recipe.seed, &folder.path)?;
+    seconds.insert("all".into(), began.elapsed().as_secs_f64());
+
+    let info = RunInfo {
+        format: FORMAT,
+        name: product_name(recipe, root),
+        mode: recipe.mode.to_string(),
+        kit: env!("CARGO_PKG_VERSION").into(),
+        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        seed: recipe.seed,
+        data: fs::canonicalize(root).unwrap_or_else(|_| root.clone()),
+        false_reject_rate: recipe.calibration.false_reject_rate,
+        descriptor: PatchDescriptor::Concat,
+        backbone,
+        input: rule,
+        smoothing: Smoothing::default(),
+        references,
+        calibration,
+        seconds,
+        recipe: toml::Table::try_from(recipe)?,
+    };
+    info.write(&folder.path)?;
+    folder.tidy();
+    log::info!("memory bank: {} of {} patches", bank.vectors.len() / bank.dims, bank.patches);
+    Ok(info)
+}
+
+/// Pretrained weights with frozen normalisations, or random ones that are trained along.
+fn starting_weights(recipe: &Recipe, backbone: &mut Backbone) -> Result<(Tensors, Norms)> {
+    match &recipe.backbone.weights {
+        Some(source) => Ok((weights::load(source, backbone)?, Norms::Frozen)),
+        None if recipe.mode == Mode::Apc => {
+            log::info!("no weights given: the backbone learns from scratch");
+            Ok((random_weights(backbone, recipe.seed)?, Norms::Trained))
+        }
+        None => bail!(
+            "PatchCore mode does not train its backbone: give pretrained weights with --weights FILE|NAME or backbone.weights"
+        ),
+    }
+}
+
+fn product_name(recipe: &Recipe, root: &Path) -> String {
+    let folder = fs::canonicalize(root).ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    recipe.data.name.clone().or(folder).unwrap_or_else(|| "product".into())
+}
+
+fn store_calibration(selection: &Selection, rule: &Preprocess, run: &Path) -> Result<Vec<detector::run::StoredPicture>> {
+    let store = |(index, path): (usize, &PathBuf)| references::store(&prepare(path, rule)?, run, "calibration", index);
+    selection.calibration.par_iter().enumerate().map(store).collect()
+}
+
+fn write_bank(bank: &Coreset, run: &Path) -> Result<()> {
+    let mut file = Tensors::default();
+    file.insert("vectors", [bank.vectors.len() / bank.dims, bank.dims], bank.vectors.clone());
+    Ok(file.write(&run.join("bank.safetensors"))?)
+}
+
+/// The run's folder, locked against a second training.
+struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    fn open(order: &Order) -> Result<Folder> {
+        let path = order.out.clone();
+        let recipe_path = path.join("recipe.toml");
+        let begun = recipe_path.exists();
+        let empty =
+            !path.exists() || fs::read_dir(&path).with_context(|| format!("{}: cannot list", path.display()))?.next().is_none();
+        match (order.resume, begun) {
+            (true, false) => bail!("{}: holds no run to resume; leave out --resume to begin one", path.display()),
+            (false, true) => bail!("{}: already holds a run; choose another --out, or go on with --resume", path.display()),
+            (false, false) if !empty => bail!("{}: is not empty and holds no run; choose another --out", path.display()),
+            _ => {}
+        }
+        fs::create_dir_all(&path).with_context(|| format!("{}: cannot create", path.display()))?;
+        let lock_path = path.join(".lock");
+        let lock = File::create(&lock_path).with_context(|| format!("{}: cannot create", lock_path.display()))?;
+        lock.try_lock()
+            .map_err(|_| anyhow::anyhow!("{}: another training writes to this run; choose another --out", path.display()))?;
+        if begun {
+            let previous: Recipe = read_toml(&recipe_path)?;
+            if previous != order.recipe {
+                bail!("{}: was begun with another recipe; resume it with the same options", recipe_path.display());
+            }
+        } else {
+            write_atomic(&recipe_path, toml::to_string(&order.recipe)?.as_bytes())?;
+        }
+        Ok(Folder { path, _lock: lock })
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        Ok(write_atomic(&self.path.join(name), bytes)?)
+    }
+
+    /// What a finished run needs no more; leftovers do no harm.
+    fn tidy(&self) {
+        for name in ["checkpoint.safetensors", ".lock"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+    }
+}

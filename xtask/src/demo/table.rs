@@ -1,0 +1,25 @@
+//! The demo's last words.
+
+use crate::demo::line::Outcome;
+use crate::figures::{Figures, show};
+
+/// Figures on unseen images, and what happened on the production line.
+pub fn table(name: &str, pretrained: bool, figures: &Figures, outcome: &Outcome) -> String {
+    let start = if pretrained { "pretrained weights" } else { "learned from scratch" };
+    let mut rows = vec![
+        ("product", format!("{name}, {start}, {} unseen images ({} anomalous)", figures.images, figures.anomalous)),
+        ("image AUROC", show(figures.image_auroc, 4)),
+        ("image F1 (best)", show(figures.image_f1, 4)),
+        ("pixel AUROC", show(figures.pixel_auroc, 4)),
+        ("AUPRO (0.3)", show(figures.aupro, 4)),
+        ("latency of scoring", format!("p50 {:.0} ms, p95 {:.0} ms ({})", figures.latency_ms.p50, figures.latency_ms.p95, figures.engine)),
+        ("production line", format!("{} parts", outcome.parts())),
+        ("  passed", format!("{} right, {} wrong (missed defects)", outcome.passed_right, outcome.missed)),
+        ("  rejected", format!("{} right, {} wrong", outcome.rejected_right, outcome.rejected_wrong)),
+        ("  unknown", outcome.unknown.to_string()),
+    ];
+    if let Some(latency) = outcome.latency {
+        rows.push(("  latency, frame to verdict", format!("p50 {:.0} ms, p95 {:.0} ms", latency.p50, latency.p95)));
+    }
+    rows.iter().map(|(what, value)| format!("{what:28}{value}\n")).collect()
+}

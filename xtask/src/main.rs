@@ -1,0 +1,61 @@
+//! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench`.
+
+mod binaries;
+mod demo;
+mod fuzz;
+mod libtorch;
+mod onnxruntime;
+mod process;
+mod python;
+mod setup;
+mod test;
+mod wheel;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+/// Set-up and chores of the workspace.
+///
+/// Exit codes: 0 done, 1 the answer is no (a test failed), 2 could not do it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    Setup(setup::Args),
+    Test(test::Args),
+    Fuzz(fuzz::Args),
+    Demo(demo::Args),
+}
+
+/// Runs the chore; `false` is an answered "no".
+fn run(cli: Cli) -> Result<bool> {
+    let workspace = Workspace::find()?;
+    process::catch_interrupts()?;
+    match cli.chore {
+        Chore::Setup(args) => setup::run(&workspace, &args).map(|()| true),
+        Chore::Test(args) => test::run(&workspace, &args),
+        Chore::Fuzz(args) => fuzz::run(&workspace, &args),
+        Chore::Demo(args) => demo::run(&workspace, &args),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

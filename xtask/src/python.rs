@@ -1,0 +1,105 @@
+//! The Python environment in the cache: its pip fetches wheels, its packages check what the tests write.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::process;
+use crate::wheel::{Wheel, sha256};
+use crate::workspace::Workspace;
+
+/// A virtual environment that works.
+pub struct Python {
+    interpreter: PathBuf,
+}
+
+impl Python {
+    /// The environment in the cache, made with the machine's `python3` if it is not there.
+    pub fn prepare(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.cache().join("venv");
+        let python = Self { interpreter: folder.join("bin/python") };
+        if process::succeeds(Command::new(&python.interpreter).args(["-m", "pip", "--version"])) {
+            return Ok(python);
+        }
+        eprintln!("setup: making a Python environment in {}", folder.display());
+        let version = Command::new("python3").args(["-c", ENOUGH]).stdin(Stdio::null()).status();
+        match version {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+                "python3 is missing. It fetches libtorch and checks exported networks in the tests: \
+                 `apt install python3 python3-venv`, or set LIBTORCH to a libtorch {} of your own",
+                crate::libtorch::VERSION
+            ),
+            Err(error) => return Err(error).context("cannot start python3"),
+            Ok(status) if !status.success() => bail!("python3 is too old: 3.11 or newer is needed"),
+            Ok(_) => {}
+        }
+        let mut venv = Command::new("python3");
+        process::run_to_success(
+            venv.args(["-m", "venv", "--clear"]).arg(&folder),
+            "cannot make a Python environment (`apt install python3-venv`?)",
+        )?;
+        Ok(python)
+    }
+
+    /// The environment's interpreter.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
+    }
+
+    /// Fetches one wheel into `folder` with pip, which shows its progress.
+    pub fn download(&self, wheel: &Wheel, folder: &Path) -> Result<()> {
+        // Not the system's temporary folder, which may be small and in memory; and no second copy in pip's cache.
+        let scratch = folder.join("pip");
+        if scratch.exists() {
+            fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
+        }
+        fs::create_dir_all(&scratch).with_context(|| format!("cannot make the folder {}", scratch.display()))?;
+        let mut pip = self.pip();
+        pip.args(["download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"])
+            .args(["--implementation", "cp", "--python-version", "3.11", "--abi", "cp311", "--abi", "none"])
+            .args(["--platform", wheel.platform, "--dest"])
+            .arg(folder)
+            .arg(format!("{}=={}", wheel.name, wheel.version))
+            .env("TMPDIR", &scratch);
+        process::run_to_success(
+            &mut pip,
+            &format!(
+                "pip could not fetch {} {}. Without a network: put {} into {}, or set LIBTORCH to a libtorch of your own",
+                wheel.name,
+                wheel.version,
+                wheel.file,
+                folder.display()
+            ),
+        )?;
+        fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))
+    }
+
+    /// Installs the packages that the tests use, pinned in `xtask/requirements.txt`.
+    pub fn install_test_packages(&self, workspace: &Workspace) -> Result<()> {
+        let requirements = workspace.root().join("xtask/requirements.txt");
+        let stamp = workspace.cache().join("venv/requirements-sha256");
+        let wanted = sha256(&requirements)?;
+        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+            return Ok(());
+        }
+        eprintln!("setup: installing the tests' Python packages");
+        let mut pip = self.pip();
+        process::run_to_success(
+            pip.args(["install", "--only-binary=:all:", "--requirement"]).arg(&requirements),
+            "pip could not install the tests' Python packages (is the package index reachable?)",
+        )?;
+        fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+    }
+
+    fn pip(&self) -> Command {
+        let mut pip = Command::new(&self.interpreter);
+        pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
+        pip
+    }
+}
+
+/// Ends with success where Python is new enough for the pinned packages.
+const ENOUGH: &str = "import sys; sys.exit(sys.version_info < (3, 11))";

@@ -1,0 +1,222 @@
+//! Python wheels as carriers of shared libraries: pinned by hash, fetched with pip, unpacked in part.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use zip::ZipArchive;
+
+use crate::python::Python;
+
+/// One wheel of the Python package index. The platform is pinned with it, so that every machine gets the same file.
+pub struct Wheel {
+    /// The package's name.
+    pub name: &'static str,
+    /// The package's version.
+    pub version: &'static str,
+    /// Platform tag for pip.
+    pub platform: &'static str,
+    /// The wheel's file name.
+    pub file: &'static str,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: &'static str,
+}
+
+impl Wheel {
+    /// The wheel's path in `downloads`, fetched if it is not there with the right hash.
+    pub fn fetch(&self, python: &Python, downloads: &Path) -> Result<PathBuf> {
+        self.fetch_with(downloads, |folder| python.download(self, folder))
+    }
+
+    fn fetch_with(&self, downloads: &Path, download: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        fs::create_dir_all(downloads).with_context(|| format!("cannot make the folder {}", downloads.display()))?;
+        let path = downloads.join(self.file);
+        if path.exists() {
+            if sha256(&path)? == self.sha256 {
+                return Ok(path);
+            }
+            eprintln!("setup: {} is damaged, fetching it again", path.display());
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+        eprintln!("setup: fetching {} {}", self.name, self.version);
+        download(downloads)?;
+        let found = sha256(&path)?;
+        if found != self.sha256 {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            bail!(
+                "{} has SHA-256 {found}, expected {}: the download was damaged, or the package index serves another \
+                 file. Run the command again; if that does not help, set LIBTORCH to a libtorch of your own",
+                self.file,
+                self.sha256
+            );
+        }
+        Ok(path)
+    }
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    io::copy(&mut file, &mut hasher).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(format!("{:x}", hasher.finalize()))
+}
+
+/// Unpacks those files of the wheel for which `place` gives a path below `into`; returns how many.
+pub fn unpack(wheel: &Path, into: &Path, place: impl Fn(&str) -> Option<PathBuf>) -> Result<usize> {
+    let failed = || format!("cannot unpack {}", wheel.display());
+    let file = File::open(wheel).with_context(failed)?;
+    let mut archive = ZipArchive::new(BufReader::new(file)).with_context(failed)?;
+    let mut count = 0;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).with_context(failed)?;
+        // `enclosed_name` refuses names that would leave the folder.
+        let Some(place) = entry.enclosed_name().and_then(|name| place(name.to_str()?)).filter(|_| entry.is_file()) else {
+            continue;
+        };
+        let path = into.join(place);
+        let folder = path.parent().unwrap_or(into);
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let mut file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        io::copy(&mut entry, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Name of the file that says what a folder was made from.
+const STAMP: &str = "made-from";
+
+/// Makes `folder` hold what `fill` writes, unless `stamp` says that it already does.
+///
+/// The folder appears all at once: an interrupted set-up leaves nothing that looks finished.
+pub fn install(folder: &Path, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if is_installed(folder, stamp) {
+        return Ok(());
+    }
+    let partial = folder.with_extension("partial");
+    for old in [&partial, folder] {
+        if old.exists() {
+            fs::remove_dir_all(old).with_context(|| format!("cannot remove {}", old.display()))?;
+        }
+    }
+    fs::create_dir_all(&partial).with_context(|| format!("cannot make the folder {}", partial.display()))?;
+    fill(&partial)?;
+    let path = partial.join(STAMP);
+    fs::write(&path, stamp).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::rename(&partial, folder).with_context(|| format!("cannot rename {}", partial.display()))
+}
+
+/// Whether `folder` was completely made from what `stamp` names.
+pub fn is_installed(folder: &Path, stamp: &str) -> bool {
+    fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use anyhow::anyhow;
+    use tempfile::tempdir;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// A wheel that holds "abc".
+    const ABC: Wheel = Wheel {
+        name: "abc",
+        version: "1",
+        platform: "any",
+        file: "abc-1-any.whl",
+        sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+    };
+
+    fn write(text: &'static str) -> impl Fn(&Path) -> Result<()> {
+        move |folder| Ok(fs::write(folder.join(ABC.file), text)?)
+    }
+
+    #[test]
+    fn a_wheel_with_the_right_hash_is_not_fetched_again() {
+        let folder = tempdir().unwrap();
+        ABC.fetch_with(folder.path(), write("abc")).unwrap();
+        ABC.fetch_with(folder.path(), |_| panic!("fetched twice")).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_wheel_is_fetched_again() {
+        let folder = tempdir().unwrap();
+        write("ab")(folder.path()).unwrap();
+        let path = ABC.fetch_with(folder.path(), write("abc")).unwrap();
+        assert_eq!(fs::read(path).unwrap(), b"abc");
+    }
+
+    #[test]
+    fn a_wheel_with_another_hash_is_refused_and_removed() {
+        let folder = tempdir().unwrap();
+        let error = ABC.fetch_with(folder.path(), write("abd")).unwrap_err().to_string();
+        assert!(error.contains(ABC.file) && error.contains(ABC.sha256), "{error}");
+        assert!(!folder.path().join(ABC.file).exists());
+    }
+
+    #[test]
+    fn a_download_that_fails_keeps_its_message() {
+        let folder = tempdir().unwrap();
+        let error = ABC.fetch_with(folder.path(), |_| Err(anyhow!("no network"))).unwrap_err();
+        assert_eq!(error.to_string(), "no network");
+    }
+
+    #[test]
+    fn unpacks_only_what_was_picked_and_never_outside() {
+        let folder = tempdir().unwrap();
+        let wheel = folder.path().join("x.whl");
+        let mut zip = ZipWriter::new(File::create(&wheel).unwrap());
+        for name in ["torch/lib/a.so", "torch/lib/b.so", "../lib/a.so"] {
+            zip.start_file(name, SimpleFileOptions::default()).unwrap();
+            zip.write_all(name.as_bytes()).unwrap();
+        }
+        zip.finish().unwrap();
+        let into = folder.path().join("into");
+        let count = unpack(&wheel, &into, |name| name.ends_with("lib/a.so").then(|| name.into())).unwrap();
+        assert_eq!(count, 1);
+        assert_eq!(fs::read(into.join("torch/lib/a.so")).unwrap(), b"torch/lib/a.so");
+        assert!(!into.join("torch/lib/b.so").exists());
+        assert!(!folder.path().join("lib").exists());
+    }
+
+    #[test]
+    fn a_truncated_wheel_is_an_error_that_names_it() {
+        let folder = tempdir().unwrap();
+        let wheel = folder.path().join("x.whl");
+        fs::write(&wheel, b"PK\x03\x04").unwrap();
+        let error = unpack(&wheel, folder.path(), |_| None).unwrap_err();
+        assert!(format!("{error:#}").contains("x.whl"));
+    }
+
+    #[test]
+    fn installs_once_and_again_when_the_stamp_changes() {
+        let folder = tempdir().unwrap();
+        let place = folder.path().join("lib");
+        let fill = |text: &'static str| move |folder: &Path| Ok(fs::write(folder.join("file"), text)?);
+        install(&place, "one", fill("1")).unwrap();
+        install(&place, "one", |_| panic!("installed twice")).unwrap();
+        install(&place, "two", fill("2")).unwrap();
+        assert_eq!(fs::read(place.join("file")).unwrap(), b"2");
+    }
+
+    #[test]
+    fn an_interrupted_installation_does_not_look_finished() {
+        let folder = tempdir().unwrap();
+        let place = folder.path().join("lib");
+        let half = |folder: &Path| {
+            fs::write(folder.join("half"), "1")?;
+            Err(anyhow!("interrupted"))
+        };
+        install(&place, "one", half).unwrap_err();
+        assert!(!place.exists());
+        install(&place, "one", |_| Ok(())).unwrap();
+        assert!(is_installed(&place, "one") && !place.join("half").exists());
+    }
+}

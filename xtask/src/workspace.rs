@@ -1,0 +1,44 @@
+//! Where things lie in a checkout.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A checkout of this repository.
+pub struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// The checkout that this xtask belongs to.
+    pub fn find() -> Result<Self> {
+        let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&manifest).parent().context("xtask lies at the root of the file system")?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The checkout's top folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The git-ignored folder for what set-up fetches.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join(".cache")
+    }
+
+    /// Holds off a second xtask that would change the cache at the same time, until the file is dropped.
+    pub fn lock_cache(&self) -> Result<File> {
+        let cache = self.cache();
+        fs::create_dir_all(&cache).with_context(|| format!("cannot make the folder {}", cache.display()))?;
+        let path = cache.join("lock");
+        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        if file.try_lock().is_err() {
+            eprintln!("waiting for another `cargo xtask` that is setting up in {}", cache.display());
+            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+        }
+        Ok(file)
+    }
+}

@@ -145,8 +145,7 @@ fn figures(
     let truth: Vec<bool> = images.iter().map(|image| image.sample.is_anomalous()).collect();
     let scores: Vec<f32> = images.iter().map(|image| image.scored.score).collect();
     let ranking = Ranking::new(&scores, &truth)?;
-    // A score at the threshold is still good: the metrics count from the next number on.
-    let decisions = calibration.map(|calibration| ranking.at(calibration.threshold.next_up()));
+    let decisions = calibration.map(|calibration| ranking.at(calibration.threshold));
     let (pixels, aupro) = pixel_figures(images)?;
     let times: Vec<Duration> = images.iter().map(|image| image.scored.times.total()).collect();
     Ok(Figures {

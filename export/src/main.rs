@@ -1,1 +1,5 @@
-fn main() {}
+//! `apc-export`: see `apc-export --help`.
+
+fn main() -> std::process::ExitCode {
+    apc_export::cli::main()
+}

@@ -246,7 +246,11 @@ fn default_rate() -> f64 {
 }
 
 /// A value and a check of its bounds.
-fn bounded<'de, D, T>(deserializer: D, sound: impl Fn(&T) -> bool, expected: fmt::Arguments<'_>) -> std::result::Result<T, D::Error>
+fn bounded<'de, D, T>(
+    deserializer: D,
+    sound: impl Fn(&T) -> bool,
+    expected: fmt::Arguments<'_>,
+) -> std::result::Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + fmt::Display,

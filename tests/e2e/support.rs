@@ -15,7 +15,11 @@ pub fn bin(name: &str) -> PathBuf {
         test.parent().and_then(Path::parent).expect("target/PROFILE/deps/test").to_path_buf()
     });
     let path = folder.join(name).with_extension(std::env::consts::EXE_EXTENSION);
-    assert!(path.is_file(), "{} is missing: build it first (`cargo xtask test` does, or `cargo build --workspace`)", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: build it first (`cargo xtask test` does, or `cargo build --workspace`)",
+        path.display()
+    );
     path
 }
 

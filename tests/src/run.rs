@@ -92,9 +92,10 @@ impl SyntheticRun {
         references.extend(anomalous.iter().map(|path| (ReferenceKind::Anomalous, self.prepare(path))));
         let Size { height, width } = self.input.input();
         let content = Rect { x: 0, y: 0, width, height };
-        references.extend((0..NOISE_REFERENCES).map(|seed| {
-            (ReferenceKind::Noise, Prepared { pixels: product::noise(3000 + seed, width, height), content })
-        }));
+        references.extend(
+            (0..NOISE_REFERENCES)
+                .map(|seed| (ReferenceKind::Noise, Prepared { pixels: product::noise(3000 + seed, width, height), content })),
+        );
         let references = write_references(run, &mut engine, scorer, &references);
         let calibration: Vec<StoredPicture> =
             calibration.iter().enumerate().map(|(i, path)| store(run, "calibration", i, &self.prepare(path))).collect();
@@ -109,9 +110,8 @@ impl SyntheticRun {
     /// Seeded weights that keep activations near one, with batch normalisation that does something.
     pub fn weights(&self) -> Tensors {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
-        let mut uniform = |count: usize, from: f32, to: f32| -> Vec<f32> {
-            (0..count).map(|_| random.random_range(from..to)).collect()
-        };
+        let mut uniform =
+            |count: usize, from: f32, to: f32| -> Vec<f32> { (0..count).map(|_| random.random_range(from..to)).collect() };
         let mut weights = Tensors::default();
         for (name, shape) in self.network().parameters() {
             let count = shape.iter().product();

@@ -1,7 +1,9 @@
 //! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench`.
 
+mod bench;
 mod binaries;
 mod demo;
+mod figures;
 mod fuzz;
 mod libtorch;
 mod onnxruntime;
@@ -35,6 +37,7 @@ enum Chore {
     Test(test::Args),
     Fuzz(fuzz::Args),
     Demo(demo::Args),
+    Bench(bench::Args),
 }
 
 /// Runs the chore; `false` is an answered "no".
@@ -46,6 +49,7 @@ fn run(cli: Cli) -> Result<bool> {
         Chore::Test(args) => test::run(&workspace, &args),
         Chore::Fuzz(args) => fuzz::run(&workspace, &args),
         Chore::Demo(args) => demo::run(&workspace, &args),
+        Chore::Bench(args) => bench::run(&workspace, &args),
     }
 }
 

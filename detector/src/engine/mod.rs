@@ -21,6 +21,16 @@ pub trait Engine: Send {
     fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>>;
 }
 
+impl<E: Engine> Engine for &mut E {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
+        (**self).run(input)
+    }
+}
+
 /// Which engine runs the backbone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]

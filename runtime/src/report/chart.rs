@@ -8,7 +8,7 @@ use super::page::number;
 /// Width and height of the plotted area, and the room for labels left and below.
 const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 240.0;
-const MARGIN: f64 = 44.0;
+const MARGIN: f64 = 54.0;
 const BINS: usize = 40;
 
 /// The ROC curve with the threshold's own point.
@@ -79,7 +79,7 @@ fn frame(plot: &str, about: &str, across: &[(f64, String)], up: &[(f64, String)]
     }
     let (mid_x, mid_y, below) = (WIDTH / 2.0, HEIGHT / 2.0, HEIGHT + 34.0);
     axes += &format!("<text x=\"{mid_x}\" y=\"{below}\" text-anchor=\"middle\">{x_name}</text>");
-    axes += &format!("<text transform=\"translate(-34,{mid_y}) rotate(-90)\" text-anchor=\"middle\">{y_name}</text>");
+    axes += &format!("<text transform=\"translate(-42,{mid_y}) rotate(-90)\" text-anchor=\"middle\">{y_name}</text>");
     let (wide, tall) = (WIDTH + MARGIN + 16.0, HEIGHT + MARGIN + 10.0);
     format!(
         "<svg viewBox=\"-{MARGIN} -10 {wide} {tall}\" role=\"img\" aria-label=\"{about}\"><title>{about}</title>\

@@ -100,8 +100,10 @@ fn card(report: &Report<'_>, image: &ReportImage, view: &View) -> Result<String>
         .map_err(|e| Error::invalid(format!("{}: {e}", image.name)))?;
     let mut panels = panel(&picture, "picture", &name)? + &panel(&hot, "heat map", &name)?;
     panels += &match &view.mask {
-        Some(mask) => panel(&outlined(&view.prepared.pixels, mask, rect, &image.name)?, "defect outlined", &name)?,
-        None => String::new(),
+        Some(mask) if mask.contains(&true) => {
+            panel(&outlined(&view.prepared.pixels, mask, rect, &image.name)?, "defect outlined", &name)?
+        }
+        _ => String::new(),
     };
     let verdict = if image.score > report.threshold { "rejected" } else { "passed" };
     let class = image.defect.as_deref().unwrap_or("good");
@@ -116,7 +118,7 @@ fn card(report: &Report<'_>, image: &ReportImage, view: &View) -> Result<String>
 
 fn ratio(score: f32, threshold: f32) -> String {
     let share = score / threshold * 100.0;
-    if share.is_finite() { format!("{share:.0} %") } else { "?".to_owned() }
+    if share.is_finite() { format!("{share:.1} %") } else { "?".to_owned() }
 }
 
 /// `name` is escaped already.

@@ -136,10 +136,8 @@ fn table(defects: &[DefectRow<'_>]) -> String {
 
 /// What the colours of a heat map mean.
 fn legend(threshold: f32) -> String {
-    let stops: Vec<String> = (0..=10)
-        .map(|i| heatmap::colour(i as f32 / 10.0))
-        .map(|[r, g, b]| format!("rgb({r} {g} {b})"))
-        .collect();
+    let stops: Vec<String> =
+        (0..=10).map(|i| heatmap::colour(i as f32 / 10.0)).map(|[r, g, b]| format!("rgb({r} {g} {b})")).collect();
     format!(
         "<section class=\"legend\"><h2>Pictures</h2><p>Colours of the heat maps, as distance to the nearest known good patch. \
          The scale is the same in all pictures.</p><div class=\"scale\" style=\"background:linear-gradient(90deg,{})\"></div>\

@@ -1,6 +1,10 @@
 use super::page::{escape, number};
 use super::*;
-use detector::preprocess::Rect;
+use detector::dataset::Sample;
+use detector::evaluate::{Figures, Latency};
+use detector::picture::Colour;
+use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Rect, Resize, Size};
+use detector::scorer::{Scored, Times};
 use image::{ImageFormat, Rgb, RgbImage};
 
 fn image(name: &str, defect: Option<&str>, score: f32) -> ReportImage {
@@ -187,4 +191,64 @@ fn odd_scores_and_thresholds_make_a_page() {
 fn numbers_have_four_digits() {
     let shown = [0.0, 1.0, 12.34567, 0.012345678, -2.5, 123456.0, 1e-9, 1e12].map(number);
     assert_eq!(shown, ["0.000", "1.000", "12.35", "0.01235", "-2.500", "123456", "1.000e-9", "1.000e12"]);
+}
+
+#[test]
+fn an_evaluation_becomes_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let picture = RgbImage::from_pixel(40, 30, Rgb([80, 90, 100]));
+    let result = |name: &str, defect: Option<&str>, score: f32| {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        picture.save(&path).unwrap();
+        let map =
+            ScoreMap { height: 32, width: 64, values: vec![score; 2048], content: Rect { x: 0, y: 0, width: 64, height: 32 } };
+        let mask = (0..2048).map(|i| defect.is_some() && i % 64 < 9).collect();
+        ImageResult {
+            sample: Sample { path, defect: defect.map(str::to_owned), mask: None },
+            scored: Scored { score, map, times: Times::default() },
+            anomalous: None,
+            mask: Some(mask),
+        }
+    };
+    let images = vec![result("test/good/a.png", None, 3.0), result("test/dent/b.png", Some("dent"), 4.0)];
+    let latency_ms = Latency { p50: 1.25, p95: 2.0, p99: 3.0 };
+    let figures = Figures {
+        images: 2,
+        good: 1,
+        anomalous: 1,
+        image_auroc: Some(1.0),
+        image_f1: Some(1.0),
+        pixel_auroc: Some(0.75),
+        pixel_f1: None,
+        aupro: None,
+        false_reject_rate: None,
+        miss_rate: None,
+        engine: "tract".to_owned(),
+        latency_ms,
+    };
+    let evaluation = Evaluation { figures, images };
+    let preprocess = Preprocess {
+        colour: Colour::Rgb,
+        region: None,
+        size: Size { height: 32, width: 64 },
+        resize: Resize::Stretch,
+        crop: None,
+        mean: IMAGENET_MEAN,
+        std: IMAGENET_STD,
+    };
+    let page = root.join("report.html");
+    write_evaluation(&page, "flange", root, &evaluation, 2.0, &preprocess).unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    check_markup(&text);
+    for expected in ["test/good/a.png", "test/dent/b.png", "0.7500", "tract", "1.2 ms; p95 2.0 ms"] {
+        assert!(text.contains(expected), "{expected} is not in the page");
+    }
+    assert_eq!(text.matches("defect outlined").count(), 2, "one outline: its caption and its alt text");
+
+    std::fs::remove_file(root.join("test/dent/b.png")).unwrap();
+    let error = write_evaluation(&page, "flange", root, &evaluation, 2.0, &preprocess).unwrap_err().to_string();
+    assert!(error.contains("b.png"), "{error}");
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), text, "a failed report leaves the old one");
 }

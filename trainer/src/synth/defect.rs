@@ -76,12 +76,12 @@ impl Defect {
                 Self::Chip { centre: [distance * cos, distance * sin], radius, seed: rng.random() }
             }
             DefectKind::Dent => {
-                let radius = rng.random_range(0.10..0.18);
+                let radius = rng.random_range(0.12..0.20);
                 Self::Dent {
                     centre: on_the_face(rng),
                     axes: [radius, radius * rng.random_range(0.65..1.0)],
                     turn: sin_cos(rng.random_range(0.0..0.5)),
-                    slope: rng.random_range(0.4..0.9),
+                    slope: rng.random_range(0.6..1.1),
                 }
             }
             DefectKind::Hole => Self::Hole {
@@ -93,10 +93,10 @@ impl Defect {
                     HoleState::Undersized(HOLE * rng.random_range(0.45..0.75))
                 },
             },
-            DefectKind::Mark => Self::Mark(match rng.random_range(0..3u32) {
-                0 => MarkState::Double(around(rng, 0.04..0.08)),
-                1 => MarkState::Smeared { shift: around(rng, 0.06..0.13), copies: 8 },
-                _ => MarkState::Burnt(rng.random_range(2.2..3.6)),
+            DefectKind::Mark => Self::Mark(match rng.random_range(0..4u32) {
+                0 => MarkState::Double(around(rng, 0.06..0.11)),
+                1 => MarkState::Smeared { shift: around(rng, 0.10..0.18), copies: 10 },
+                _ => MarkState::Burnt(rng.random_range(3.0..5.0)),
             }),
             DefectKind::Scratch => scratch(rng),
             DefectKind::Stain => {
@@ -104,7 +104,7 @@ impl Defect {
                 let drop = |rng: &mut _| (add2(centre, around(rng, 0.0..size)), size * 0.8);
                 Self::Stain {
                     drops: (0..4).map(|_| drop(rng)).collect(),
-                    strength: rng.random_range(0.55..1.0),
+                    strength: rng.random_range(0.65..1.0),
                     tint: if rng.random_bool(0.6) { [0.42, 0.31, 0.17] } else { [0.33, 0.37, 0.40] },
                     seed: rng.random(),
                 }
@@ -119,7 +119,7 @@ impl Defect {
             Self::Chip { centre, radius, .. } => (*centre, 1.45 * radius + FRACTURE),
             Self::Dent { centre, axes, .. } => (*centre, axes[0]),
             Self::Hole { hole, .. } => (hole_centre(*hole), HOLE + 0.02),
-            Self::Mark(_) => (MARK, 0.5),
+            Self::Mark(_) => (MARK, 0.55),
             Self::Scratch { points, width, .. } => {
                 let centre = points[points.len() / 2];
                 (centre, around(centre, points) + 1.8 * width)
@@ -248,9 +248,9 @@ fn scratch(rng: &mut impl Rng) -> Defect {
     });
     Defect::Scratch {
         points: points.collect(),
-        width: rng.random_range(0.014..0.028),
+        width: rng.random_range(0.018..0.034),
         slope: rng.random_range(0.5..1.1),
-        shine: if rng.random_bool(0.6) { rng.random_range(0.5..1.1) } else { rng.random_range(-0.75..-0.45) },
+        shine: if rng.random_bool(0.6) { rng.random_range(0.8..1.6) } else { rng.random_range(-0.85..-0.6) },
     }
 }
 

@@ -195,7 +195,7 @@ fn refuse_content(out: &Path) -> Result<(), SynthError> {
             Some(_) => Err(SynthError::Exists(out.to_path_buf())),
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::NotADirectory => Err(SynthError::Exists(out.to_path_buf())),
+        Err(_) if out.is_file() => Err(SynthError::Exists(out.to_path_buf())),
         Err(e) => Err(io_error(out, "read the folder")(e)),
     }
 }

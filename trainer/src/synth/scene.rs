@@ -41,7 +41,7 @@ struct Lamp {
 impl Lamp {
     /// A lamp about in this direction (turns; elevation above the belt), of about this strength.
     fn near(azimuth: f64, elevation: f64, strength: f64, uniform: &mut impl FnMut(f64, f64) -> f64) -> Self {
-        let (sin, cos) = sin_cos(azimuth + uniform(-0.07, 0.07));
+        let (sin, cos) = sin_cos(azimuth + uniform(-0.055, 0.055));
         let (up, flat) = sin_cos(elevation + uniform(-0.018, 0.018));
         Self { direction: [cos * flat, sin * flat, up], strength: strength * uniform(0.82, 1.18) }
     }
@@ -63,7 +63,7 @@ impl Scene {
             turn: sin_cos(uniform(-0.033, 0.033)),
             ambient: uniform(0.20, 0.28),
             exposure: uniform(0.88, 1.12),
-            gradient: [uniform(-0.16, 0.16), uniform(-0.16, 0.16)],
+            gradient: [uniform(-0.13, 0.13), uniform(-0.13, 0.13)],
             tint: [1.0 + uniform(-0.02, 0.02), 1.0, 1.0 + uniform(-0.03, 0.03)],
             defocus: uniform(0.05, 0.16),
             noise: uniform(0.006, 0.011),

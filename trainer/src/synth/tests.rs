@@ -88,7 +88,7 @@ fn refuses_what_is_there_and_bad_options() {
     assert_eq!(files(&out), BTreeSet::from(["mine.txt".to_owned()]));
     let file = out.join("mine.txt");
     assert!(matches!(render_set(&file, &small(), &|_, _| {}), Err(SynthError::Exists(_))));
-    assert!(matches!(render_set(&file.join("below"), &small(), &|_, _| {}), Err(SynthError::Exists(_) | SynthError::Io { .. })));
+    assert!(matches!(render_set(&file.join("below"), &small(), &|_, _| {}), Err(SynthError::Io { .. })));
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 
     fs::remove_file(file).unwrap();
@@ -104,7 +104,16 @@ fn pixels_are_the_same_on_every_machine() {
     assert_eq!(sums, GOLDEN, "found {sums:#x?}");
 }
 
-const GOLDEN: [u64; 8] = [0; 8];
+const GOLDEN: [u64; 8] = [
+    0x05d3_a0c6_5a11_9f08,
+    0x6491_8b57_548f_f6ad,
+    0x445f_1d8a_fb24_a01f,
+    0x7ec5_0e1c_a933_05a7,
+    0xe3af_32bd_76e5_e529,
+    0xf106_b7df_95de_c5bb,
+    0xe1ae_c16d_0d1b_42b1,
+    0x32b3_44d6_4a1a_1eeb,
+];
 
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))

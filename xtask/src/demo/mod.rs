@@ -53,7 +53,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let figures = demo.evaluate(&build)?;
     let outcome = line::run(&build, &demo.line(args.parts), &figures)?;
     let table = table::table(&demo.name, demo.weights.is_some(), &figures, &outcome);
-    write!(io::stdout(), "\n{table}report: {}\n", demo.report().display()).context("cannot print the result")?;
+    writeln!(io::stdout(), "\n{table}report: {}", demo.report().display()).context("cannot print the result")?;
     Ok(true)
 }
 
@@ -108,7 +108,13 @@ impl Demo {
     }
 
     fn line(&self, parts: usize) -> line::Line {
-        line::Line { data: self.data.clone(), run: self.run_folder(), bundle: self.bundle(), folder: self.out.join("line"), parts }
+        line::Line {
+            data: self.data.clone(),
+            run: self.run_folder(),
+            bundle: self.bundle(),
+            folder: self.out.join("line"),
+            parts,
+        }
     }
 
     /// Removes what an earlier demo wrote, and nothing else: `--out` may be a folder that holds more.

@@ -12,7 +12,10 @@ pub fn table(name: &str, pretrained: bool, figures: &Figures, outcome: &Outcome)
         ("image F1 (best)", show(figures.image_f1, 4)),
         ("pixel AUROC", show(figures.pixel_auroc, 4)),
         ("AUPRO (0.3)", show(figures.aupro, 4)),
-        ("latency of scoring", format!("p50 {:.0} ms, p95 {:.0} ms ({})", figures.latency_ms.p50, figures.latency_ms.p95, figures.engine)),
+        (
+            "latency of scoring",
+            format!("p50 {:.0} ms, p95 {:.0} ms ({})", figures.latency_ms.p50, figures.latency_ms.p95, figures.engine),
+        ),
         ("production line", format!("{} parts", outcome.parts())),
         ("  passed", format!("{} right, {} wrong (missed defects)", outcome.passed_right, outcome.missed)),
         ("  rejected", format!("{} right, {} wrong", outcome.rejected_right, outcome.rejected_wrong)),

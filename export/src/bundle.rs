@@ -1,0 +1,290 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use detector::bank::{MemoryBank, Quantisation};
+use detector::bundle::{
+    BackboneFile, BankFile, Bundle, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, Reference, SelfTest,
+};
+use detector::calibration::{Calibration, calibrate};
+use detector::dataset::Dataset;
+use detector::engine::TractEngine;
+use detector::evaluate::evaluate;
+use detector::run::{ReferenceKind, Run};
+use detector::scorer::{PatchScorer, Scorer};
+use detector::{Error, files};
+
+use crate::report::{CalibrationReport, Report, without_latency};
+use crate::{Progress, Result, onnx, parity};
+
+const BACKBONE: &str = "backbone.onnx";
+const BANK: &str = "memory_bank.safetensors";
+/// Largest relative difference of a reference's score that an engine may show.
+const TOLERANCE: f32 = 1e-3;
+/// Most references of the self-test: it runs at every start of the camera.
+const SELF_TEST: usize = 4;
+/// Largest picture of the run.
+const PICTURE_LIMIT: u64 = 64 << 20;
+
+/// What the user may choose.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How bank vectors are stored.
+    pub bank: Quantisation,
+    /// Whether to evaluate on the run's data set, where it is there.
+    pub evaluate: bool,
+}
+
+/// A bundle that was written.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// As read again from the bytes that were written.
+    pub bundle: Bundle,
+    /// Size of the file.
+    pub bytes: usize,
+    /// Content of its `report.json`.
+    pub report: Report,
+}
+
+/// Makes a bundle of a run and writes it to `output`, in one step and only when all is sound. The same run gives the same bytes.
+///
+/// # Errors
+/// [`crate::Error::Parity`] when the bundle would not judge as the trained network does; otherwise when `output` is no place for a
+/// file, or a file of the run is missing or does not fit.
+pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'_>) -> Result<Exported> {
+    check_output(output)?;
+    let run = Run::open(run)?;
+    let info = &run.info;
+    let input = info.input.input();
+    let weights = run.weights()?;
+    let in_weights = |error: Error| Error::file(run.folder.join("weights.safetensors"), error.to_string());
+    let backbone = onnx::backbone(&info.backbone.network()?, &weights, input).map_err(in_weights)?;
+    let mut engine = TractEngine::load(&backbone, input)?;
+    let parity = parity::check(&run, &mut engine, options.bank, progress)?;
+
+    let bank = run.bank(options.bank)?;
+    let mut contents = BTreeMap::from([(BACKBONE.to_string(), backbone)]);
+    contents.insert(BANK.into(), bank.to_tensors().to_bytes()?);
+    contents.insert("split.json".into(), json(&run.split()?)?);
+    let bank_file = describe(&bank);
+
+    let mut scorer = PatchScorer::new(engine, info.input.clone(), info.descriptor, bank, info.smoothing);
+    let calibration = threshold(&run, &mut scorer, progress)?;
+    let references = self_test(&run, &mut scorer, &mut contents)?;
+    let evaluation = match options.evaluate {
+        true => evaluation(&run, &mut scorer, &calibration, progress)?,
+        false => None,
+    };
+    let report = Report { parity, calibration: CalibrationReport::from(&calibration), evaluation };
+    contents.insert("report.json".into(), json(&report)?);
+
+    let manifest = Manifest {
+        format: FORMAT,
+        detector: DetectorInfo {
+            name: info.name.clone(),
+            mode: info.mode.clone(),
+            kit: env!("CARGO_PKG_VERSION").into(),
+            created: info.created,
+            seed: info.seed,
+        },
+        input: info.input.clone(),
+        backbone: BackboneFile { file: BACKBONE.into(), structure: info.backbone.clone() },
+        descriptor: PatchDescriptorSection { kind: info.descriptor },
+        bank: bank_file,
+        smoothing: info.smoothing,
+        calibration,
+        self_test: SelfTest { tolerance: TOLERANCE, references },
+        files: BTreeMap::new(),
+    };
+    let (bundle, bytes) = Bundle::build(manifest, contents, output)?;
+    files::write_atomic(output, &bytes)?;
+    Ok(Exported { bundle, bytes: bytes.len(), report })
+}
+
+/// Found before the long work begins, not after it.
+fn check_output(output: &Path) -> Result<()> {
+    if output.is_dir() {
+        return Err(Error::file(output, "is a folder; the path of a file was expected, such as NAME.apc").into());
+    }
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match parent {
+        Some(parent) if !parent.is_dir() => Err(Error::file(parent, "is no folder; create it first").into()),
+        _ => Ok(()),
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec_pretty(value).map_err(|error| Error::invalid(format!("cannot be written as JSON: {error}")))?)
+}
+
+fn describe(bank: &MemoryBank) -> BankFile {
+    BankFile { file: BANK.into(), quantisation: bank.quantisation(), vectors: bank.len(), dims: bank.dims() }
+}
+
+/// The threshold from the scores that this bundle gives to held-out good images.
+fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Result<Calibration> {
+    let pictures = &run.info.calibration;
+    let mut scores = Vec::with_capacity(pictures.len());
+    for picture in pictures {
+        scores.push(scorer.score_prepared(&run.picture(picture)?)?.score);
+        progress("calibration", scores.len(), pictures.len());
+    }
+    let calibration = calibrate(&scores, run.info.false_reject_rate)?;
+    if !calibration.is_supported() {
+        let report = CalibrationReport::from(&calibration);
+        log::warn!(
+            "{} good images cannot promise a false-reject rate of {}; the threshold promises {:.4} (at least {} images are needed)",
+            report.images,
+            report.requested_rate,
+            report.promised_rate,
+            report.images_needed
+        );
+    }
+    Ok(calibration)
+}
+
+/// Adds the self-test's pictures to the contents; kinds take turns.
+fn self_test(run: &Run, scorer: &mut dyn Scorer, contents: &mut BTreeMap<String, Vec<u8>>) -> Result<Vec<Reference>> {
+    let kinds = [ReferenceKind::Good, ReferenceKind::Anomalous, ReferenceKind::Noise];
+    let of = |kind| run.info.references.iter().filter(move |reference| reference.kind == kind);
+    let mut ranked: Vec<(usize, usize, _)> = Vec::new();
+    for (k, kind) in kinds.into_iter().enumerate() {
+        ranked.extend(of(kind).enumerate().map(|(round, reference)| (round, k, reference)));
+    }
+    ranked.sort_by_key(|(round, kind, _)| (*round, *kind));
+    let mut references = Vec::new();
+    for (index, (_, _, reference)) in ranked.into_iter().take(SELF_TEST).enumerate() {
+        let stored = &reference.picture;
+        let score = scorer.score_prepared(&run.picture(stored)?)?.score;
+        let file = format!("reference/{index:03}.png");
+        contents.insert(file.clone(), files::read_bounded(&run.folder.join(&stored.file), PICTURE_LIMIT)?);
+        references.push(Reference { file, content: stored.content, score });
+    }
+    Ok(references)
+}
+
+/// Figures on images that neither training nor calibration saw.
+fn evaluation(
+    run: &Run,
+    scorer: &mut dyn Scorer,
+    calibration: &Calibration,
+    progress: Progress<'_>,
+) -> Result<Option<serde_json::Map<String, serde_json::Value>>> {
+    let data = &run.info.data;
+    if !data.is_dir() {
+        log::warn!("{}: the run's images are not there: the bundle's report has no evaluation", data.display());
+        return Ok(None);
+    }
+    let samples = Dataset::open(data)?.unseen(&run.split()?)?;
+    if samples.is_empty() {
+        log::warn!("{}: holds no images that training has not seen: the bundle's report has no evaluation", data.display());
+        return Ok(None);
+    }
+    let mut done = 0;
+    let mut tick = || {
+        done += 1;
+        progress("evaluation", done, samples.len());
+    };
+    let evaluation = evaluate(scorer, &samples, Some(calibration), &mut tick)?;
+    Ok(Some(without_latency(&evaluation.figures)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    use apc_tests::SyntheticRun;
+    use detector::Detector;
+    use detector::engine::EngineKind;
+    use tempfile::TempDir;
+
+    const INT8: Options = Options { bank: Quantisation::Int8, evaluate: true };
+
+    struct Made {
+        folder: TempDir,
+    }
+
+    impl Made {
+        fn new(synthetic: &SyntheticRun) -> Made {
+            let made = Made { folder: tempfile::tempdir().unwrap() };
+            synthetic.write(&made.path("run"), &made.path("data"));
+            made
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn export(&self, name: &str, options: &Options) -> Result<Exported> {
+            export(&self.path("run"), &self.path(name), options, &mut |_, _, _| {})
+        }
+    }
+
+    #[test]
+    fn a_run_becomes_a_bundle_that_separates_good_from_anomalous() {
+        let made = Made::new(&SyntheticRun::default());
+        let exported = made.export("disc.apc", &INT8).unwrap();
+        let bundle = Bundle::read(&made.path("disc.apc")).unwrap();
+        assert_eq!(bundle.id, exported.bundle.id);
+        let detector = Detector::start(&bundle, EngineKind::Tract).unwrap();
+        assert_eq!(detector.self_test_difference, 0.0, "the same engine gives the same scores");
+        let calibration = &bundle.manifest.calibration;
+        assert_eq!((calibration.images, calibration.is_supported()), (20, true));
+        let evaluation = exported.report.evaluation.unwrap();
+        let figure = |name: &str| evaluation[name].as_f64().unwrap();
+        assert!(figure("image_auroc") > 0.99 && figure("miss_rate") < 0.1, "{evaluation:?}");
+        assert_eq!((figure("good"), figure("anomalous")), (16.0, 12.0));
+        let stored: Report = serde_json::from_slice(bundle.file("report.json").unwrap()).unwrap();
+        assert_eq!(stored.parity, exported.report.parity);
+    }
+
+    #[test]
+    fn the_same_run_gives_the_same_bytes() {
+        let made = Made::new(&SyntheticRun::default());
+        made.export("a.apc", &INT8).unwrap();
+        made.export("b.apc", &INT8).unwrap();
+        let bytes = |name| std::fs::read(made.path(name)).unwrap();
+        assert!(bytes("a.apc") == bytes("b.apc"));
+        made.export("c.apc", &Options { bank: Quantisation::F32, evaluate: false }).unwrap();
+        assert!(bytes("c.apc").len() > bytes("a.apc").len());
+    }
+
+    #[test]
+    fn the_self_test_mixes_kinds() {
+        let made = Made::new(&SyntheticRun::default());
+        let bundle = made.export("disc.apc", &INT8).unwrap().bundle;
+        let references = &bundle.manifest.self_test.references;
+        assert_eq!(references.len(), SELF_TEST);
+        let entry = |i: usize| bundle.file(&references[i].file).unwrap().to_vec();
+        for (index, of_run) in [(0, 0), (1, 8), (2, 12), (3, 1)] {
+            assert_eq!(entry(index), std::fs::read(made.path(&format!("run/reference/{of_run:03}.png"))).unwrap());
+        }
+    }
+
+    #[test]
+    fn without_data_there_is_no_evaluation() {
+        let made = Made::new(&SyntheticRun::default());
+        std::fs::remove_dir_all(made.path("data")).unwrap();
+        assert_eq!(made.export("disc.apc", &INT8).unwrap().report.evaluation, None);
+    }
+
+    #[test]
+    fn a_rate_without_support_is_exported_and_says_so() {
+        let made = Made::new(&SyntheticRun { false_reject_rate: 0.01, ..SyntheticRun::default() });
+        let report = made.export("disc.apc", &INT8).unwrap().report.calibration;
+        assert_eq!((report.rate_supported, report.images_needed), (false, 99));
+        assert!((report.promised_rate - 1.0 / 21.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_failed_gate_leaves_the_old_file() {
+        let made = Made::new(&SyntheticRun::default());
+        std::fs::write(made.path("disc.apc"), "old").unwrap();
+        let mut info = Run::open(&made.path("run")).unwrap().info;
+        info.references[3].score *= 1.01;
+        info.write(&made.path("run")).unwrap();
+        let error = made.export("disc.apc", &INT8).unwrap_err();
+        assert!(matches!(error, crate::Error::Parity { .. }), "{error}");
+        assert_eq!(std::fs::read(made.path("disc.apc")).unwrap(), b"old");
+    }
+}

@@ -1,0 +1,29 @@
+/// Why there is no bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run, a file or the engine.
+    #[error(transparent)]
+    Detector(#[from] detector::Error),
+    /// The bundle would not judge as the trained network does: the parity gate's answer is no.
+    #[error(
+        "parity gate: {reference}: {quantity} differs by {difference:.2e} (relative) {from}; at most {limit:.0e} is allowed. Nothing \
+         was written; {advice}"
+    )]
+    Parity {
+        /// Picture of the run.
+        reference: String,
+        /// Feature map, score map or image score.
+        quantity: String,
+        /// Relative difference.
+        difference: f32,
+        /// What it was compared with.
+        from: &'static str,
+        /// Largest accepted difference.
+        limit: f32,
+        /// What to do.
+        advice: &'static str,
+    },
+}
+
+/// Result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,230 @@
+//! The backbone as an ONNX file.
+
+use detector::network::{Conv, Network, Op};
+use detector::preprocess::Size;
+use detector::tensors::Tensors;
+use detector::{Error, Result};
+use prost::Message;
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, type_proto,
+};
+
+use crate::fold::fold;
+
+/// Name of the network's input, `["batch", 3, height, width]`.
+pub const INPUT: &str = "image";
+/// Operators that are used have not changed since: old runtimes load the file too.
+pub const OPSET: i64 = 13;
+/// Read by every ONNX Runtime since 1.10.
+pub const IR_VERSION: i64 = 8;
+
+/// Bytes of an ONNX file that computes the network at a fixed input size for any batch size. Batch normalisations are folded in,
+/// nodes and weights have torchvision's names, outputs are named by layer.
+///
+/// # Errors
+/// When a weight does not fit the network or the input is too small for it.
+pub fn backbone(network: &Network, weights: &Tensors, input: Size) -> Result<Vec<u8>> {
+    let mut graph = GraphProto { name: "backbone".into(), ..Default::default() };
+    let mut values: Vec<Value> = Vec::with_capacity(network.nodes.len());
+    for (index, node) in network.nodes.iter().enumerate() {
+        let of = |i: usize| &values[node.inputs[i]];
+        let made = match &node.op {
+            Op::Input => {
+                let image = Value::new(INPUT, [3, input.height as usize, input.width as usize]);
+                graph.input.push(image.info());
+                values.push(image);
+                continue;
+            }
+            Op::Conv(conv) => {
+                let folded = fold(conv, weights)?;
+                let (weight, bias) = (format!("{}.weight", conv.name), format!("{}.bias", conv.name));
+                let shape = [conv.output, conv.input, conv.kernel, conv.kernel];
+                graph.initializer.push(initializer(&weight, &shape, &folded.weight));
+                graph.initializer.push(initializer(&bias, &[conv.output], &folded.bias));
+                let mut node = step("Conv", &conv.name, vec![of(0).name.clone(), weight, bias]);
+                node.attribute = conv_attributes(conv);
+                (node, of(0).windowed(conv.output, conv.kernel, conv.stride, conv.padding(), false)?)
+            }
+            Op::MaxPool { padding, ceil } => {
+                let mut node = step("MaxPool", "maxpool", vec![of(0).name.clone()]);
+                node.attribute = vec![
+                    integer("ceil_mode", i64::from(*ceil)),
+                    integers("kernel_shape", &[3; 2]),
+                    integers("pads", &[*padding; 4]),
+                    integers("strides", &[2; 2]),
+                ];
+                (node, of(0).windowed(of(0).shape[0], 3, 2, *padding, *ceil)?)
+            }
+            Op::Relu => {
+                // After a sum it ends its block, as torchvision's last `relu` does.
+                let before = of(0).node.strip_suffix(".add").unwrap_or(&of(0).node);
+                (step("Relu", &format!("{before}.relu"), vec![of(0).name.clone()]), of(0).shape)
+            }
+            Op::Add => {
+                let block = of(0).node.rsplit_once('.').map_or("", |(block, _)| block);
+                let inputs = vec![of(0).name.clone(), of(1).name.clone()];
+                (step("Add", &format!("{block}.add"), inputs), of(0).shape)
+            }
+        };
+        let (mut node, shape) = made;
+        let output = network.outputs.iter().find(|output| output.node == index);
+        let name = output.map_or(node.name.clone(), |output| output.layer.clone());
+        node.output = vec![name.clone()];
+        let value = Value { node: node.name.clone(), name, shape };
+        if output.is_some() {
+            graph.output.push(value.info());
+        }
+        graph.node.push(node);
+        values.push(value);
+    }
+    let model = ModelProto {
+        ir_version: IR_VERSION,
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        producer_name: "apc-export".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        graph: Some(graph),
+        ..Default::default()
+    };
+    Ok(model.encode_to_vec())
+}
+
+/// What a node gives: `[channels, height, width]` behind the batch axis.
+struct Value {
+    node: String,
+    name: String,
+    shape: [usize; 3],
+}
+
+impl Value {
+    fn new(name: &str, shape: [usize; 3]) -> Value {
+        Value { node: name.into(), name: name.into(), shape }
+    }
+
+    /// Shape after a convolution or pooling.
+    fn windowed(&self, channels: usize, kernel: usize, stride: usize, padding: usize, ceil: bool) -> Result<[usize; 3]> {
+        let [_, height, width] = self.shape;
+        let size = |length: usize| {
+            let room = (length + 2 * padding).checked_sub(kernel)?;
+            Some(if ceil { room.div_ceil(stride) } else { room / stride } + 1)
+        };
+        match (size(height), size(width)) {
+            (Some(height), Some(width)) => Ok([channels, height, width]),
+            _ => Err(Error::invalid(format!("the input is too small for the network: {height}x{width} left at {}", self.node))),
+        }
+    }
+
+    fn info(&self) -> ValueInfoProto {
+        let axis = |value| Dimension { value: Some(value), ..Default::default() };
+        let mut dim = vec![axis(dimension::Value::DimParam("batch".into()))];
+        dim.extend(self.shape.map(|size| axis(dimension::Value::DimValue(size as i64))));
+        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
+        let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+        ValueInfoProto { name: self.name.clone(), r#type: Some(r#type), ..Default::default() }
+    }
+}
+
+fn step(op: &str, name: &str, input: Vec<String>) -> NodeProto {
+    NodeProto { op_type: op.into(), name: name.into(), input, ..Default::default() }
+}
+
+fn conv_attributes(conv: &Conv) -> Vec<AttributeProto> {
+    vec![
+        integers("dilations", &[1; 2]),
+        integer("group", 1),
+        integers("kernel_shape", &[conv.kernel; 2]),
+        integers("pads", &[conv.padding(); 4]),
+        integers("strides", &[conv.stride; 2]),
+    ]
+}
+
+fn integer(name: &str, i: i64) -> AttributeProto {
+    AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..Default::default() }
+}
+
+fn integers(name: &str, values: &[usize]) -> AttributeProto {
+    let ints = values.iter().map(|value| *value as i64).collect();
+    AttributeProto { name: name.into(), r#type: AttributeType::Ints as i32, ints, ..Default::default() }
+}
+
+fn initializer(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
+    TensorProto {
+        name: name.into(),
+        dims: shape.iter().map(|size| *size as i64).collect(),
+        data_type: DataType::Float as i32,
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    use apc_tests::SyntheticRun;
+    use detector::engine::{Engine, TractEngine};
+    use detector::network::{Backbone, Block, Variant};
+
+    use crate::parity::relative;
+
+    fn synthetic(block: Block, variant: Variant, size: Size) -> SyntheticRun {
+        let default = SyntheticRun::default();
+        let backbone = Backbone { block, variant, inner_factor: 2, blocks: vec![2, 1, 1], ..default.backbone };
+        let input = detector::preprocess::Preprocess { size, ..default.input };
+        SyntheticRun { backbone, input, ..default }
+    }
+
+    /// Both block kinds, both variants, an input that is not square.
+    #[test]
+    fn tract_computes_what_the_definition_says() {
+        for block in [Block::Basic, Block::Bottleneck] {
+            for variant in [Variant::Torchvision, Variant::Original] {
+                let size = Size { height: 64, width: 96 };
+                let run = synthetic(block, variant, size);
+                let bytes = backbone(&run.network(), &run.weights(), size).unwrap();
+                let input: Vec<f32> = (0..3 * 64 * 96).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
+                let found = TractEngine::load(&bytes, size).unwrap().run(&input).unwrap();
+                let expected = run.engine(run.weights()).run(&input).unwrap();
+                assert_eq!(found.len(), 2);
+                for (found, expected) in found.iter().zip(&expected) {
+                    assert_eq!((found.channels, found.height, found.width), (expected.channels, expected.height, expected.width));
+                    let difference = relative(&found.values, &expected.values);
+                    assert!(difference < 1e-5, "{block:?} {variant:?}: {difference}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_torchvisions_and_never_twice() {
+        let run = synthetic(Block::Bottleneck, Variant::Torchvision, Size { height: 64, width: 64 });
+        let bytes = backbone(&run.network(), &run.weights(), run.input.size).unwrap();
+        let graph = ModelProto::decode(bytes.as_slice()).unwrap().graph.unwrap();
+        let names: BTreeSet<&str> = graph.node.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names.len(), graph.node.len());
+        for name in ["conv1", "conv1.relu", "maxpool", "layer1.0.conv2", "layer1.0.downsample.0", "layer1.1.add", "layer1.1.relu"]
+        {
+            assert!(names.contains(name), "{name} not in {names:?}");
+        }
+        let outputs: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(outputs, ["layer2", "layer3"]);
+    }
+
+    #[test]
+    fn the_same_weights_give_the_same_bytes() {
+        let run = SyntheticRun::default();
+        let write = || backbone(&run.network(), &run.weights(), run.input.size).unwrap();
+        assert_eq!(write(), write());
+    }
+
+    #[test]
+    fn too_small_an_input_is_refused() {
+        let run = synthetic(Block::Basic, Variant::Original, Size { height: 64, width: 64 });
+        let error = backbone(&run.network(), &run.weights(), Size { height: 2, width: 2 }).unwrap_err().to_string();
+        assert!(error.contains("too small"), "{error}");
+    }
+}

@@ -1,0 +1,75 @@
+use detector::calibration::Calibration;
+use detector::evaluate::Figures;
+use serde::{Deserialize, Serialize};
+
+use crate::parity::Parity;
+
+/// Content of `report.json`: what is known of the bundle at export.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// How near the bundle is to the trained network.
+    pub parity: Parity,
+    /// How the threshold was found.
+    pub calibration: CalibrationReport,
+    /// Figures on the data set's unseen images, named as in [`Figures`], without latencies: those say nothing of the camera and would
+    /// make two exports of one run differ. None where the data was not there or nobody wanted them.
+    pub evaluation: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// How the threshold was found.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalibrationReport {
+    /// Held-out good images.
+    pub images: usize,
+    /// False-reject rate that was asked for.
+    pub requested_rate: f64,
+    /// The one that the threshold promises.
+    pub promised_rate: f64,
+    /// Whether the images were enough for the requested rate.
+    pub rate_supported: bool,
+    /// Fewest images that are.
+    pub images_needed: usize,
+}
+
+impl From<&Calibration> for CalibrationReport {
+    fn from(calibration: &Calibration) -> CalibrationReport {
+        CalibrationReport {
+            images: calibration.images,
+            requested_rate: calibration.requested_rate,
+            promised_rate: calibration.false_reject_rate,
+            rate_supported: calibration.is_supported(),
+            images_needed: images_needed(calibration.requested_rate),
+        }
+    }
+}
+
+/// Fewest images for which `(n + 1) rate >= 1`.
+fn images_needed(rate: f64) -> usize {
+    (1.0 / rate - 1.0 - 1e-9).ceil().max(1.0) as usize
+}
+
+/// Figures for the report.
+pub(crate) fn without_latency(figures: &Figures) -> serde_json::Map<String, serde_json::Value> {
+    let mut map = match serde_json::to_value(figures) {
+        Ok(serde_json::Value::Object(map)) => map,
+        // A struct of numbers and strings is always an object.
+        _ => serde_json::Map::new(),
+    };
+    map.remove("latency_ms");
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percent_needs_ninety_nine_images() {
+        assert_eq!([0.01, 0.05, 0.5, 0.9].map(images_needed), [99, 19, 1, 1]);
+        for n in [19, 20, 99] {
+            let scores: Vec<f32> = (0..n).map(|i| i as f32).collect();
+            let report = CalibrationReport::from(&detector::calibration::calibrate(&scores, 0.01).unwrap());
+            assert_eq!(report.rate_supported, n >= report.images_needed);
+        }
+    }
+}

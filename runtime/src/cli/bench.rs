@@ -1,0 +1,185 @@
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use detector::Detector;
+use detector::bundle::Bundle;
+use detector::dataset;
+use detector::evaluate::Latency;
+use detector::picture::Picture;
+use detector::preprocess::Prepared;
+use detector::scorer::Times;
+use serde::Serialize;
+
+use super::{Answer, Model, output};
+
+/// Frames that are scored before the clock runs.
+const WARM_UP: usize = 3;
+/// Pictures that are held in memory.
+const PICTURES_LIMIT: usize = 16;
+
+/// Measure how fast a bundle is on this machine
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: Model,
+    /// Pictures to score (the first 16 of the folder), resized as live [default: the bundle's reference pictures, which are already at
+    /// the network's size]
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+    /// Frames to score
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    frames: u32,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    bundle: String,
+    engine: String,
+    threads: usize,
+    frames: u32,
+    stages_ms: Stages,
+    /// Median after the backbone over the backbone's median.
+    after_backbone_share: f64,
+    frames_per_second: f64,
+    /// Now and at most, MiB; null where the system does not say.
+    resident_mib: Option<f64>,
+    peak_resident_mib: Option<f64>,
+    /// From the start of the program: reading, verifying, self-test, first score.
+    start_to_first_verdict_ms: f64,
+}
+
+#[derive(Serialize)]
+struct Stages {
+    preprocess: Latency,
+    backbone: Latency,
+    after_backbone: Latency,
+    total: Latency,
+}
+
+pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
+    let (bundle, detector) = args.model.start()?;
+    let mut bench = Bench { detector, pictures: Pictures::open(args, &bundle)? };
+    let id = bundle.id.clone();
+    drop(bundle);
+    bench.score(0)?;
+    let start_to_first_verdict_ms = start.elapsed().as_secs_f64() * 1e3;
+    for frame in 0..WARM_UP {
+        bench.score(frame)?;
+    }
+    let bar = output::progress("bench", args.frames as usize);
+    let mut times = Vec::with_capacity(args.frames as usize);
+    let begin = Instant::now();
+    for frame in 0..args.frames as usize {
+        times.push(bench.score(frame)?);
+        bar.inc(1);
+    }
+    let elapsed = begin.elapsed();
+    bar.finish_and_clear();
+    let stage = |of: fn(&Times) -> Duration| Latency::of(&times.iter().map(of).collect::<Vec<_>>());
+    let stages_ms = Stages {
+        preprocess: stage(|times| times.preprocess),
+        backbone: stage(|times| times.backbone),
+        after_backbone: stage(|times| times.after_backbone),
+        total: stage(Times::total),
+    };
+    let document = Document {
+        bundle: id,
+        engine: args.model.engine.to_string(),
+        threads: rayon::current_num_threads(),
+        frames: args.frames,
+        after_backbone_share: stages_ms.after_backbone.p50 / stages_ms.backbone.p50.max(f64::MIN_POSITIVE),
+        stages_ms,
+        frames_per_second: f64::from(args.frames) / elapsed.as_secs_f64(),
+        resident_mib: memory("VmRSS:"),
+        peak_resident_mib: memory("VmHWM:"),
+        start_to_first_verdict_ms,
+    };
+    if args.json {
+        output::print_json(&document)?
+    } else {
+        output::print(&table(&document))?
+    }
+    Ok(Answer::Done)
+}
+
+struct Bench {
+    detector: Detector,
+    pictures: Pictures,
+}
+
+enum Pictures {
+    References(Vec<Prepared>),
+    Read(Vec<Picture>),
+}
+
+impl Pictures {
+    fn open(args: &Args, bundle: &Bundle) -> Result<Pictures> {
+        let Some(folder) = &args.images else {
+            let references = bundle.manifest.self_test.references.iter().take(PICTURES_LIMIT);
+            return Ok(Pictures::References(references.map(|reference| bundle.reference(reference)).collect::<Result<_, _>>()?));
+        };
+        let paths = dataset::images(folder)?;
+        if paths.is_empty() {
+            bail!("{}: holds no image; PNG, JPEG, BMP or TIFF files were expected", folder.display());
+        }
+        let colour = bundle.manifest.input.colour;
+        let read = |path: &PathBuf| {
+            let picture = Picture::read(path)?;
+            picture.expect_colour(colour, path).map(|()| picture)
+        };
+        Ok(Pictures::Read(paths.iter().take(PICTURES_LIMIT).map(read).collect::<Result<_, _>>()?))
+    }
+}
+
+impl Bench {
+    fn score(&mut self, frame: usize) -> Result<Times> {
+        let scored = match &self.pictures {
+            Pictures::References(pictures) => self.detector.untested_scorer().score_prepared(&pictures[frame % pictures.len()]),
+            Pictures::Read(pictures) => self.detector.score(&pictures[frame % pictures.len()]),
+        };
+        Ok(scored.context("cannot score a picture")?.times)
+    }
+}
+
+/// A size of this process in MiB.
+fn memory(field: &str) -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+fn table(document: &Document) -> String {
+    let stages = &document.stages_ms;
+    let mut lines = vec![format!("{:16}  {:>9}  {:>9}  {:>9}", "stage, ms", "p50", "p95", "p99")];
+    let rows = [
+        ("preprocess", stages.preprocess),
+        ("backbone", stages.backbone),
+        ("after backbone", stages.after_backbone),
+        ("total", stages.total),
+    ];
+    lines.extend(rows.map(|(name, Latency { p50, p95, p99 })| format!("{name:16}  {p50:9.2}  {p95:9.2}  {p99:9.2}")));
+    let mib = |value: Option<f64>| value.map_or("?".to_string(), |value| format!("{value:.0} MiB"));
+    lines.push(format!("after the backbone: {:.1} % of the backbone", document.after_backbone_share * 100.0));
+    lines.push(format!("frames per second: {:.1}", document.frames_per_second));
+    lines.push(format!("resident memory: {}, peak {}", mib(document.resident_mib), mib(document.peak_resident_mib)));
+    lines.push(format!("start to first verdict: {:.0} ms", document.start_to_first_verdict_ms));
+    lines.push(format!("engine {}, {} search threads, {} frames", document.engine, document.threads, document.frames));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn memory_is_read() {
+        assert!(memory("VmRSS:").is_some_and(|mib| mib > 1.0 && mib < 10_000.0));
+        assert_eq!(memory("VmNothing:"), None);
+    }
+}

@@ -1,0 +1,57 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+use detector::Detector;
+use detector::bundle::Bundle;
+
+use super::{Answer, output};
+use crate::config::{LineConfig, SourceConfig};
+use crate::pipeline::Replay;
+
+/// Check a line configuration against this machine
+///
+/// Prints a line for each check. Exit code 1 when one fails.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The line configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<Answer> {
+    let mut checks = Checks::default();
+    let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
+    if let Some(config) = checks.add("configuration", parsed)? {
+        let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
+        if let Some(bundle) = checks.add("bundle", bundle)? {
+            let engine = config.detector.engine;
+            let started = Detector::start(&bundle, engine).map(|detector| {
+                let (difference, tolerance) = (detector.self_test_difference, bundle.manifest.self_test.tolerance);
+                (format!("on engine {engine}: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted"), ())
+            });
+            checks.add("self-test", started)?;
+        }
+        let SourceConfig::Replay(replay) = &config.source;
+        let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
+        checks.add("source", images)?;
+    }
+    Ok(if checks.failed { Answer::No } else { Answer::Done })
+}
+
+#[derive(Default)]
+struct Checks {
+    failed: bool,
+}
+
+impl Checks {
+    /// Prints one check and hands on what it found.
+    fn add<T>(&mut self, name: &str, result: detector::Result<(String, T)>) -> Result<Option<T>> {
+        let (word, text, found) = match result {
+            Ok((text, found)) => ("ok", text, Some(found)),
+            Err(error) => ("FAILED", error.to_string(), None),
+        };
+        self.failed |= found.is_none();
+        output::print(&format!("{word:6}  {name}: {text}"))?;
+        Ok(found)
+    }
+}

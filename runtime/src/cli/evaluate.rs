@@ -1,0 +1,133 @@
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use detector::bundle::Bundle;
+use detector::calibration::Calibration;
+use detector::dataset::Dataset;
+use detector::evaluate::{Evaluation, Figures, evaluate};
+use detector::picture::Picture;
+use detector::scorer::Scorer;
+
+use super::{Answer, Model, output};
+use crate::report::{PixelFigures, Report, ReportImage, View};
+
+/// Measure a bundle on a data set
+///
+/// Only images that training and calibration have not seen are scored. The data set is a folder in MVTec's layout (train/good,
+/// test/good, test/DEFECT, ground_truth/DEFECT) or a flat one (good, anomalous, optionally masks).
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: Model,
+    /// The data set
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+    /// Also write a page with figures, curves and pictures
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Args) -> Result<Answer> {
+    let data = Dataset::open(&args.data)?;
+    let (bundle, mut detector) = args.model.start()?;
+    let samples = data.unseen(&bundle.split()?)?;
+    let calibration = detector.calibration.clone();
+    let bar = output::progress("evaluate", samples.len());
+    let evaluation = evaluate(detector.untested_scorer(), &samples, Some(&calibration), &mut || bar.inc(1));
+    bar.finish_and_clear();
+    let evaluation = evaluation.with_context(|| format!("cannot evaluate on {}", args.data.display()))?;
+    if let Some(path) = &args.report {
+        report(&evaluation, &bundle, &calibration, detector.untested_scorer(), &args.data).write(path)?;
+    }
+    if args.json {
+        output::print_json(&evaluation.figures)?;
+    } else {
+        let left_out = data.test.len() - samples.len();
+        output::print(&table(&evaluation.figures, &calibration, left_out))?;
+    }
+    Ok(Answer::Done)
+}
+
+fn table(figures: &Figures, calibration: &Calibration, left_out: usize) -> String {
+    let share = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.4}"));
+    let percent = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{:.2} %", value * 100.0));
+    let latency = &figures.latency_ms;
+    let rows = [
+        ("images", format!("{} ({} good, {} anomalous)", figures.images, figures.good, figures.anomalous)),
+        ("seen in training, left out", left_out.to_string()),
+        ("image AUROC", share(figures.image_auroc)),
+        ("image F1, best", share(figures.image_f1)),
+        ("pixel AUROC", share(figures.pixel_auroc)),
+        ("pixel F1, best", share(figures.pixel_f1)),
+        ("AUPRO (0.3)", share(figures.aupro)),
+        ("threshold", format!("{:.4}", calibration.threshold)),
+        ("false rejects", percent(figures.false_reject_rate)),
+        ("  promised", percent(Some(calibration.false_reject_rate))),
+        ("missed", percent(figures.miss_rate)),
+        ("engine", figures.engine.clone()),
+        ("latency p50 / p95 / p99", format!("{:.1} / {:.1} / {:.1} ms", latency.p50, latency.p95, latency.p99)),
+    ];
+    rows.map(|(name, value)| format!("{name:26}  {value}")).join("\n")
+}
+
+/// An evaluation that is about to become a page.
+struct Page<'a> {
+    evaluation: &'a Evaluation,
+    bundle: &'a Bundle,
+    calibration: &'a Calibration,
+    scorer: &'a dyn Scorer,
+    data: &'a Path,
+}
+
+fn report<'a>(
+    evaluation: &'a Evaluation,
+    bundle: &'a Bundle,
+    calibration: &'a Calibration,
+    scorer: &'a dyn Scorer,
+    data: &'a Path,
+) -> Page<'a> {
+    Page { evaluation, bundle, calibration, scorer, data }
+}
+
+impl Page<'_> {
+    fn write(&self, path: &Path) -> Result<()> {
+        let Figures { pixel_auroc: auroc, pixel_f1: f1, aupro, engine, latency_ms, .. } = &self.evaluation.figures;
+        let manifest = &self.bundle.manifest;
+        let input = manifest.input.input();
+        let facts = [
+            ("data", self.data.display().to_string()),
+            ("bundle", self.bundle.id.clone()),
+            ("mode", manifest.detector.mode.clone()),
+            ("backbone", format!("{}, {} x {} px", manifest.backbone.structure.name, input.width, input.height)),
+            ("memory bank", format!("{} x {}", manifest.bank.vectors, manifest.bank.dims)),
+            ("engine", engine.clone()),
+            ("latency p50 / p95", format!("{:.1} / {:.1} ms", latency_ms.p50, latency_ms.p95)),
+            ("promised false rejects", format!("{:.2} %", self.calibration.false_reject_rate * 100.0)),
+        ];
+        let images: Vec<ReportImage> = self.evaluation.images.iter().map(|result| self.image(result)).collect();
+        let report = Report {
+            title: &manifest.detector.name,
+            facts: &facts,
+            threshold: self.calibration.threshold,
+            images: &images,
+            pixels: PixelFigures { auroc: *auroc, f1: *f1, aupro: *aupro },
+        };
+        report.write(path, |i| self.view(i)).with_context(|| format!("cannot write the report {}", path.display()))
+    }
+
+    fn image(&self, result: &detector::evaluate::ImageResult) -> ReportImage {
+        let sample = &result.sample;
+        let name = sample.path.strip_prefix(self.data).unwrap_or(&sample.path);
+        ReportImage { name: name.display().to_string(), defect: sample.defect.clone(), score: result.scored.score }
+    }
+
+    fn view(&self, index: usize) -> detector::Result<View> {
+        let result = &self.evaluation.images[index];
+        let picture = Picture::read(&result.sample.path)?;
+        let prepared = self.scorer.preprocess().prepare(&picture.pixels)?;
+        Ok(View { prepared, map: result.scored.map.clone(), mask: result.mask.clone() })
+    }
+}

@@ -1,0 +1,130 @@
+//! The command line: one file for each command.
+
+mod bench;
+mod check;
+mod evaluate;
+mod output;
+mod run;
+mod score;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use detector::Detector;
+use detector::bundle::Bundle;
+use detector::engine::EngineKind;
+use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
+
+use crate::config::THREADS_LIMIT;
+
+/// Judges images with a bundle that `apc-export` wrote: single files, data sets, and live on a production line.
+///
+/// Results go to standard output, logs and progress to standard error. Exit code 0: done; 1: the answer is no; 2: it could not be done.
+#[derive(Parser)]
+#[command(name = "apc-runtime", version)]
+struct Cli {
+    /// Threads that search the memory bank [default: one for each processor]
+    #[arg(long, global = true, value_name = "N", value_parser = threads)]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Score(score::Args),
+    Evaluate(evaluate::Args),
+    Bench(bench::Args),
+    Check(check::Args),
+    Run(run::Args),
+}
+
+/// How a command that could be carried out ended.
+enum Answer {
+    Done,
+    No,
+}
+
+/// Options of the commands that take a bundle.
+#[derive(clap::Args)]
+struct Model {
+    /// The bundle
+    #[arg(long, value_name = "NAME.apc")]
+    model: std::path::PathBuf,
+    /// Engine of the backbone
+    #[arg(long, default_value_t, value_name = "ENGINE")]
+    engine: EngineKind,
+}
+
+impl Model {
+    /// Reads the bundle and brings it to life.
+    fn start(&self) -> Result<(Bundle, Detector)> {
+        let bundle = Bundle::read(&self.model)?;
+        let detector = Detector::start(&bundle, self.engine)?;
+        Ok((bundle, detector))
+    }
+}
+
+/// Runs the command line and gives the exit code.
+pub fn main() -> ExitCode {
+    let start = Instant::now();
+    let cli = Cli::parse();
+    let threads = cli.threads;
+    let result = match cli.command {
+        Command::Score(args) => with_threads(threads).and_then(|()| score::run(&args)),
+        Command::Evaluate(args) => with_threads(threads).and_then(|()| evaluate::run(&args)),
+        Command::Bench(args) => with_threads(threads).and_then(|()| bench::run(&args, start)),
+        Command::Check(args) => with_threads(threads).and_then(|()| check::run(&args)),
+        Command::Run(args) => run::run(&args, threads),
+    };
+    match result {
+        Ok(Answer::Done) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        // Whoever read the results has seen enough.
+        Err(error) if output::is_reader_gone(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| (1..=THREADS_LIMIT).contains(threads));
+    threads.ok_or_else(|| format!("expected 1 to {THREADS_LIMIT}"))
+}
+
+/// Log and threads of a command that runs once.
+fn with_threads(threads: Option<usize>) -> Result<()> {
+    start_log(LevelFilter::Warn)?;
+    set_threads(threads.unwrap_or(0))
+}
+
+/// Sets the pool that searches the memory bank; 0 is one thread for each processor.
+fn set_threads(threads: usize) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the search threads")
+}
+
+fn start_log(level: LevelFilter) -> Result<()> {
+    let config = ConfigBuilder::new().set_time_format_rfc3339().set_target_level(LevelFilter::Off).build();
+    TermLogger::init(level, config, TerminalMode::Stderr, ColorChoice::Auto).context("cannot start the log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn threads_are_bounded() {
+        let parse = |threads| Cli::try_parse_from(["apc-runtime", "check", "--config", "x", "--threads", threads]).is_ok();
+        assert!(parse("4") && !parse("0") && !parse("257") && !parse("many"));
+    }
+}

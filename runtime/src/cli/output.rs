@@ -1,0 +1,37 @@
+//! Results, progress and errors on the standard streams.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Prints one line of results.
+pub(super) fn print(line: &str) -> Result<()> {
+    writeln!(io::stdout().lock(), "{line}").context("cannot write to standard output")
+}
+
+/// Prints a result as one JSON document.
+pub(super) fn print_json(document: &impl Serialize) -> Result<()> {
+    print(&serde_json::to_string_pretty(document).context("cannot write JSON")?)
+}
+
+/// Prints why the command could not be carried out.
+pub(super) fn error(error: &Error) {
+    // Nobody is left to tell when standard error is gone too.
+    drop(writeln!(io::stderr().lock(), "error: {error:#}"));
+}
+
+/// Whether an error means that nobody reads standard output any longer (`apc-runtime ... | head`).
+pub(super) fn is_reader_gone(error: &Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// A progress bar on standard error with the time that is left; hidden where that is no terminal.
+pub(super) fn progress(what: &'static str, length: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:32}] {pos}/{len}, {eta} left").unwrap_or(ProgressStyle::default_bar());
+    let bar = ProgressBar::new(length as u64).with_style(style.progress_chars("=> ")).with_message(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}

@@ -1,0 +1,159 @@
+//! What is told of a frame.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::queue::Ticket;
+
+/// The answer for one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Which frame.
+    pub ticket: Ticket,
+    /// What was found.
+    pub judgement: Judgement,
+    /// From capture to this answer.
+    pub latency: Duration,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judgement {
+    /// The detector judged.
+    Scored {
+        /// Image score.
+        score: f32,
+        /// Whether it is above the threshold.
+        anomalous: bool,
+    },
+    /// Nobody can say; the fail-safe decides.
+    Unknown {
+        /// Why.
+        reason: Reason,
+        /// What a person wants to know; may be empty.
+        detail: String,
+    },
+}
+
+impl Judgement {
+    /// An unknown without detail.
+    pub fn unknown(reason: Reason) -> Judgement {
+        Judgement::Unknown { reason, detail: String::new() }
+    }
+
+    /// The word for it.
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Judgement::Scored { anomalous: false, .. } => "good",
+            Judgement::Scored { anomalous: true, .. } => "anomalous",
+            Judgement::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+/// Why a frame is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The queue of parts was full.
+    QueueOverflow,
+    /// It waited longer than `max_age_ms`.
+    Stale,
+    /// The source gave no usable picture.
+    Unreadable,
+    /// The detector refused the picture or failed on it.
+    ScoringFailed,
+    /// The detector thread died.
+    DetectorLost,
+    /// The service was stopped before its turn.
+    Stopped,
+}
+
+impl Reason {
+    /// The word for it in a verdict line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::QueueOverflow => "queue_overflow",
+            Reason::Stale => "stale",
+            Reason::Unreadable => "unreadable",
+            Reason::ScoringFailed => "scoring_failed",
+            Reason::DetectorLost => "detector_lost",
+            Reason::Stopped => "stopped",
+        }
+    }
+}
+
+/// One line of the verdict file.
+#[derive(Clone, Debug, Serialize)]
+pub struct VerdictLine<'a> {
+    /// Counts the frames, from 1. Gaps are free-running frames that newer ones replaced.
+    pub sequence: u64,
+    /// The part; null for free-running frames.
+    pub part: Option<u64>,
+    /// Camera or file.
+    pub source: &'a str,
+    /// `good`, `anomalous` or `unknown`.
+    pub verdict: &'static str,
+    /// Image score; null when unknown.
+    pub score: Option<f32>,
+    /// A score above it is anomalous.
+    pub threshold: f32,
+    /// Why it is unknown; null otherwise.
+    pub reason: Option<Reason>,
+    /// Capture to verdict.
+    pub latency_ms: f64,
+    /// Time of capture, seconds since 1970, UTC.
+    pub captured: f64,
+    /// SHA-256 of the bundle.
+    pub bundle: &'a str,
+}
+
+impl<'a> VerdictLine<'a> {
+    /// The line of an outcome that is told now, `now` since 1970.
+    pub fn new(outcome: &'a Outcome, threshold: f32, bundle: &'a str, now: Duration) -> VerdictLine<'a> {
+        let (score, reason) = match outcome.judgement {
+            Judgement::Scored { score, .. } => (Some(score), None),
+            Judgement::Unknown { reason, .. } => (None, Some(reason)),
+        };
+        let Ticket { sequence, part, source, .. } = &outcome.ticket;
+        // Microseconds are enough, and keep the numbers short.
+        let round = |value: f64, digits: f64| (value * digits).round() / digits;
+        VerdictLine {
+            sequence: *sequence,
+            part: *part,
+            source,
+            verdict: outcome.judgement.verdict(),
+            score,
+            threshold,
+            reason,
+            latency_ms: round(outcome.latency.as_secs_f64() * 1e3, 1e3),
+            captured: round(now.saturating_sub(outcome.latency).as_secs_f64(), 1e6),
+            bundle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_the_promised_keys() {
+        let ticket = Ticket { sequence: 7, part: Some(7), source: "a.png".into(), captured: Duration::ZERO };
+        let judgement = Judgement::Scored { score: 1.5, anomalous: true };
+        let mut outcome = Outcome { ticket, judgement, latency: Duration::from_micros(12_345) };
+        let json = |outcome: &Outcome| {
+            serde_json::to_string(&VerdictLine::new(outcome, 1.25, "ab", Duration::from_millis(100_000))).unwrap()
+        };
+        let expected = r#"{"sequence":7,"part":7,"source":"a.png","verdict":"anomalous","score":1.5,"threshold":1.25,"#
+            .to_string()
+            + r#""reason":null,"latency_ms":12.345,"captured":99.987655,"bundle":"ab"}"#;
+        assert_eq!(json(&outcome), expected);
+        for reason in [Reason::QueueOverflow, Reason::Stale, Reason::Unreadable, Reason::ScoringFailed, Reason::Stopped] {
+            outcome.judgement = Judgement::unknown(reason);
+            let line = json(&outcome);
+            assert!(line.contains(&format!(r#""verdict":"unknown","score":null,"threshold":1.25,"reason":"{}""#, reason.word())));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Where frames come from.
+
+use std::time::{Duration, Instant};
+
+use detector::Result;
+use detector::picture::Picture;
+
+/// A camera, or what stands for one.
+pub trait Source: Send {
+    /// Waits for the next frame, at most about `patience`: the caller looks after other things in between.
+    ///
+    /// # Errors
+    /// When no frame will ever come again though one was due. A frame that is damaged is no error of the source: see
+    /// [`Shot::picture`].
+    fn next(&mut self, patience: Duration) -> Result<Capture>;
+}
+
+/// What a source has to say.
+#[derive(Debug)]
+pub enum Capture {
+    /// A frame.
+    Shot(Shot),
+    /// Nothing came in time: ask again.
+    Nothing,
+    /// There are no more.
+    End,
+}
+
+/// One frame as the source delivers it.
+#[derive(Debug)]
+pub struct Shot {
+    /// Camera or file.
+    pub source: String,
+    /// When it was captured.
+    pub at: Instant,
+    /// The picture, or what is wrong with it.
+    pub picture: std::result::Result<Picture, String>,
+}

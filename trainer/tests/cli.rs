@@ -1,0 +1,252 @@
+//! The real `apc-trainer` on small data sets: whole trainings, resuming, and bad input.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use detector::run::{Run, Use};
+use image::{GrayImage, RgbImage};
+
+const SMALL: &str = "mode = \"apc\"\ndevice = \"cpu\"\n[data]\nanomalous_samples = 3\n[input]\nsize = [64, 64]\n\
+    [backbone]\nname = \"resnet10\"\n[bank]\nshare = 0.05\n[finetune]\nbatch = 4\ncheckpoint = 2\n";
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    /// A folder with a small rendered product and a recipe for it.
+    fn new(steps: usize) -> Place {
+        let place = Place(tempfile::tempdir().unwrap());
+        let size = ["--size", "64", "--train", "14", "--good", "4", "--anomalous", "12"];
+        let data = place.path("data");
+        let output = trainer(&[&["synth", "--out", data.to_str().unwrap()], &size[..]].concat());
+        assert!(output.status.success(), "{}", error(&output));
+        place.recipe(&format!("{SMALL}steps = {steps}\n"));
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn recipe(&self, text: &str) {
+        fs::write(self.path("recipe.toml"), text).unwrap();
+    }
+
+    fn command(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apc-trainer"));
+        command.arg("train").arg("--config").arg(self.path("recipe.toml")).arg("--data").arg(self.path("data"));
+        command.arg("--out").arg(self.path(out)).args(more).stdin(Stdio::null());
+        command
+    }
+
+    fn train(&self, out: &str, more: &[&str]) -> Output {
+        self.command(out, more).output().unwrap()
+    }
+
+    /// Trains, expecting exit code 2 and every word in the message; no run may be left that claims to be finished.
+    #[track_caller]
+    fn refuses(&self, words: &[&str]) {
+        let output = self.train("refused", &[]);
+        let message = error(&output);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        words.iter().for_each(|word| assert!(message.contains(word), "{word:?} is not in: {message}"));
+        assert!(!message.contains("panicked"), "{message}");
+        assert!(!self.path("refused/run.toml").exists());
+    }
+
+    fn first_good(&self) -> PathBuf {
+        let mut images: Vec<_> = fs::read_dir(self.path("data/train/good")).unwrap().map(|e| e.unwrap().path()).collect();
+        images.sort();
+        images[0].clone()
+    }
+}
+
+fn trainer(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_apc-trainer")).args(args).output().unwrap()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn bytes(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn a_training_leaves_a_complete_run() {
+    let place = Place::new(4);
+    let output = place.train("run", &["--json"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["mode"], "apc");
+    let run = Run::open(&place.path("run")).unwrap();
+    assert!(run.info.references.len() >= detector::run::FEWEST_REFERENCES);
+    assert_eq!(run.expected().unwrap().len(), run.info.references.len());
+    run.weights().unwrap();
+    let split = run.split().unwrap();
+    assert_eq!(split.images.iter().filter(|image| image.r#use == Use::Anomalous).count(), 3);
+    for picture in &run.info.calibration {
+        run.picture(picture).unwrap();
+    }
+    let left: Vec<_> = fs::read_dir(place.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("patches") || name.to_string_lossy().contains("lock")), "{left:?}");
+
+    let output = trainer(&["evaluate", place.path("run").to_str().unwrap(), "--json"]);
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(figures["images"], 4 + 9, "anomalous samples are out of the test set");
+
+    let again = place.train("run", &[]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(error(&again).contains("already holds a run"), "{}", error(&again));
+}
+
+#[test]
+fn a_stopped_training_resumes_to_the_same_weights() {
+    let place = Place::new(6);
+    assert!(place.train("whole", &[]).status.success());
+    // SIGINT as soon as the first checkpoint is there; SIGKILL is the same to the files, they are written in one step.
+    let mut child = place.command("parts", &[]).stderr(Stdio::null()).spawn().unwrap();
+    let checkpoint = place.path("parts/checkpoint.safetensors");
+    while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let status = child.wait().unwrap();
+    if !status.success() {
+        assert_eq!(status.code(), Some(2), "a stop is no crash");
+        assert!(!place.path("parts/run.toml").exists());
+        let output = place.train("parts", &["--resume"]);
+        assert!(output.status.success(), "{}", error(&output));
+    }
+    assert_eq!(bytes(&place.path("parts/weights.safetensors")), bytes(&place.path("whole/weights.safetensors")));
+    assert_eq!(bytes(&place.path("parts/bank.safetensors")), bytes(&place.path("whole/bank.safetensors")));
+}
+
+#[test]
+fn resuming_is_guarded() {
+    let place = Place::new(2);
+    let output = place.train("none", &["--resume"]);
+    assert!(error(&output).contains("holds no run to resume"), "{}", error(&output));
+    // A run that was begun and not finished.
+    fs::create_dir(place.path("begun")).unwrap();
+    fs::write(place.path("begun/recipe.toml"), SMALL).unwrap();
+    let output = place.train("begun", &["--resume", "--seed", "5"]);
+    assert!(error(&output).contains("another recipe"), "{}", error(&output));
+    // A folder that somebody uses for something else.
+    fs::create_dir(place.path("other")).unwrap();
+    fs::write(place.path("other/precious.txt"), "x").unwrap();
+    assert!(error(&place.train("other", &[])).contains("not empty"));
+}
+
+#[test]
+fn two_trainings_do_not_share_an_output() {
+    let place = Place::new(2);
+    fs::create_dir(place.path("run")).unwrap();
+    let lock = fs::File::create(place.path("run/.lock")).unwrap();
+    lock.try_lock().unwrap();
+    fs::write(place.path("run/recipe.toml"), "").unwrap();
+    let output = place.train("run", &["--resume"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error(&output).contains("another training writes"), "{}", error(&output));
+}
+
+#[test]
+fn bad_folders_are_named() {
+    let place = Place::new(2);
+    let data = place.path("data");
+    fs::rename(&data, place.path("away")).unwrap();
+    place.refuses(&["data", "is no folder"]);
+    fs::create_dir(&data).unwrap();
+    place.refuses(&["train/good"]);
+    fs::create_dir_all(data.join("train/good")).unwrap();
+    place.refuses(&["no good images"]);
+    for i in 0..5 {
+        GrayImage::new(64, 64).save(data.join(format!("train/good/{i}.png"))).unwrap();
+    }
+    place.refuses(&["5 good images", "at least"]);
+}
+
+#[test]
+fn bad_images_are_named() {
+    let place = Place::new(2);
+    let image = place.first_good();
+    let good = bytes(&image);
+    let name = image.file_name().unwrap().to_str().unwrap();
+    fs::write(&image, b"").unwrap();
+    place.refuses(&[name, "is empty"]);
+    fs::remove_dir_all(place.path("refused")).ok();
+    fs::write(&image, &good[..good.len() / 2]).unwrap();
+    place.refuses(&[name, "sound"]);
+    fs::remove_dir_all(place.path("refused")).ok();
+    fs::write(&image, b"not an image at all").unwrap();
+    place.refuses(&[name]);
+    fs::remove_dir_all(place.path("refused")).ok();
+    fs::remove_file(&image).unwrap();
+    fs::create_dir(&image).unwrap();
+    place.refuses(&[name, "is a folder"]);
+    fs::remove_dir(&image).unwrap();
+    GrayImage::new(20_000, 1).save(&image).unwrap();
+    place.refuses(&[name, "20000x1", "16384"]);
+    fs::remove_dir_all(place.path("refused")).ok();
+    GrayImage::new(64, 64).save(&image).unwrap();
+    place.refuses(&["colour", "grey", "expected"]);
+}
+
+#[test]
+fn masks_of_another_size_are_named() {
+    let place = Place::new(2);
+    let recipe = fs::read_to_string(place.path("recipe.toml")).unwrap();
+    place.recipe(&recipe.replace("anomalous_samples = 3", "anomalous_samples = 12"));
+    let defect = fs::read_dir(place.path("data/ground_truth")).unwrap().next().unwrap().unwrap().path();
+    let mask = fs::read_dir(defect).unwrap().next().unwrap().unwrap().path();
+    GrayImage::new(32, 64).save(&mask).unwrap();
+    place.refuses(&[mask.file_name().unwrap().to_str().unwrap(), "32x64", "64x64"]);
+}
+
+#[test]
+fn bad_weights_and_recipes_are_named() {
+    let place = Place::new(2);
+    let recipe = fs::read_to_string(place.path("recipe.toml")).unwrap();
+    let weights = place.path("w.safetensors");
+    let with_weights = recipe.replace("name = \"resnet10\"", "name = \"resnet10\"\nweights = \"w.safetensors\"");
+    place.recipe(&with_weights);
+    place.refuses(&["w.safetensors", "cannot open"]);
+    fs::write(&weights, [0xff; 100]).unwrap();
+    place.refuses(&["w.safetensors", "safetensors file"]);
+    let mut tensors = detector::tensors::Tensors::default();
+    tensors.insert("conv1.weight", [1], vec![0.0]);
+    tensors.write(&weights).unwrap();
+    place.refuses(&["w.safetensors", "conv1.weight", "shape"]);
+    place.recipe(&recipe.replace("mode = \"apc\"", "mode = \"patchcore\""));
+    place.refuses(&["PatchCore", "--weights"]);
+    place.recipe(&format!("{recipe}stepps = 3\n"));
+    place.refuses(&["recipe.toml", "stepps", "line"]);
+    place.recipe(&recipe.replace("share = 0.05", "vectors = 1000000"));
+    let output = place.train("few", &[]);
+    assert!(error(&output).contains("1000000 patches"), "{}", error(&output));
+    place.recipe(&recipe.replace("\"cpu\"", "\"cuda:7\""));
+    place.refuses(&["cuda:7"]);
+}
+
+#[test]
+fn flat_folders_and_images_without_masks_work() {
+    let place = Place::new(2);
+    let data = place.path("data");
+    fs::remove_dir_all(&data).unwrap();
+    for (folder, count) in [("good", 20), ("anomalous", 5)] {
+        fs::create_dir_all(data.join(folder)).unwrap();
+        for i in 0..count {
+            let shade = if folder == "good" { 90 + i } else { 200 };
+            RgbImage::from_pixel(80, 60, image::Rgb([shade; 3])).save(data.join(folder).join(format!("{i}.jpg"))).unwrap();
+        }
+    }
+    let output = place.train("run", &[]);
+    assert!(output.status.success(), "{}", error(&output));
+    let figures = trainer(&["evaluate", place.path("run").to_str().unwrap(), "--json"]);
+    let figures: serde_json::Value = serde_json::from_slice(&figures.stdout).unwrap();
+    assert_eq!((&figures["good"], &figures["anomalous"]), (&4.into(), &2.into()));
+    assert!(figures["pixel_auroc"].is_null());
+}

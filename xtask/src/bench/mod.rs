@@ -1,0 +1,27 @@
+//! `cargo xtask bench`: the figures that the README claims, each by one command.
+
+mod product;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+/// Measure what the kit reaches.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    Product(product::Args),
+}
+
+/// Runs the command.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
+    match &args.bench {
+        Bench::Product(args) => product::run(workspace, args).map(|()| true),
+    }
+}

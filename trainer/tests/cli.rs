@@ -92,7 +92,10 @@ fn a_training_leaves_a_complete_run() {
         run.picture(picture).unwrap();
     }
     let left: Vec<_> = fs::read_dir(place.path("run")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(!left.iter().any(|name| name.to_string_lossy().contains("patches") || name.to_string_lossy().contains("lock")), "{left:?}");
+    assert!(
+        !left.iter().any(|name| name.to_string_lossy().contains("patches") || name.to_string_lossy().contains("lock")),
+        "{left:?}"
+    );
 
     let output = trainer(&["evaluate", place.path("run").to_str().unwrap(), "--json"]);
     let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

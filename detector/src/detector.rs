@@ -29,8 +29,7 @@ impl Detector {
         for reference in &bundle.manifest.self_test.references {
             let found = scorer.score_prepared(&bundle.reference(reference)?)?.score;
             let difference = (found - reference.score).abs() / reference.score.abs().max(f32::MIN_POSITIVE);
-            // Written so that NaN fails.
-            if !(difference <= bundle.manifest.self_test.tolerance) {
+            if difference.is_nan() || difference > bundle.manifest.self_test.tolerance {
                 return Err(Error::file(
                     &bundle.path,
                     format!(

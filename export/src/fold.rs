@@ -65,11 +65,11 @@ mod tests {
             let norms = [norms[0].clone(), norms[1].clone(), norms[2].clone(), variance];
             let folded = fold(&conv(), &weights(kernel.clone(), &norms)).unwrap();
             let dot = |kernel: &[f32]| kernel.iter().zip(&patch).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-            for channel in 0..3 {
+            for (channel, bias) in folded.bias.iter().enumerate() {
                 let rows = channel * 18..(channel + 1) * 18;
                 let [gamma, beta, mean, variance] = [0, 1, 2, 3].map(|part: usize| f64::from(norms[part][channel]));
                 let unfolded = (dot(&kernel[rows.clone()]) - mean) / (variance + 1e-5).sqrt() * gamma + beta;
-                let found = dot(&folded.weight[rows]) + f64::from(folded.bias[channel]);
+                let found = dot(&folded.weight[rows]) + f64::from(*bias);
                 prop_assert!((found - unfolded).abs() <= 1e-4 * unfolded.abs().max(1.0), "{} {}", found, unfolded);
             }
         }

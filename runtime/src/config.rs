@@ -323,13 +323,14 @@ mod tests {
         refused("[frames]\nmax_age_ms = 0", "ms");
         refused("[log]\nlevel = \"loud\"", "loud");
         refused("[line]", "line");
-        refused("[source.camera]", "camera");
     }
 
     #[test]
     fn required_keys_are_named() {
         assert!(parse("[source.replay]\nimages = []\n").unwrap_err().to_string().contains("detector"));
         assert!(parse("[detector]\nbundle = \"a\"\n[source.replay]\n").unwrap_err().to_string().contains("images"));
+        let error = parse(&LEAST.replace("replay", "camera")).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("camera") && error.contains("replay"), "{error}");
         let error = parse("[detector]\nbundle = \"a\"\n[source.replay]\nimages = 5\n").unwrap_err().to_string();
         assert!(error.contains("line 4") && error.contains("list of images"), "{error}");
     }

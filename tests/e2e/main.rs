@@ -1,5 +1,11 @@
 //! End-to-end tests: the real binaries, as a user runs them.
 
+// All of this is tests, their helpers too.
+#![allow(clippy::unwrap_used)]
+
+mod config;
 mod export;
 mod onnx;
+mod pipeline;
+mod runtime;
 mod support;

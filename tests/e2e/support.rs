@@ -1,12 +1,12 @@
 //! Finding and running the binaries.
 
 use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use apc_tests::SyntheticRun;
-use tempfile::TempDir;
 
 /// Path of one of the workspace's binaries: in `APC_BIN_DIR`, else beside this test's own folder in the target directory.
 pub fn bin(name: &str) -> PathBuf {
@@ -69,30 +69,38 @@ pub fn finish(command: &mut Command) -> Finished {
 
 /// A synthetic product, made once for all tests: they read it and never change it.
 pub struct Product {
-    folder: TempDir,
+    folder: PathBuf,
+    /// Keeps a second test program from making it anew at the same time.
+    _lock: File,
 }
 
 impl Product {
     /// Its data set, MVTec's layout.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.join("data")
     }
 
     /// A finished run on it.
     pub fn run(&self) -> PathBuf {
-        self.folder.path().join("run")
+        self.folder.join("run")
     }
 
     /// The bundle that `apc-export` makes of the run.
     pub fn bundle(&self) -> PathBuf {
-        self.folder.path().join("disc.apc")
+        self.folder.join("disc.apc")
     }
 }
 
-/// The synthetic product of all tests.
+/// The synthetic product of all tests. It lies in the target directory, since nothing would remove a temporary folder that lives as
+/// long as the program.
 pub fn product() -> &'static Product {
     static PRODUCT: LazyLock<Product> = LazyLock::new(|| {
-        let product = Product { folder: tempfile::tempdir().expect("temporary folder") };
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("product");
+        fs::create_dir_all(&folder).expect("folder");
+        let lock = File::create(folder.with_extension("lock")).expect("lock");
+        lock.lock().expect("lock");
+        fs::remove_dir_all(&folder).expect("the last product");
+        let product = Product { folder, _lock: lock };
         SyntheticRun::default().write(&product.run(), &product.data());
         let arguments = ["bundle".into(), product.run(), "-o".into(), product.bundle()];
         run("apc-export", arguments).expect(0);

@@ -242,7 +242,7 @@ fn flat_folders_and_images_without_masks_work() {
     for (folder, count) in [("good", 20), ("anomalous", 5)] {
         fs::create_dir_all(data.join(folder)).unwrap();
         for i in 0..count {
-            let shade = if folder == "good" { 90 + i } else { 200 };
+            let shade = if folder == "good" { 90 + i } else { 200 + i };
             RgbImage::from_pixel(80, 60, image::Rgb([shade; 3])).save(data.join(folder).join(format!("{i}.jpg"))).unwrap();
         }
     }

@@ -17,17 +17,25 @@ pub(super) fn pack(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
     let mut tar = Builder::new(Vec::new());
     for (name, bytes) in entries {
         check_name(name)?;
-        let mut header = Header::new_ustar();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_mtime(0);
-        tar.append_data(&mut header, name, bytes.as_slice()).map_err(|error| format!("entry {name:?}: {error}"))?;
+        let failed = |error: std::io::Error| format!("entry {name:?}: {error}");
+        tar.append(&header(name, bytes.len() as u64).map_err(failed)?, bytes.as_slice()).map_err(failed)?;
     }
     let bytes = tar.into_inner().map_err(|error| error.to_string())?;
     if bytes.len() as u64 > SIZE_LIMIT {
         return Err(format!("would have {} bytes; at most {SIZE_LIMIT} are allowed", bytes.len()));
     }
     Ok(bytes)
+}
+
+/// The one header that an entry may have.
+fn header(name: &str, size: u64) -> std::io::Result<Header> {
+    let mut header = Header::new_ustar();
+    header.set_path(name)?;
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_mtime(0);
+    header.set_cksum();
+    Ok(header)
 }
 
 /// Entries in order. Nothing is allocated that the file does not really hold.
@@ -38,18 +46,19 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
     let mut end = 0;
     for entry in archive.entries().map_err(damaged)?.raw(true) {
         let mut entry = entry.map_err(damaged)?;
-        let header = entry.header();
-        if header.as_ustar().is_none() || header.entry_type() != EntryType::Regular {
+        let found = entry.header();
+        if found.as_ustar().is_none() || found.entry_type() != EntryType::Regular {
             return Err("holds something other than regular ustar files".into());
-        }
-        if header.mtime().map_err(damaged)? != 0 {
-            return Err("holds an entry with a time: it was not written by apc-export".into());
         }
         let name = String::from_utf8(entry.path_bytes().into_owned()).map_err(|_| "holds a name that is not UTF-8")?;
         check_name(&name)?;
-        let size = header.entry_size().map_err(damaged)?;
+        let size = found.entry_size().map_err(damaged)?;
+        if found.as_bytes() != header(&name, size).map_err(damaged)?.as_bytes() {
+            return Err(format!("is damaged, or was not written by apc-export: header of entry {name:?}"));
+        }
         let start = entry.raw_file_position();
-        end = start.checked_add(size.next_multiple_of(BLOCK)).filter(|_| size <= SIZE_LIMIT).unwrap_or(u64::MAX);
+        let padded = size.checked_next_multiple_of(BLOCK).filter(|_| size <= SIZE_LIMIT);
+        end = padded.and_then(|padded| start.checked_add(padded)).unwrap_or(u64::MAX);
         if end > bytes.len() as u64 {
             return Err(format!("is truncated: entry {name:?} claims {size} bytes, which the file does not hold"));
         }
@@ -63,6 +72,9 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
         };
         if !sorted {
             return Err(format!("entry {name:?} is out of order or twice there; {MANIFEST} comes first, the others sorted"));
+        }
+        if bytes[(start + size) as usize..end as usize].iter().any(|byte| *byte != 0) {
+            return Err(format!("is damaged: entry {name:?} is not followed by zeros up to the next block"));
         }
         let mut content = Vec::with_capacity(size as usize);
         entry.read_to_end(&mut content).map_err(damaged)?;
@@ -99,10 +111,7 @@ mod tests {
 
     /// A tar with one entry whose header was tampered with.
     fn tampered(change: impl Fn(&mut Header)) -> Vec<u8> {
-        let mut header = Header::new_ustar();
-        header.set_path(MANIFEST).unwrap();
-        header.set_size(4);
-        header.set_mtime(0);
+        let mut header = super::header(MANIFEST, 4).unwrap();
         change(&mut header);
         header.set_cksum();
         let mut bytes = header.as_bytes().to_vec();
@@ -120,11 +129,12 @@ mod tests {
     #[test]
     fn hostile_archives_are_refused() {
         assert!(unpack(&tampered(|_| {})).is_ok(), "the untampered one is sound");
-        let cases: [(&str, Vec<u8>); 7] = [
+        let cases: [(&str, Vec<u8>); 8] = [
             ("leaves the folder", tampered(|header| header.as_mut_bytes()[..9].copy_from_slice(b"../../etc"))),
             ("absolute path", tampered(|header| header.as_mut_bytes()[..4].copy_from_slice(b"/etc"))),
             ("gigabyte entry", tampered(|header| header.set_size(1 << 33))),
             ("largest size", tampered(|header| header.set_size(u64::MAX))),
+            ("nearly the largest size", tampered(|header| header.set_size(u64::MAX - 600))),
             ("symlink", tampered(|header| header.set_entry_type(EntryType::Symlink))),
             ("folder", tampered(|header| header.set_entry_type(EntryType::Directory))),
             ("time", tampered(|header| header.set_mtime(5))),

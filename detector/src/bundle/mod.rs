@@ -49,7 +49,12 @@ impl Bundle {
         let entries = archive::unpack(bytes).map_err(refuse)?;
         let mut entries = entries.into_iter();
         let manifest = match entries.next() {
-            Some((name, bytes)) if name == MANIFEST => Manifest::parse(&bytes).map_err(refuse)?,
+            Some((name, bytes)) if name == MANIFEST => {
+                // The version comes first: a newer format may be sealed in another way.
+                let manifest = Manifest::parse(&bytes).map_err(refuse)?;
+                check_seal(&bytes).map_err(refuse)?;
+                manifest
+            }
             _ => return Err(refuse(format!("is no bundle: its first entry is not {MANIFEST}"))),
         };
         let files: BTreeMap<String, Vec<u8>> = entries.collect();
@@ -67,7 +72,7 @@ impl Bundle {
     pub fn build(mut manifest: Manifest, files: BTreeMap<String, Vec<u8>>, path: &Path) -> Result<(Bundle, Vec<u8>)> {
         manifest.files = files.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect();
         let text = toml::to_string(&manifest).map_err(|error| Error::invalid(format!("manifest cannot be written: {error}")))?;
-        let mut entries = vec![(MANIFEST.to_string(), text.into_bytes())];
+        let mut entries = vec![(MANIFEST.to_string(), seal(text))];
         entries.extend(files);
         let bytes = archive::pack(&entries).map_err(|problem| Error::file(path, problem))?;
         Ok((Self::parse(&bytes, path)?, bytes))
@@ -128,6 +133,26 @@ impl Bundle {
         self.file(&self.manifest.backbone.file)?;
         self.split()?;
         self.manifest.self_test.references.iter().try_for_each(|reference| self.reference(reference).map(drop))
+    }
+}
+
+/// Begins the manifest's last line, which holds the SHA-256 of all lines above it: the manifest covers every other entry, and without
+/// a signature nothing else would show a flipped digit of its own.
+const SEAL: &str = "# sha256 of all above: ";
+
+fn seal(text: String) -> Vec<u8> {
+    let hash = files::sha256(text.as_bytes());
+    format!("{text}{SEAL}{hash}\n").into_bytes()
+}
+
+fn check_seal(manifest: &[u8]) -> std::result::Result<(), String> {
+    let hash_length = 64;
+    let text = manifest.len().checked_sub(SEAL.len() + hash_length + 1).map(|length| &manifest[..length]);
+    match text.and_then(|text| std::str::from_utf8(text).ok()) {
+        Some(text) if seal(text.into()) == manifest => Ok(()),
+        _ => {
+            Err(format!("{MANIFEST} is damaged or was changed by hand: its last line is not its SHA-256; copy the bundle again"))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod inspect;
 mod progress;
 mod verify;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -41,7 +41,9 @@ enum Answer {
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let config = simplelog::ConfigBuilder::new().set_time_format_rfc3339().add_filter_allow_str("apc_export").build();
-    let (mode, choice) = (simplelog::TerminalMode::Stderr, simplelog::ColorChoice::Auto);
+    // simplelog's own choice would colour files, too.
+    let choice = if std::io::stderr().is_terminal() { simplelog::ColorChoice::Auto } else { simplelog::ColorChoice::Never };
+    let mode = simplelog::TerminalMode::Stderr;
     // A second logger is the only way this can fail, and there is none.
     let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
     let result = match &args.command {

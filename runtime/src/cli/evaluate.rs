@@ -40,7 +40,8 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     bar.finish_and_clear();
     let evaluation = evaluation.with_context(|| format!("cannot evaluate on {}", args.data.display()))?;
     if let Some(path) = &args.report {
-        report(&evaluation, &bundle, &calibration, detector.untested_scorer(), &args.data).write(path)?;
+        let (scorer, data) = (detector.untested_scorer(), args.data.as_path());
+        Page { evaluation: &evaluation, bundle: &bundle, calibration: &calibration, scorer, data }.write(path)?;
     }
     if args.json {
         output::print_json(&evaluation.figures)?;
@@ -80,16 +81,6 @@ struct Page<'a> {
     calibration: &'a Calibration,
     scorer: &'a dyn Scorer,
     data: &'a Path,
-}
-
-fn report<'a>(
-    evaluation: &'a Evaluation,
-    bundle: &'a Bundle,
-    calibration: &'a Calibration,
-    scorer: &'a dyn Scorer,
-    data: &'a Path,
-) -> Page<'a> {
-    Page { evaluation, bundle, calibration, scorer, data }
 }
 
 impl Page<'_> {

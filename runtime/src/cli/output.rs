@@ -20,7 +20,16 @@ pub(super) fn print_json(document: &impl Serialize) -> Result<()> {
 /// Prints why the command could not be carried out.
 pub(super) fn error(error: &Error) {
     // Nobody is left to tell when standard error is gone too.
-    drop(writeln!(io::stderr().lock(), "error: {error:#}"));
+    drop(writeln!(io::stderr().lock(), "error: {}", describe(error)));
+}
+
+/// An error and its causes, less those that the text before already tells.
+pub(super) fn describe(error: &Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .reduce(|text, cause| if text.ends_with(&cause) { text } else { text + ": " + &cause })
+        .unwrap_or_default()
 }
 
 /// Whether an error means that nobody reads standard output any longer (`apc-runtime ... | head`).
@@ -34,4 +43,18 @@ pub(super) fn progress(what: &'static str, length: usize) -> ProgressBar {
     let bar = ProgressBar::new(length as u64).with_style(style.progress_chars("=> ")).with_message(what);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let told = describe(&Error::from(detector::Error::io("a.apc", "open")(denied())).context("cannot start"));
+        assert_eq!(told, "cannot start: a.apc: cannot open: permission denied");
+        assert!(is_reader_gone(&Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("cannot write")));
+        assert!(!is_reader_gone(&Error::from(denied())));
+    }
 }

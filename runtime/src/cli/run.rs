@@ -13,7 +13,7 @@ use log::{debug, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::{Answer, set_threads, start_log};
+use super::{Answer, output, set_threads, start_log};
 use crate::config::{LineConfig, STANDARD_OUTPUT, SourceConfig};
 use crate::pipeline::{Judgement, Outcome, Pipeline, Reason, Replay, VerdictLine};
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     let (summary, result) = Pipeline::new(&config.frames, &stop).run(source, judge, tell);
     info!("end: {summary}");
     // Not a broken pipe that ends a command quietly: on a line, verdicts that nobody reads are a failure.
-    result.map_err(|error| anyhow::Error::msg(format!("{:#}", anyhow::Error::from(error))))?;
+    result.map_err(|error| anyhow::Error::msg(output::describe(&error.into())))?;
     Ok(Answer::Done)
 }
 

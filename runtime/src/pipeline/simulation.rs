@@ -53,7 +53,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
     let mut history = History::default();
     let (mut now, mut busy, mut lost) = (Duration::ZERO, false, false);
     let mut waiting = 0usize;
-    let mut carry_out = |history: &mut History, actions: Vec<Action<()>>, now: Duration| {
+    let carry_out = |history: &mut History, actions: Vec<Action<()>>, now: Duration| {
         let mut given = false;
         for action in actions {
             match action {
@@ -99,12 +99,11 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
     // The end: the detector works off what is left, unless it is gone.
     let actions = intake.step(Event::Ended, now);
     carry_out(&mut history, actions, now);
-    while !lost {
+    let mut finished = lost;
+    while !finished {
         let event = if busy { Event::Judged(Judgement::Scored { score: 0.0, anomalous: false }) } else { Event::Ready };
         let actions = intake.step(event, now);
-        if actions.contains(&Action::Finish) {
-            break;
-        }
+        finished = actions.contains(&Action::Finish);
         busy = carry_out(&mut history, actions, now);
     }
     history.replaced = intake.replaced();

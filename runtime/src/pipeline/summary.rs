@@ -55,7 +55,7 @@ impl fmt::Display for Summary {
         let unknown: u64 = self.unknown.values().sum();
         write!(f, "{} good, {} anomalous, {unknown} unknown", self.good, self.anomalous)?;
         for (i, (reason, count)) in self.unknown.iter().enumerate() {
-            write!(f, "{} {}", if i == 0 { " (" } else { ", " }, format_args!("{count} {}", reason.word()))?;
+            write!(f, "{}{count} {}", if i == 0 { " (" } else { ", " }, reason.word())?;
         }
         let close = if self.unknown.is_empty() { "" } else { ")" };
         let Latency { p50, p95, .. } = self.latency();

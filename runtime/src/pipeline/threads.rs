@@ -225,7 +225,7 @@ mod tests {
                 return if self.fails { Err(detector::Error::invalid("unplugged")) } else { Ok(Capture::End) };
             }
             self.left -= 1;
-            let picture = match self.left % self.unreadable {
+            let picture = match (self.left + 1) % self.unreadable {
                 0 => Err("cut".into()),
                 _ => Ok(Picture { pixels: RgbImage::new(1, 1), colour: Colour::Grey }),
             };
@@ -304,14 +304,13 @@ mod tests {
     #[test]
     fn a_detector_that_dies_leaves_no_part_behind() {
         let mut count = 0;
-        let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(1000, 20), |picture| {
+        let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(usize::MAX, 20), |picture| {
             count += 1;
             assert!(count < 5, "this panic belongs to the test");
             slow(picture)
         });
         assert!(matches!(result, Err(PipelineError::Lost("detector"))), "{result:?}");
         each_part_once(&told, told.len() as u64);
-        assert!(told.len() < 1000, "capturing stops");
         assert_eq!(summary.good, 4);
         assert!(summary.unknown[&Reason::DetectorLost] >= 1);
     }

@@ -28,6 +28,8 @@ fn avx2_impl(queries: &[i8], rows: &[i8], stride: usize, dots: &mut [i32]) {
 
 /// `N` rows against `TILE` queries, all sums in registers.
 #[inline]
+// Plain counted loops are what the compiler is known to unroll here.
+#[allow(clippy::needless_range_loop)]
 #[target_feature(enable = "avx2")]
 fn tile<const N: usize>(rows: [&[i8]; N], queries: &[i16], stride: usize, dots: &mut [i32]) {
     assert!(queries.len() == TILE * stride && rows.iter().all(|row| row.len() == stride));

@@ -16,7 +16,7 @@ use detector::run::{FORMAT, RunInfo};
 use detector::tensors::Tensors;
 use rayon::prelude::*;
 
-use crate::apc::{Batches, Sources, finetune};
+use crate::apc::{Batches, Sources, Start, finetune};
 use crate::data::{Selection, prepare};
 use crate::features::{Coreset, Describer, coreset};
 use crate::interrupt::Interrupt;
@@ -77,7 +77,8 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
             let batches = Batches::new(sources)?;
             let choice = (&recipe.finetune, rule.input(), recipe.seed);
             let tuning = Instant::now();
-            let outcome = finetune(&backbone, &start, norms, &batches, choice, &folder.path, device, interrupt)?;
+            let start = Start { backbone: &backbone, weights: &start, norms };
+            let outcome = finetune(&start, &batches, choice, &folder.path, device, interrupt)?;
             seconds.insert("finetune".into(), tuning.elapsed().as_secs_f64());
             folder.write("training.json", &serde_json::to_vec(&outcome.curve)?)?;
             outcome.weights

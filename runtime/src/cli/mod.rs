@@ -7,6 +7,7 @@ mod output;
 mod run;
 mod score;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -109,7 +110,8 @@ fn set_threads(threads: usize) -> Result<()> {
 
 fn start_log(level: LevelFilter) -> Result<()> {
     let config = ConfigBuilder::new().set_time_format_rfc3339().set_target_level(LevelFilter::Off).build();
-    TermLogger::init(level, config, TerminalMode::Stderr, ColorChoice::Auto).context("cannot start the log")
+    let choice = if std::io::stderr().is_terminal() { ColorChoice::Auto } else { ColorChoice::Never };
+    TermLogger::init(level, config, TerminalMode::Stderr, choice).context("cannot start the log")
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ impl Decoder {
     /// For the outputs of `network`.
     pub fn new(network: &Network) -> Decoder {
         let skips: Vec<i64> = network.outputs.iter().map(|output| output.channels as i64).collect();
-        let mut ups: Vec<i64> = skips.iter().rev().skip(1).map(|channels| (*channels).min(128).max(THINNEST)).collect();
+        let mut ups: Vec<i64> = skips.iter().rev().skip(1).map(|channels| (*channels).clamp(THINNEST, 128)).collect();
         let last = ups.last().copied().unwrap_or(64);
         ups.extend([(last / 2).max(THINNEST), THINNEST]);
         Decoder { skips, ups }

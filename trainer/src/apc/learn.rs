@@ -1,6 +1,6 @@
 //! The fine-tuning loop, with checkpoints that a killed run resumes from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use detector::network::Backbone;
@@ -23,6 +23,16 @@ const WARM_UP: f64 = 0.1;
 const CURVE: usize = 10;
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
+/// Where fine-tuning begins.
+pub struct Start<'a> {
+    /// Structure of the network.
+    pub backbone: &'a Backbone,
+    /// Its weights, torchvision's names.
+    pub weights: &'a Tensors,
+    /// Whether batch normalisations are trained.
+    pub norms: Norms,
+}
+
 /// What fine-tuning gave.
 pub struct Outcome {
     /// The backbone's weights, torchvision's names.
@@ -31,27 +41,26 @@ pub struct Outcome {
     pub curve: Vec<f32>,
 }
 
-/// Fine-tunes `weights` and leaves checkpoints in `folder`; goes on from one that is there.
+/// Fine-tunes the backbone and leaves checkpoints in `folder`; goes on from one that is there.
 ///
 /// # Errors
 /// [`Stopped`] when interrupted (after a checkpoint), or when an image or checkpoint cannot be read or written.
 pub fn finetune(
-    backbone: &Backbone,
-    weights: &Tensors,
-    norms: Norms,
+    start: &Start<'_>,
     batches: &Batches<'_>,
     (choice, size, seed): (&Finetune, Size, u64),
     folder: &Path,
     device: Device,
     interrupt: &Interrupt,
 ) -> Result<Outcome> {
+    let backbone = start.backbone;
     // The decoder also wants the shallow layers.
     let stages = backbone.layers.iter().filter_map(|layer| layer.strip_prefix("layer")?.parse::<usize>().ok()).max();
     let layers = (1..=stages.unwrap_or(1)).map(|stage| format!("layer{stage}")).collect();
     let network = Backbone { layers, ..backbone.clone() }.network()?;
     let decoder = Decoder::new(&network);
     let mut state =
-        State { done: 0, curve: Vec::new(), optimiser: AdamW::default(), parameters: upload(&network, weights, device)? };
+        State { done: 0, curve: Vec::new(), optimiser: AdamW::default(), parameters: upload(&network, start.weights, device)? };
     state.parameters.extend(decoder.parameters(seed, device));
     let path = folder.join(CHECKPOINT);
     if path.exists() {
@@ -64,7 +73,7 @@ pub fn finetune(
         let owner = name.rsplit_once('.').map_or("", |(owner, _)| owner);
         let norm = network.convs().any(|conv| conv.norm == owner);
         let statistics = norm && name.contains(".running_");
-        *parameter = parameter.set_requires_grad(!statistics && !(norm && norms == Norms::Frozen));
+        *parameter = parameter.set_requires_grad(!(statistics || norm && start.norms == Norms::Frozen));
     }
     let mut progress = Progress::new("fine-tuning", choice.steps);
     let mut running = Vec::with_capacity(CURVE);
@@ -73,7 +82,7 @@ pub fn finetune(
         |step| batches.make(step),
         |step, batch| -> Result<()> {
             let targets = Targets::new(&batch, size, device);
-            let outputs = forward(&network, &state.parameters, &targets.images, norms);
+            let outputs = forward(&network, &state.parameters, &targets.images, start.norms);
             let loss = targets.loss(&decoder.forward(&state.parameters, &outputs), choice);
             loss.backward();
             let rate = choice.learning_rate * schedule(step, choice.steps);
@@ -94,7 +103,7 @@ pub fn finetune(
             state.done = step + 1;
             progress.set(state.done);
             let stop = interrupt.is_set();
-            if stop || state.done % choice.checkpoint == 0 || state.done == choice.steps {
+            if stop || state.done.is_multiple_of(choice.checkpoint) || state.done == choice.steps {
                 state.save(&path)?;
             }
             if stop { Err(Stopped.into()) } else { Ok(()) }
@@ -160,7 +169,7 @@ struct State {
 }
 
 impl State {
-    fn save(&self, path: &PathBuf) -> Result<()> {
+    fn save(&self, path: &Path) -> Result<()> {
         let mut file = download(&self.parameters)?;
         for (name, tensor) in download(&self.optimiser.moments)?.tensors {
             file.tensors.insert(format!("adamw.{name}"), tensor);

@@ -10,4 +10,4 @@ mod decoder;
 mod learn;
 
 pub use batch::{Batches, Sources};
-pub use learn::{Outcome, finetune};
+pub use learn::{Outcome, Start, finetune};

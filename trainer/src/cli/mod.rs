@@ -5,7 +5,7 @@ mod synth;
 mod train;
 mod weights;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -37,7 +37,8 @@ pub fn main() -> ExitCode {
         .add_filter_ignore_str("rustls")
         .add_filter_ignore_str("ureq")
         .build();
-    let (mode, choice) = (simplelog::TerminalMode::Stderr, simplelog::ColorChoice::Auto);
+    let mode = simplelog::TerminalMode::Stderr;
+    let choice = if std::io::stderr().is_terminal() { simplelog::ColorChoice::Auto } else { simplelog::ColorChoice::Never };
     // A second logger is the only way this can fail, and there is none.
     let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
     let result = match &args.command {

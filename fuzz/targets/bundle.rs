@@ -13,7 +13,7 @@ use detector::bundle::{Bundle, Manifest};
 use image::{ImageFormat, RgbImage};
 use libfuzzer_sys::fuzz_target;
 
-/// A manifest for a picture of 16 by 16 and a bank of two vectors.
+/// A manifest for a picture of 32 by 32 and a bank of two vectors.
 const MANIFEST: &[u8] = include_bytes!("../seeds/manifest/sound.toml");
 
 struct Sound {
@@ -26,7 +26,7 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     let manifest = Manifest::parse(MANIFEST).expect("the seed is sound");
     let bank = MemoryBank::new(&[1.0, 2.0, 3.0, 4.0, -1.0, 0.5, 0.25, 8.0], 4, Quantisation::Int8).expect("a bank");
     let mut png = Cursor::new(Vec::new());
-    RgbImage::new(16, 16).write_to(&mut png, ImageFormat::Png).expect("a picture");
+    RgbImage::new(32, 32).write_to(&mut png, ImageFormat::Png).expect("a picture");
     let files = BTreeMap::from([
         (manifest.backbone.file.clone(), b"not looked at".to_vec()),
         (manifest.bank.file.clone(), bank.to_tensors().to_bytes().expect("tensors")),

@@ -99,7 +99,7 @@ impl Int8<'_> {
             queries.chunks_exact(self.dims).map(|query| quantise(query, self.mean, &mut codes)).collect();
         codes.resize(matches.len().next_multiple_of(TILE) * stride, 0);
 
-        // |q|² is the same for every bank vector: compare |b|² - 2 q·b and add it at the end.
+        // |q|² is the same for every bank vector: |b|² - 2 q·b says which is nearest.
         let mut best = vec![(f32::INFINITY, 0u32); matches.len()];
         let mut dots = [0i32; ROWS * TILE];
         for (panel, rows) in self.codes.chunks(ROWS * stride).enumerate() {
@@ -123,8 +123,17 @@ impl Int8<'_> {
                 }
             }
         }
-        for ((found, (least, index)), (_, norm)) in matches.iter_mut().zip(best).zip(quantised) {
-            *found = Match { index, distance: (least + norm).max(0.0).sqrt() };
+        // The winner's distance is computed again with the query as it is: half of the quantisation's error goes away.
+        for ((found, (_, index)), query) in matches.iter_mut().zip(best).zip(queries.chunks_exact(self.dims)) {
+            *found = Match { index, distance: self.exact_distance(query, index as usize) };
         }
+    }
+
+    /// Distance of a query to what a bank vector's codes stand for.
+    fn exact_distance(&self, query: &[f32], index: usize) -> f32 {
+        let stride = self.dims.next_multiple_of(PADDING);
+        let scale = self.scales[index];
+        let vector = self.codes[index * stride..].iter().zip(self.mean).map(|(code, mean)| mean + scale * f32::from(*code));
+        squared_distance(query, &vector.collect::<Vec<_>>()).sqrt()
     }
 }

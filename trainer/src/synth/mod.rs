@@ -34,7 +34,7 @@ pub struct SynthOptions {
     #[arg(long, default_value_t = 256)]
     pub size: u32,
     /// Good images in train/good
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 200)]
     pub train: usize,
     /// Good images in test/good
     #[arg(long, default_value_t = 40)]
@@ -46,7 +46,7 @@ pub struct SynthOptions {
 
 impl Default for SynthOptions {
     fn default() -> Self {
-        Self { seed: 0, size: 256, train: 120, good: 40, anomalous: 60 }
+        Self { seed: 0, size: 256, train: 200, good: 40, anomalous: 60 }
     }
 }
 

@@ -7,5 +7,6 @@ mod config;
 mod export;
 mod onnx;
 mod pipeline;
+mod real_data;
 mod runtime;
 mod support;

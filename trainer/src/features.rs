@@ -175,8 +175,8 @@ impl Store {
                 Points::File(File::open(&self.projected_path).map_err(Error::io(&self.projected_path, "open"))?)
             }
         };
-        let share = ((self.len as f64 * choice.share).round() as usize).max(1);
-        let picks = choice.vectors.unwrap_or(share);
+        let share = (self.len as f64 * choice.share).round() as usize;
+        let picks = choice.vectors.unwrap_or(share.max(choice.least).clamp(1, self.len.max(1)));
         let first = rand_chacha::ChaCha8Rng::seed_from_u64(seed).random_range(0..self.len.max(1));
         let projected_dims = choice.projection.min(self.dims);
         let mut progress = Progress::new("selecting the bank", picks);

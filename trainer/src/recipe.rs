@@ -175,6 +175,8 @@ pub struct Bank {
     pub share: f64,
     /// Number of patches that is kept, instead of a share.
     pub vectors: Option<usize>,
+    /// A share never keeps fewer patches than this, as long as there are so many.
+    pub least: usize,
     /// Dimensions of the random projection that the selection works in.
     pub projection: usize,
     /// Memory for projected patches in MiB; more go through a file.
@@ -183,7 +185,7 @@ pub struct Bank {
 
 impl Default for Bank {
     fn default() -> Self {
-        Bank { share: 0.01, vectors: None, projection: 128, memory_mib: 2048 }
+        Bank { share: 0.01, vectors: None, least: 2000, projection: 128, memory_mib: 2048 }
     }
 }
 

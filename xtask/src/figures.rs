@@ -21,8 +21,14 @@ pub struct Figures {
     pub image_f1: Option<f64>,
     /// 0..1
     pub pixel_auroc: Option<f64>,
+    /// Best over thresholds.
+    pub pixel_f1: Option<f64>,
     /// Up to a false-positive rate of 0.3.
     pub aupro: Option<f64>,
+    /// Anomalous images that pass, at the bundle's threshold.
+    pub miss_rate: Option<f64>,
+    /// Good images that do not, at the bundle's threshold.
+    pub false_reject_rate: Option<f64>,
     /// Engine that ran the backbone.
     pub engine: String,
     /// One image, from picture to score.

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the figures that the README claims, each by one command.
 
+mod learning;
 mod product;
+mod trial;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -16,12 +18,14 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    Learning(learning::Args),
     Product(product::Args),
 }
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     match &args.bench {
+        Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
     }
 }

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::trial::{Trial, commit};
 use crate::binaries::Build;
 use crate::figures::{Figures, show};
+use crate::setup;
 use crate::wheel::sha256;
 use crate::workspace::Workspace;
-use crate::{process, setup};
 
 /// Train, export and evaluate a product once per seed, and print the figures.
 ///
@@ -142,61 +142,19 @@ impl Bench {
     }
 
     fn measure(&self, build: &Build, seed: u64, commit: &str) -> Result<Seed> {
-        if self.scratch.exists() {
-            fs::remove_dir_all(&self.scratch).with_context(|| format!("cannot remove {}", self.scratch.display()))?;
-        }
-        fs::create_dir_all(&self.scratch).with_context(|| format!("cannot make the folder {}", self.scratch.display()))?;
-        let run = self.scratch.join("run");
-        let bundle = self.scratch.join("product.apc");
-
-        let mut train = Command::new(build.program("apc-trainer")?);
-        train
-            .arg("train")
-            .arg("--config")
-            .arg(&self.recipe)
-            .arg("--data")
-            .arg(&self.inputs.data)
-            .arg("--weights")
-            .arg(&self.weights);
-        train.arg("--out").arg(&run).args(["--seed", &seed.to_string()]);
-        let usage = process::measure(&mut train, "cannot train")?;
-
-        let mut evaluate = Command::new(build.program("apc-trainer")?);
-        evaluate.arg("evaluate").arg(&run).arg("--data").arg(&self.inputs.data).arg("--json");
-        let text = process::output_of(&mut evaluate, "cannot evaluate the run")?;
-        let f32 = Figures::parse(&text, Path::new("apc-trainer evaluate --json"))?;
-
-        let mut export = Command::new(build.program("apc-export")?);
-        process::run_to_success(export.arg("bundle").arg(&run).arg("-o").arg(&bundle), "cannot export")?;
-
-        let mut evaluate = Command::new(build.program("apc-runtime")?);
-        evaluate.arg("evaluate").arg("--model").arg(&bundle).arg("--data").arg(&self.inputs.data).arg("--json");
-        let text = process::output_of(&mut evaluate, "cannot evaluate the bundle")?;
-        let int8 = Figures::parse(&text, Path::new("apc-runtime evaluate --json"))?;
-
-        let result = Seed {
+        let trial = Trial::new(build, &self.inputs.data, self.scratch.clone())?;
+        let usage = trial.train(&self.recipe, &self.weights, seed)?;
+        Ok(Seed {
             commit: commit.to_owned(),
-            int8,
-            f32,
-            int8_bank: size_in_tar(&bundle, "memory_bank.safetensors")?,
-            f32_bank: size(&run.join("bank.safetensors"))?,
+            f32: trial.evaluate_run()?,
+            int8: trial.export_and_evaluate()?,
+            int8_bank: size_in_tar(&trial.bundle(), "memory_bank.safetensors")?,
+            f32_bank: size(&trial.run().join("bank.safetensors"))?,
             train_seconds: usage.seconds,
-            stage_seconds: stage_seconds(&run.join("run.toml"))?,
+            stage_seconds: stage_seconds(&trial.run().join("run.toml"))?,
             train_peak_memory: usage.peak_memory,
-        };
-        fs::remove_dir_all(&self.scratch).with_context(|| format!("cannot remove {}", self.scratch.display()))?;
-        Ok(result)
+        })
     }
-}
-
-/// The checkout's commit, with a "+" when files differ from it.
-fn commit(workspace: &Workspace) -> String {
-    let git = |args: &[&str]| {
-        let output = Command::new("git").args(args).current_dir(workspace.root()).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let changed = git(&["status", "--porcelain"]).is_none_or(|changes| !changes.is_empty());
-    git(&["rev-parse", "--short", "HEAD"]).unwrap_or_default() + if changed { "+" } else { "" }
 }
 
 fn size(path: &Path) -> Result<u64> {

@@ -1,0 +1,317 @@
+//! `cargo xtask bench learning`: ways to learn side by side, on the same test images, like the publication's table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::trial::{Trial, commit};
+use crate::binaries::Build;
+use crate::figures::{Figures, show};
+use crate::setup;
+use crate::wheel::sha256;
+use crate::workspace::Workspace;
+
+/// Compare ways to learn: every system, product and seed, through the bundle and the runtime's own code.
+///
+/// All systems leave the same anomalous samples out of the test set. Finished cells are kept in the JSON file and not done again.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of a product's images; may be given several times
+    #[arg(long, required = true)]
+    data: Vec<PathBuf>,
+    /// Pretrained backbone weights (safetensors)
+    #[arg(long)]
+    weights: PathBuf,
+    /// Systems to compare: names of recipes in configs/train/, or NAME=RECIPE
+    #[arg(long, value_delimiter = ',', default_value = "patchcore=whole,apc")]
+    systems: Vec<String>,
+    /// Seeds 0, 1, ...
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Anomalous samples to learn from, taken out of every system's test set
+    #[arg(long, default_value_t = 10)]
+    samples: usize,
+    /// File that keeps the cells
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// One training and its figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Cell {
+    /// The product: name of its folder.
+    data: String,
+    system: String,
+    seed: u64,
+    /// How the anomalous samples were drawn, and how many.
+    split: String,
+    image_auroc: Option<f64>,
+    image_f1: Option<f64>,
+    pixel_auroc: Option<f64>,
+    pixel_f1: Option<f64>,
+    aupro: Option<f64>,
+    miss_rate: Option<f64>,
+    false_reject_rate: Option<f64>,
+    /// Median.
+    latency_ms: f64,
+    train_seconds: f64,
+    /// What it was made from: recipe and weights; other inputs make another cell.
+    inputs: String,
+    commit: String,
+}
+
+/// A named recipe.
+struct System {
+    name: String,
+    recipe: toml::Table,
+}
+
+/// Runs the command.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    let systems: Vec<System> =
+        args.systems.iter().map(|text| System::read(workspace, text, args.samples)).collect::<Result<_>>()?;
+    let weights = existing(&args.weights)?;
+    let weights_sha256 = sha256(&weights)?;
+    let folder = workspace.cache().join("bench");
+    let out =
+        std::path::absolute(args.out.clone().unwrap_or_else(|| folder.join("learning.json"))).context("--out is no path")?;
+    let mut cells = read(&out)?;
+    let split = format!("random {}", args.samples);
+    let mut wanted = Vec::new();
+    for data in &args.data {
+        let data = existing(data)?;
+        let name = data.file_name().context("--data must be a folder with a name")?.to_string_lossy().into_owned();
+        for seed in 0..args.seeds {
+            for system in &systems {
+                let inputs = format!("recipe {:016x} weights {}", fnv(&system.recipe.to_string()), &weights_sha256[..16]);
+                wanted.push((data.clone(), name.clone(), seed, system, inputs));
+            }
+        }
+    }
+    let same = |cell: &Cell, name: &str, seed: u64, system: &System, inputs: &str| {
+        (cell.data.as_str(), cell.seed, cell.system.as_str(), cell.split.as_str(), cell.inputs.as_str())
+            == (name, seed, system.name.as_str(), split.as_str(), inputs)
+    };
+    let mut built = None;
+    for (number, (data, name, seed, system, inputs)) in wanted.iter().enumerate() {
+        if cells.iter().any(|cell| same(cell, name, *seed, system, inputs)) {
+            continue;
+        }
+        if built.is_none() {
+            built = Some(Build::of_everything(workspace, &setup::prepare(workspace)?)?);
+        }
+        let Some(build) = &built else { bail!("nothing was built") };
+        eprintln!("bench: {} of {}: {name}, {}, seed {seed}", number + 1, wanted.len(), system.name);
+        let trial = Trial::new(build, data, folder.join("learning"))?;
+        let recipe = folder.join("learning").join("recipe.toml");
+        fs::write(&recipe, system.recipe.to_string()).with_context(|| format!("cannot write {}", recipe.display()))?;
+        let usage = trial.train(&recipe, &weights, *seed)?;
+        let figures = trial.export_and_evaluate()?;
+        cells.retain(|cell| (&cell.data, cell.seed, &cell.system, &cell.split) != (name, *seed, &system.name, &split));
+        cells.push(Cell::new((name, &system.name, *seed, &split), &figures, usage.seconds, inputs, commit(workspace)));
+        keep(&out, &cells)?;
+    }
+    let shown: Vec<Cell> = wanted
+        .iter()
+        .filter_map(|(_, name, seed, system, inputs)| cells.iter().find(|cell| same(cell, name, *seed, system, inputs)))
+        .cloned()
+        .collect();
+    let order: Vec<&str> = systems.iter().map(|system| system.name.as_str()).collect();
+    writeln!(io::stdout(), "{}cells: {}", table(&shown, &order), out.display()).context("cannot print the result")
+}
+
+fn existing(path: &Path) -> Result<PathBuf> {
+    path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
+}
+
+/// Tells recipes apart (FNV-1a); nothing hostile comes here.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl System {
+    /// `NAME` or `NAME=RECIPE`; a recipe is a file or the name of one in `configs/train/`. Its number of anomalous samples is set.
+    fn read(workspace: &Workspace, text: &str, samples: usize) -> Result<System> {
+        let (name, recipe) = text.split_once('=').unwrap_or((text, text));
+        let path = match recipe.ends_with(".toml") {
+            true => PathBuf::from(recipe),
+            false => workspace.root().join("configs/train").join(recipe).with_extension("toml"),
+        };
+        let content = fs::read_to_string(&path).with_context(|| format!("system {name}: cannot read {}", path.display()))?;
+        let mut recipe: toml::Table = content.parse().with_context(|| format!("{}: is no TOML", path.display()))?;
+        let data = recipe.entry("data").or_insert_with(|| toml::Table::new().into());
+        let data = data.as_table_mut().with_context(|| format!("{}: data is no section", path.display()))?;
+        data.insert("anomalous_samples".into(), toml::Value::Integer(samples as i64));
+        Ok(System { name: name.into(), recipe })
+    }
+}
+
+impl Cell {
+    fn new(
+        (data, system, seed, split): (&str, &str, u64, &str),
+        figures: &Figures,
+        train_seconds: f64,
+        inputs: &str,
+        commit: String,
+    ) -> Cell {
+        let Figures { image_auroc, image_f1, pixel_auroc, pixel_f1, aupro, miss_rate, false_reject_rate, .. } = *figures;
+        Cell {
+            data: data.into(),
+            system: system.into(),
+            seed,
+            split: split.into(),
+            image_auroc,
+            image_f1,
+            pixel_auroc,
+            pixel_f1,
+            aupro,
+            miss_rate,
+            false_reject_rate,
+            latency_ms: figures.latency_ms.p50,
+            train_seconds,
+            inputs: inputs.into(),
+            commit,
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<Cell>> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        Ok(text) => serde_json::from_str(&text)
+            .with_context(|| format!("{}: does not hold the cells of this bench; name another --out", path.display())),
+    }
+}
+
+fn keep(path: &Path, cells: &[Cell]) -> Result<()> {
+    let text = serde_json::to_string_pretty(cells).context("cannot write the cells as JSON")?;
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
+        .and_then(|()| fs::write(path, text + "\n"))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A figure's name and where it stands.
+type Column = (&'static str, fn(&Cell) -> Option<f64>);
+
+const COLUMNS: [Column; 8] = [
+    ("AUROC img", |cell| cell.image_auroc),
+    ("F1 img", |cell| cell.image_f1),
+    ("AUROC px", |cell| cell.pixel_auroc),
+    ("F1 px", |cell| cell.pixel_f1),
+    ("AUPRO", |cell| cell.aupro),
+    ("missed", |cell| cell.miss_rate),
+    ("false rej", |cell| cell.false_reject_rate),
+    ("train s", |cell| Some(cell.train_seconds)),
+];
+
+/// Mean and spread over the seeds of every product and system, then the mean over products with the image-level error relative to the
+/// first system's.
+fn table(cells: &[Cell], systems: &[&str]) -> String {
+    let mut text = format!("{:18}{:12}", "product", "system");
+    COLUMNS.iter().for_each(|(name, _)| text += &format!("{name:>18}"));
+    text += "\n";
+    let products: BTreeSet<&str> = cells.iter().map(|cell| cell.data.as_str()).collect();
+    let mut means: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
+    for product in &products {
+        for system in systems {
+            let these: Vec<&Cell> =
+                cells.iter().filter(|cell| (cell.data.as_str(), cell.system.as_str()) == (product, system)).collect();
+            text += &format!("{product:18}{system:12}");
+            let mut row = Vec::new();
+            for (_, value) in COLUMNS {
+                let values: Vec<f64> = these.iter().filter_map(|cell| value(cell)).collect();
+                let (mean, spread) = mean_and_spread(&values);
+                row.push(mean.unwrap_or(f64::NAN));
+                text += &format!("{:>18}", format!("{} ±{}", show(mean, 4), show(spread, 4)));
+            }
+            means.entry(system).or_default().push(row);
+            text += "\n";
+        }
+    }
+    let error = |system: &str| {
+        let rows = means.get(system)?;
+        Some(rows.iter().map(|row| 1.0 - row[0]).sum::<f64>() / rows.len() as f64)
+    };
+    let first = systems.first().and_then(|system| error(system));
+    for system in systems {
+        let Some(rows) = means.get(system) else { continue };
+        text += &format!("{:18}{system:12}", "mean");
+        for column in 0..COLUMNS.len() {
+            let values: Vec<f64> = rows.iter().map(|row| row[column]).collect();
+            text += &format!("{:>18}", show(mean_and_spread(&values).0.filter(|mean| mean.is_finite()), 4));
+        }
+        let relative = error(system).zip(first).map(|(error, first)| error / first);
+        text += &format!("   image error x {}\n", show(relative, 3));
+    }
+    text
+}
+
+/// Mean and standard deviation (of the sample); none without values.
+fn mean_and_spread(values: &[f64]) -> (Option<f64>, Option<f64>) {
+    if values.is_empty() {
+        return (None, None);
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (Some(mean), (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(data: &str, system: &str, seed: u64, image_auroc: f64) -> Cell {
+        Cell {
+            data: data.into(),
+            system: system.into(),
+            seed,
+            split: "random 10".into(),
+            image_auroc: Some(image_auroc),
+            image_f1: Some(0.9),
+            pixel_auroc: None,
+            pixel_f1: None,
+            aupro: None,
+            miss_rate: Some(0.1),
+            false_reject_rate: Some(0.0),
+            latency_ms: 50.0,
+            train_seconds: 60.0,
+            inputs: "x".into(),
+            commit: "c".into(),
+        }
+    }
+
+    #[test]
+    fn the_table_has_means_spreads_and_the_relative_error() {
+        let cells = [
+            cell("a", "patchcore", 0, 0.90),
+            cell("a", "patchcore", 1, 0.94),
+            cell("a", "apc", 0, 0.95),
+            cell("a", "apc", 1, 0.97),
+            cell("b", "patchcore", 0, 0.80),
+            cell("b", "apc", 0, 0.90),
+        ];
+        let text = table(&cells, &["patchcore", "apc"]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].contains("0.9200 ±0.0283") && lines[1].contains("- ±-"), "{text}");
+        assert!(lines[5].contains("mean") && lines[5].contains("0.8600") && lines[5].ends_with("x 1.000"), "{text}");
+        // (0.04 + 0.10) / 2 against (0.08 + 0.20) / 2
+        assert!(lines[6].ends_with("x 0.500"), "{text}");
+    }
+
+    #[test]
+    fn cells_survive_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sub/cells.json");
+        assert_eq!(read(&path).unwrap(), []);
+        let cells = [cell("a", "apc", 0, 0.5)];
+        keep(&path, &cells).unwrap();
+        assert_eq!(read(&path).unwrap(), cells);
+        fs::write(&path, "[{}]").unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("--out"));
+    }
+}

@@ -111,6 +111,9 @@ pub enum Use {
     Calibration,
     /// Anomalous sample, taken out of the test set (used for fine-tuning in APC mode).
     Anomalous,
+    /// Not used at all, and yet not to be tested on: it is too close to what was learned from (the same picture, part or session), or
+    /// shows a defect type that the test is to do without.
+    SetAside,
 }
 
 /// An image that must not be used for evaluation.

@@ -14,6 +14,7 @@ pub mod patches;
 pub mod progress;
 pub mod recipe;
 pub mod references;
+pub mod split;
 pub mod synth;
 pub mod train;
 pub mod weights;

@@ -69,6 +69,11 @@ pub struct Data {
     /// Anomalous images drawn at random from the test set and taken out of it. PatchCore mode only sets them aside, so that both
     /// modes can be compared on the same remaining images.
     pub anomalous_samples: usize,
+    /// How they are drawn.
+    pub draw: Draw,
+    /// Defect types to draw them from; all when empty. The others are what is then tested on: the hard split, which shows whether a
+    /// detector knows only what it was taught.
+    pub learned_types: Vec<String>,
     /// Share of the good training images that is held out for the threshold.
     pub calibration_share: f64,
     /// Flat layout only: share of the good images that is left for evaluation.
@@ -77,8 +82,27 @@ pub struct Data {
 
 impl Default for Data {
     fn default() -> Self {
-        Data { root: None, name: None, anomalous_samples: 0, calibration_share: 0.15, test_share: 0.2 }
+        Data {
+            root: None,
+            name: None,
+            anomalous_samples: 0,
+            draw: Draw::Random,
+            learned_types: Vec::new(),
+            calibration_share: 0.15,
+            test_share: 0.2,
+        }
     }
+}
+
+/// How anomalous samples are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Draw {
+    /// Each image is as likely as any other.
+    #[default]
+    Random,
+    /// Each defect type in turn.
+    Stratified,
 }
 
 /// From file to network input.

@@ -12,9 +12,9 @@ use image::RgbImage;
 use rand::{Rng, SeedableRng};
 use tch::{Device, Tensor, no_grad};
 
-use crate::data::Selection;
 use crate::features::Describer;
 use crate::network::to_vec;
+use crate::split::Selection;
 use crate::{data, patches};
 
 /// References of each kind.

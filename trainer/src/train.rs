@@ -17,11 +17,12 @@ use detector::tensors::Tensors;
 use rayon::prelude::*;
 
 use crate::apc::{Batches, Sources, Start, finetune};
-use crate::data::{Selection, prepare};
+use crate::data::prepare;
 use crate::features::{Coreset, Describer, coreset};
 use crate::interrupt::Interrupt;
 use crate::network::{Norms, device, random_weights, upload};
 use crate::recipe::{Mode, Recipe};
+use crate::split::Selection;
 use crate::{references, weights};
 
 /// Where the data is and the run goes.

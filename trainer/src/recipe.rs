@@ -209,7 +209,7 @@ pub struct Bank {
 
 impl Default for Bank {
     fn default() -> Self {
-        Bank { share: 0.01, vectors: None, least: 2000, projection: 128, memory_mib: 2048 }
+        Bank { share: 0.01, vectors: None, least: 1000, projection: 128, memory_mib: 2048 }
     }
 }
 

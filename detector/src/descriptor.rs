@@ -54,34 +54,35 @@ impl PatchDescriptor {
             }
         }
         let (height, width) = (finest.height, finest.width);
-        let dims = layers.iter().map(|map| map.channels).sum();
+        let dims = layers.iter().map(|map| map.channels).sum::<usize>();
+        let layers: Vec<_> = layers
+            .iter()
+            .map(|map| (mean_3x3(map), map.width, map.channels, Taps::new(map.height, height), Taps::new(map.width, width)))
+            .collect();
         let mut values = vec![0.0; height * width * dims];
-        let mut offset = 0;
-        for map in layers {
-            let pooled = mean_3x3(map);
-            let rows = Taps::new(map.height, height);
-            let columns = Taps::new(map.width, width);
-            let same = (map.height, map.width) == (height, width);
-            values.par_chunks_mut(width * dims).enumerate().for_each(|(y, row)| {
-                for (channel, plane) in pooled.chunks_exact(map.height * map.width).enumerate() {
-                    let at = offset + channel;
-                    if same {
-                        let source = &plane[y * width..(y + 1) * width];
-                        source.iter().zip(row[at..].iter_mut().step_by(dims)).for_each(|(from, to)| *to = *from);
+        values.par_chunks_exact_mut(width * dims).enumerate().for_each(|(y, row)| {
+            for (x, patch) in row.chunks_exact_mut(dims).enumerate() {
+                let mut rest = patch;
+                for (pooled, width, channels, rows, columns) in &layers {
+                    let (to, behind) = rest.split_at_mut(*channels);
+                    rest = behind;
+                    let (low, high, share) = rows.0[y];
+                    let (left, right, along) = columns.0[x];
+                    let at = |y: usize, x: usize| &pooled[(y * width + x) * channels..][..*channels];
+                    if (along, share) == (0.0, 0.0) {
+                        to.copy_from_slice(at(low, left));
                         continue;
                     }
-                    let (low, high, share) = rows.0[y];
-                    let upper = &plane[low * map.width..(low + 1) * map.width];
-                    let lower = &plane[high * map.width..(high + 1) * map.width];
-                    for (to, &(left, right, along)) in row[at..].iter_mut().step_by(dims).zip(&columns.0) {
-                        let top = upper[left] + (upper[right] - upper[left]) * along;
-                        let bottom = lower[left] + (lower[right] - lower[left]) * along;
+                    let upper = at(low, left).iter().zip(at(low, right));
+                    let lower = at(high, left).iter().zip(at(high, right));
+                    for ((to, (a, b)), (c, d)) in to.iter_mut().zip(upper).zip(lower) {
+                        let top = a + (b - a) * along;
+                        let bottom = c + (d - c) * along;
                         *to = top + (bottom - top) * share;
                     }
                 }
-            });
-            offset += map.channels;
-        }
+            }
+        });
         Ok(Patches { height, width, dims, values })
     }
 }
@@ -101,26 +102,46 @@ impl Taps {
     }
 }
 
-/// Mean over 3x3 neighbours, always divided by nine, of every channel.
+/// Mean over 3x3 neighbours, always divided by nine, of every channel; `[height, width, channels]`, so that all that follows runs over
+/// contiguous memory.
 fn mean_3x3(map: &FeatureMap) -> Vec<f32> {
-    let (height, width) = (map.height, map.width);
-    let mut pooled = vec![0.0; map.values.len()];
-    let planes = pooled.par_chunks_exact_mut(height * width).zip(map.values.par_chunks_exact(height * width));
-    planes.with_min_len(16).for_each_init(
-        || vec![0.0f32; width],
-        |sums, (to, from)| {
-            for y in 0..height {
-                sums.fill(0.0);
-                for row in y.saturating_sub(1)..(y + 2).min(height) {
-                    sums.iter_mut().zip(&from[row * width..]).for_each(|(sum, value)| *sum += value);
+    let (height, width, channels) = (map.height, map.width, map.channels);
+    let turned = channels_last(map);
+    let mut pooled = vec![0.0; turned.len()];
+    pooled.par_chunks_exact_mut(width * channels).enumerate().for_each_init(
+        || vec![0.0f32; width * channels],
+        |sums, (y, to)| {
+            sums.fill(0.0);
+            for row in turned.chunks_exact(width * channels).take((y + 2).min(height)).skip(y.saturating_sub(1)) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+            for (x, to) in to.chunks_exact_mut(channels).enumerate() {
+                for column in sums.chunks_exact(channels).take((x + 2).min(width)).skip(x.saturating_sub(1)) {
+                    to.iter_mut().zip(column).for_each(|(to, sum)| *to += sum);
                 }
-                for (x, to) in to[y * width..(y + 1) * width].iter_mut().enumerate() {
-                    *to = sums[x.saturating_sub(1)..(x + 2).min(width)].iter().sum::<f32>() / 9.0;
-                }
+                to.iter_mut().for_each(|to| *to /= 9.0);
             }
         },
     );
     pooled
+}
+
+/// `[height, width, channels]` of a map.
+fn channels_last(map: &FeatureMap) -> Vec<f32> {
+    /// Channels written side by side: a cache line.
+    const BLOCK: usize = 16;
+    let (width, channels, plane) = (map.width, map.channels, map.height * map.width);
+    let mut turned = vec![0.0; map.values.len()];
+    turned.par_chunks_exact_mut(width * channels).enumerate().for_each(|(y, row)| {
+        for first in (0..channels).step_by(BLOCK) {
+            for (x, patch) in row.chunks_exact_mut(channels).enumerate() {
+                for (channel, to) in patch.iter_mut().enumerate().skip(first).take(BLOCK) {
+                    *to = map.values[channel * plane + y * width + x];
+                }
+            }
+        }
+    });
+    turned
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub struct Enlarger {
 struct Axis {
     source: usize,
     target: usize,
-    /// `[target, source]`
+    /// `[source, target]`: inner loops run over contiguous memory.
     weights: Vec<f32>,
 }
 
@@ -59,18 +59,16 @@ impl Enlarger {
     /// `[height, width]` of the input from `[rows, columns]` of the grid.
     pub fn enlarge(&self, distances: &[f32]) -> Vec<f32> {
         let (rows, columns) = (&self.rows, &self.columns);
-        // Transposed weights make the inner loops run over contiguous memory.
         let mut wide = vec![0.0; rows.source * columns.target];
         for (to, from) in wide.chunks_exact_mut(columns.target).zip(distances.chunks_exact(columns.source)) {
-            for (x, to) in to.iter_mut().enumerate() {
-                let weights = &columns.weights[x * columns.source..(x + 1) * columns.source];
-                *to = weights.iter().zip(from).map(|(weight, value)| weight * value).sum();
+            for (value, weights) in from.iter().zip(columns.weights.chunks_exact(columns.target)) {
+                to.iter_mut().zip(weights).for_each(|(to, weight)| *to += weight * value);
             }
         }
         let mut map = vec![0.0; rows.target * columns.target];
         map.par_chunks_exact_mut(columns.target).with_min_len(32).enumerate().for_each(|(y, to)| {
-            let weights = &rows.weights[y * rows.source..(y + 1) * rows.source];
-            for (weight, from) in weights.iter().zip(wide.chunks_exact(columns.target)) {
+            let weights = rows.weights[y..].iter().step_by(rows.target);
+            for (weight, from) in weights.zip(wide.chunks_exact(columns.target)) {
                 if *weight != 0.0 {
                     to.iter_mut().zip(from).for_each(|(to, from)| *to += weight * from);
                 }
@@ -87,11 +85,10 @@ impl Axis {
         let taps = Taps::new(source, target).0;
         let mut weights = vec![0.0f64; target * source];
         for i in 0..target {
-            let row = &mut weights[i * source..(i + 1) * source];
             for (k, weight) in blur.iter().enumerate() {
                 let (low, high, share) = taps[reflect(i as isize + k as isize - radius, target)];
-                row[low] += weight * (1.0 - f64::from(share));
-                row[high] += weight * f64::from(share);
+                weights[low * target + i] += weight * (1.0 - f64::from(share));
+                weights[high * target + i] += weight * f64::from(share);
             }
         }
         Axis { source, target, weights: weights.into_iter().map(|weight| weight as f32).collect() }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{DIMS_LIMIT, MemoryBank, PADDING, Quantisation, Vectors, norm};
+use super::int8::{Int8, norm};
+use super::{DIMS_LIMIT, MemoryBank, PADDING, Quantisation, Vectors};
 use crate::tensors::{Tensor, Tensors, Values};
 use crate::{Error, Result};
 
@@ -13,7 +14,7 @@ impl MemoryBank {
         let shape = vec![self.len, self.dims];
         match &self.vectors {
             Vectors::F32 { values } => file.insert("vectors", shape, values.clone()),
-            Vectors::Int8 { mean, codes, scales, norms } => {
+            Vectors::Int8(Int8 { mean, codes, scales, norms, .. }) => {
                 let stride = self.dims.next_multiple_of(PADDING);
                 let plain = codes.chunks_exact(stride).flat_map(|row| &row[..self.dims]).copied().collect();
                 file.tensors.insert("vectors".into(), Tensor { shape, values: Values::I8(plain) });
@@ -63,7 +64,7 @@ impl MemoryBank {
             padded.extend_from_slice(codes);
             padded.resize((row + 1) * dims.next_multiple_of(PADDING), 0);
         }
-        Ok(MemoryBank { dims, len, vectors: Vectors::Int8 { mean, codes: padded, scales, norms } })
+        Ok(MemoryBank { dims, len, vectors: Vectors::Int8(Int8::from_parts(dims, mean, padded, scales, norms)) })
     }
 }
 

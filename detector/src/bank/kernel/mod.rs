@@ -1,24 +1,38 @@
-//! Integer dot products, one scalar reference and one kernel for each instruction set, chosen at run time. All give the same integers.
+//! Integer kernels of the search: one scalar reference and one set for each instruction set, chosen at run time. All give the same
+//! integers.
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
-/// Queries that a kernel handles at once.
+/// Queries that [`Kernel::dots`] handles at once.
 pub(super) const TILE: usize = 4;
+/// Rows that [`Kernel::scan`] handles at once: they lie in the lanes of vector registers.
+pub(super) const GROUP: usize = 16;
+/// Coordinates of a coarse sketch.
+pub(super) const COARSE: usize = 8;
+/// Coordinates of a fine sketch.
+pub(super) const FINE: usize = 32;
+/// Codes of a group: `[COARSE / 2, GROUP, 2]`, so that the pairs of all rows lie side by side.
+pub(super) const GROUP_CODES: usize = GROUP * COARSE;
+/// Largest magnitude of a sketch's code: squared distances of two fine sketches fit 31 bits.
+pub(super) const SKETCH_LIMIT: i16 = 2047;
 
-/// Computes `dots[row * TILE + query] = queries[query] · rows[row]` for `TILE` queries; `stride` values each, a multiple of 32.
-type Dots = fn(queries: &[i8], rows: &[i8], stride: usize, dots: &mut [i32]);
-
-/// One way to compute dot products that this processor can run.
+/// One way to compute that this processor can run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
-    /// `scalar`, `avx2`, `neon` or `neon-dotprod`.
+    /// `scalar`, `avx2`, `avx512-vnni`, `neon` or `neon-dotprod`.
     pub name: &'static str,
-    run: Dots,
+    dots: fn(&[i16], &[i8], usize, &mut [i32]),
+    dot: fn(&[i16], &[i8]) -> i32,
+    scan: fn(&[i16], &[i16; COARSE], i32, &mut Vec<u32>),
+    squared: fn(&[i16; FINE], &[i16; FINE]) -> i32,
 }
 
+/// Functions check the lengths that the unsafe kernels rely on.
 impl Kernel {
     /// The fastest that this processor can run.
     pub fn best() -> Kernel {
@@ -26,40 +40,83 @@ impl Kernel {
         *BEST.get_or_init(|| kernels().pop().unwrap_or(SCALAR))
     }
 
-    /// Checks the lengths that the unsafe kernels rely on.
-    pub(super) fn dots(&self, queries: &[i8], rows: &[i8], stride: usize, dots: &mut [i32]) {
+    /// `dots[row * TILE + query] = queries[query] · rows[row]` for `TILE` queries; `stride` codes each, a multiple of 32.
+    pub(super) fn dots(&self, queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
         assert!(stride.is_multiple_of(32) && stride > 0, "stride is padded");
         assert_eq!(queries.len(), TILE * stride, "one tile of queries");
-        assert_eq!(rows.len() / stride * TILE, dots.len(), "one result for every pair");
-        (self.run)(queries, rows, stride, dots);
+        assert_eq!(rows.len(), dots.len() / TILE * stride, "one result for every pair");
+        (self.dots)(queries, rows, stride, dots);
+    }
+
+    /// One product; the length is a multiple of 32.
+    pub(super) fn dot(&self, query: &[i16], row: &[i8]) -> i32 {
+        assert!(query.len() == row.len() && query.len().is_multiple_of(32), "padded codes");
+        (self.dot)(query, row)
+    }
+
+    /// Appends the rows of `groups` whose squared distance to the query is at most `limit`.
+    pub(super) fn scan(&self, groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+        assert!(groups.len().is_multiple_of(GROUP_CODES), "whole groups");
+        (self.scan)(groups, query, limit, found);
+    }
+
+    /// Squared distance of two fine sketches.
+    pub(super) fn squared(&self, a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
+        (self.squared)(a, b)
     }
 }
 
-const SCALAR: Kernel = Kernel { name: "scalar", run: scalar };
+const SCALAR: Kernel = Kernel { name: "scalar", dots: scalar_dots, dot: scalar_dot, scan: scalar_scan, squared: scalar_squared };
 
 /// All kernels that this processor can run, slowest first.
 pub fn kernels() -> Vec<Kernel> {
     #[allow(unused_mut)]
     let mut kernels = vec![SCALAR];
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx2") {
-        kernels.push(Kernel { name: "avx2", run: x86::avx2 });
+    {
+        kernels.extend(avx2::kernel());
+        kernels.extend(avx512::kernel());
     }
     #[cfg(target_arch = "aarch64")]
-    {
-        kernels.push(Kernel { name: "neon", run: arm::neon });
-        if std::arch::is_aarch64_feature_detected!("dotprod") {
-            kernels.push(Kernel { name: "neon-dotprod", run: arm::dotprod });
-        }
-    }
+    kernels.extend(arm::kernels());
     kernels
 }
 
-fn scalar(queries: &[i8], rows: &[i8], stride: usize, dots: &mut [i32]) {
+fn scalar_dots(queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
     for (row, dots) in rows.chunks_exact(stride).zip(dots.chunks_exact_mut(TILE)) {
         for (query, dot) in queries.chunks_exact(stride).zip(dots) {
-            *dot = query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
+            *dot = scalar_dot(query, row);
         }
+    }
+}
+
+fn scalar_dot(query: &[i16], row: &[i8]) -> i32 {
+    query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
+}
+
+fn scalar_scan(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    for (group, codes) in groups.chunks_exact(GROUP_CODES).enumerate() {
+        for row in 0..GROUP {
+            let code = |k: usize| codes[(k / 2 * GROUP + row) * 2 + k % 2];
+            let squared: i32 = (0..COARSE).map(|k| (i32::from(query[k]) - i32::from(code(k))).pow(2)).sum();
+            if squared <= limit {
+                found.push((group * GROUP + row) as u32);
+            }
+        }
+    }
+}
+
+fn scalar_squared(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
+    a.iter().zip(b).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum()
+}
+
+/// Appends the rows of a group whose bit is set.
+#[inline(always)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn push_set(mut mask: u32, group: usize, found: &mut Vec<u32>) {
+    while mask != 0 {
+        found.push((group * GROUP) as u32 + mask.trailing_zeros());
+        mask &= mask - 1;
     }
 }
 
@@ -69,17 +126,20 @@ mod tests {
     use proptest::prelude::*;
 
     /// Codes at both extremes and in between.
-    fn code() -> impl Strategy<Value = i8> {
-        prop_oneof![Just(-127i8), Just(127i8), -127i8..=127]
+    fn row(len: usize) -> impl Strategy<Value = Vec<i8>> {
+        prop::collection::vec(prop_oneof![Just(-127i8), Just(127i8), -127i8..=127], len)
+    }
+
+    fn wide(len: usize, limit: i16) -> impl Strategy<Value = Vec<i16>> {
+        prop::collection::vec(prop_oneof![Just(-limit), Just(limit), -limit..=limit], len)
     }
 
     proptest! {
         #[test]
-        fn every_kernel_equals_the_reference(
+        fn products_equal_the_reference(
             (stride, rows, queries) in (1usize..14, 0usize..9).prop_flat_map(|(blocks, rows)| {
                 let stride = blocks * 32;
-                let codes = |n| prop::collection::vec(code(), n);
-                (Just(stride), codes(rows * stride), codes(TILE * stride))
+                (Just(stride), row(rows * stride), wide(TILE * stride, 16256))
             })
         ) {
             let mut expected = vec![0; rows.len() / stride * TILE];
@@ -88,6 +148,27 @@ mod tests {
                 let mut dots = vec![-1; expected.len()];
                 kernel.dots(&queries, &rows, stride, &mut dots);
                 prop_assert_eq!(&dots, &expected, "{}", kernel.name);
+                for (row, dots) in rows.chunks_exact(stride).zip(expected.chunks_exact(TILE)) {
+                    prop_assert_eq!(kernel.dot(&queries[..stride], row), dots[0], "{}", kernel.name);
+                }
+            }
+        }
+
+        #[test]
+        fn sketches_equal_the_reference(
+            groups in (0usize..5).prop_flat_map(|n| wide(n * GROUP_CODES, SKETCH_LIMIT)),
+            (query, a, b) in (wide(COARSE, SKETCH_LIMIT), wide(FINE, SKETCH_LIMIT), wide(FINE, SKETCH_LIMIT)),
+            limit in prop_oneof![0i32..200_000_000, Just(i32::MAX)],
+        ) {
+            let query: [i16; COARSE] = query.try_into().unwrap();
+            let (a, b): ([i16; FINE], [i16; FINE]) = (a.try_into().unwrap(), b.try_into().unwrap());
+            let mut expected = Vec::new();
+            SCALAR.scan(&groups, &query, limit, &mut expected);
+            for kernel in kernels() {
+                let mut found = Vec::new();
+                kernel.scan(&groups, &query, limit, &mut found);
+                prop_assert_eq!(&found, &expected, "{}", kernel.name);
+                prop_assert_eq!(kernel.squared(&a, &b), SCALAR.squared(&a, &b), "{}", kernel.name);
             }
         }
     }
@@ -95,11 +176,12 @@ mod tests {
     #[test]
     fn the_longest_extreme_vectors_do_not_overflow() {
         let stride = super::super::DIMS_LIMIT;
-        let (queries, rows) = (vec![-127i8; TILE * stride], vec![127i8; stride]);
+        let limit = super::super::query_limit(stride) as i16;
+        let (queries, rows) = (vec![-limit; TILE * stride], vec![127i8; stride]);
         for kernel in kernels() {
             let mut dots = [0; TILE];
             kernel.dots(&queries, &rows, stride, &mut dots);
-            assert_eq!(dots, [-127 * 127 * stride as i32; TILE], "{}", kernel.name);
+            assert_eq!(dots, [-i32::from(limit) * 127 * stride as i32; TILE], "{}", kernel.name);
         }
     }
 }

@@ -1,0 +1,276 @@
+//! Int8 vectors: quantising, and the exact value that says which one is nearest.
+
+use super::kernel::{FINE, Kernel, TILE};
+use super::sketch::{Sketch, Sketches};
+use super::{CODE_LIMIT, Match, PADDING, query_limit};
+
+/// Bank vectors as codes, with what the search derives from them.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Int8 {
+    pub(super) dims: usize,
+    pub(super) mean: Vec<f32>,
+    /// `[len, stride]`: rows padded with zeros.
+    pub(super) codes: Vec<i8>,
+    pub(super) scales: Vec<f32>,
+    pub(super) norms: Vec<f32>,
+    sketches: Sketches,
+}
+
+/// Memory that one task uses for query after query.
+#[derive(Default)]
+struct Scratch {
+    found: Vec<u32>,
+    near: Vec<(i32, u32)>,
+}
+
+/// A query's codes and what is known of it.
+struct Query<'a> {
+    codes: &'a [i16],
+    scale: f32,
+    norm: f64,
+    sketch: Sketch,
+}
+
+/// The best so far: smaller value first, then smaller index.
+#[derive(Clone, Copy)]
+struct Best {
+    value: f32,
+    index: u32,
+}
+
+impl Int8 {
+    /// Quantises `[len, dims]` vectors.
+    pub(super) fn new(vectors: &[f32], dims: usize) -> Int8 {
+        let mean = mean(vectors, dims);
+        let stride = dims.next_multiple_of(PADDING);
+        let mut codes = vec![0i8; vectors.len() / dims * stride];
+        let mut wide = vec![0i16; stride];
+        let mut scales = Vec::with_capacity(vectors.len() / dims);
+        for (vector, codes) in vectors.chunks_exact(dims).zip(codes.chunks_exact_mut(stride)) {
+            scales.push(quantise(vector, &mean, CODE_LIMIT, &mut wide));
+            codes.iter_mut().zip(&wide).for_each(|(code, wide)| *code = *wide as i8);
+        }
+        let norms = scales.iter().zip(codes.chunks_exact(stride)).map(|(scale, codes)| norm(*scale, codes)).collect();
+        Int8::from_parts(dims, mean, codes, scales, norms)
+    }
+
+    /// Of parts that fit each other.
+    pub(super) fn from_parts(dims: usize, mean: Vec<f32>, codes: Vec<i8>, scales: Vec<f32>, norms: Vec<f32>) -> Int8 {
+        let sketches = Sketches::new(&codes, &scales, dims.next_multiple_of(PADDING));
+        Int8 { dims, mean, codes, scales, norms, sketches }
+    }
+
+    /// Searches for each of the `[n, dims]` queries.
+    pub(super) fn search(&self, queries: &[f32], matches: &mut [Match], kernel: Kernel) {
+        let stride = self.dims.next_multiple_of(PADDING);
+        let mut codes = vec![0i16; matches.len().next_multiple_of(TILE) * stride];
+        let (mut scratch, mut dots) = (Scratch::default(), [0i32; (FINE - 1) * TILE]);
+        let mut vector = vec![0.0; self.dims];
+        let mut guess = None;
+        let tiles = queries.chunks(TILE * self.dims).zip(matches.chunks_mut(TILE)).zip(codes.chunks_exact_mut(TILE * stride));
+        for ((queries, matches), tile) in tiles {
+            let mut scales = [0.0; TILE];
+            for ((query, codes), scale) in queries.chunks_exact(self.dims).zip(tile.chunks_exact_mut(stride)).zip(&mut scales) {
+                *scale = quantise(query, &self.mean, query_limit(stride), codes);
+            }
+            kernel.dots(tile, &self.sketches.basis, stride, &mut dots);
+            let each = queries.chunks_exact(self.dims).zip(matches).zip(tile.chunks_exact(stride));
+            for (lane, ((query, found), codes)) in each.enumerate() {
+                let scale = scales[lane];
+                let norm = f64::from(scale).powi(2) * codes.iter().map(|code| i64::from(*code).pow(2)).sum::<i64>() as f64;
+                let sketch = self.sketches.sketch(dots[lane..].iter().step_by(TILE), f64::from(scale), norm);
+                let query_codes = Query { codes, scale, norm, sketch };
+                let index = self.nearest(&query_codes, guess, &mut scratch, kernel);
+                guess = Some(index);
+                // The winner's distance is computed with the query as it is: half of the quantisation's error goes away.
+                *found = Match { index, distance: self.distance(query, index as usize, &mut vector) };
+            }
+        }
+    }
+
+    /// The nearest vector, whatever the guess: bounds only decide what need not be looked at.
+    fn nearest(&self, query: &Query<'_>, guess: Option<u32>, scratch: &mut Scratch, kernel: Kernel) -> u32 {
+        let sketches = &self.sketches;
+        let guess = guess.unwrap_or_else(|| sketches.guess(&query.sketch, kernel));
+        let mut best = Best { value: f32::INFINITY, index: 0 };
+        self.look(query, guess, &mut best, kernel);
+        scratch.found.clear();
+        let limit = sketches.limit(self.reach(query, best.value));
+        kernel.scan(&sketches.coarse, &query.sketch.coarse, limit, &mut scratch.found);
+        scratch.near.clear();
+        for &position in &scratch.found {
+            // The last group is padded.
+            if let Some(fine) = sketches.fine.get(position as usize) {
+                let squared = kernel.squared(&query.sketch.fine, fine);
+                if squared <= limit {
+                    scratch.near.push((squared, position));
+                }
+            }
+        }
+        // The most promising one first makes the limit tight for all others.
+        if let Some(first) = scratch.near.iter().min() {
+            self.look(query, sketches.order[first.1 as usize], &mut best, kernel);
+        }
+        let mut limit = sketches.limit(self.reach(query, best.value));
+        for &(squared, position) in &scratch.near {
+            if squared <= limit {
+                let before = best.value;
+                self.look(query, sketches.order[position as usize], &mut best, kernel);
+                if best.value < before {
+                    limit = sketches.limit(self.reach(query, best.value));
+                }
+            }
+        }
+        best.index
+    }
+
+    /// `|b|² - 2 q·b`, which is the squared distance less `|q|²`, of one vector.
+    fn look(&self, query: &Query<'_>, index: u32, best: &mut Best, kernel: Kernel) {
+        let (j, stride) = (index as usize, query.codes.len());
+        let dot = kernel.dot(query.codes, &self.codes[j * stride..(j + 1) * stride]);
+        let value = self.norms[j] + -2.0 * query.scale * self.scales[j] * dot as f32;
+        if value < best.value || (value == best.value && index < best.index) {
+            *best = Best { value, index };
+        }
+    }
+
+    /// A distance that no vector with this value or a smaller one exceeds, whatever the rounding of values.
+    fn reach(&self, query: &Query<'_>, value: f32) -> f64 {
+        let rounding = 4e-6 * (query.norm + self.sketches.largest_norm);
+        (f64::from(value) + query.norm + rounding).max(0.0).sqrt()
+    }
+
+    /// Distance of a query to what a bank vector's codes stand for.
+    fn distance(&self, query: &[f32], index: usize, vector: &mut [f32]) -> f32 {
+        let stride = self.dims.next_multiple_of(PADDING);
+        let scale = self.scales[index];
+        let codes = &self.codes[index * stride..][..self.dims];
+        for ((value, code), mean) in vector.iter_mut().zip(codes).zip(&self.mean) {
+            *value = mean + scale * f32::from(*code);
+        }
+        super::search::squared_distance(query, vector).sqrt()
+    }
+}
+
+fn mean(vectors: &[f32], dims: usize) -> Vec<f32> {
+    let mut sums = vec![0.0f64; dims];
+    for vector in vectors.chunks_exact(dims) {
+        sums.iter_mut().zip(vector).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    let len = (vectors.len() / dims) as f64;
+    sums.into_iter().map(|sum| (sum / len) as f32).collect()
+}
+
+/// Codes of one vector with magnitudes up to `limit`; gives the scale. Codes behind the vector's end stay as they are.
+fn quantise(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> f32 {
+    /// Adding it leaves the nearest whole number, ties to even, in the lowest bits: `f32::round_ties_even` is a function call on
+    /// processors of the base instruction set.
+    const ROUND: f32 = 12_582_912.0;
+    let mut largest = [0.0f32; 8];
+    for (vector, mean) in vector.chunks(8).zip(mean.chunks(8)) {
+        for ((value, mean), largest) in vector.iter().zip(mean).zip(&mut largest) {
+            let size = (value - mean).abs();
+            *largest = if size > *largest { size } else { *largest };
+        }
+    }
+    let largest = largest.into_iter().fold(0.0, f32::max);
+    // A vector that is the mean itself has no largest value; any scale represents it. An overflow must not become NaN.
+    let scale = if largest.is_normal() { largest / f32::from(limit) } else { 1.0 };
+    let limit = f32::from(limit);
+    for ((code, value), mean) in codes.iter_mut().zip(vector).zip(mean) {
+        let steps = ((value - mean) / scale).clamp(-limit, limit);
+        *code = (steps + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
+    }
+    scale
+}
+
+/// `scale² |codes|²`
+pub(super) fn norm(scale: f32, codes: &[i8]) -> f32 {
+    let squared: i64 = codes.iter().map(|code| i64::from(*code) * i64::from(*code)).sum();
+    (f64::from(scale) * f64::from(scale) * squared as f64) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kernels;
+    use super::*;
+    use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    /// The nearest one by looking at all of them.
+    fn all(bank: &Int8, query: &[f32]) -> u32 {
+        let mut codes = vec![0; bank.dims.next_multiple_of(PADDING)];
+        let scale = quantise(query, &bank.mean, query_limit(codes.len()), &mut codes);
+        let sketch = Sketch { coarse: [0; 8], fine: [0; FINE] };
+        let query = Query { codes: &codes, scale, norm: 0.0, sketch };
+        let mut best = Best { value: f32::INFINITY, index: 0 };
+        (0..bank.scales.len()).for_each(|j| bank.look(&query, j as u32, &mut best, kernels()[0]));
+        best.index
+    }
+
+    /// Clusters on a few directions with a little noise, as descriptors are; `spread` 0 makes duplicates.
+    fn clustered(rng: &mut StdRng, len: usize, dims: usize, spread: f32, size: f32) -> Vec<f32> {
+        let centres: Vec<f32> = (0..7 * dims).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let mut vector = |_| {
+            let (a, b, share) = (rng.random_range(0..7), rng.random_range(0..7), rng.random_range(0.0f32..1.0));
+            let at = |k: usize| centres[a * dims + k] * share + centres[b * dims + k] * (1.0 - share).round();
+            (0..dims).map(|k| (at(k) + spread * rng.random_range(-1.0..1.0)) * size).collect::<Vec<f32>>()
+        };
+        (0..len).flat_map(&mut vector).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn bounds_never_change_the_answer(
+            (dims, len, seed) in (1usize..150, 1usize..500, any::<u64>()),
+            spread in prop_oneof![Just(0.0f32), Just(1e-3), Just(0.1), Just(1.0)],
+            size in prop_oneof![Just(1.0f32), Just(1e-6), Just(1e6), Just(1e25)],
+            far in prop_oneof![Just(1.0f32), Just(30.0)],
+        ) {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let vectors = clustered(&mut rng, len, dims, spread, size);
+            let bank = Int8::new(&vectors, dims);
+            // Some queries are bank vectors, some like them, some elsewhere.
+            let mut queries = vectors[..len.min(9) * dims].to_vec();
+            queries.extend(clustered(&mut rng, 11, dims, spread, size * far));
+            queries.extend(vectors[..len.min(9) * dims].iter().map(|value| value * 1.01));
+            let expected: Vec<u32> = queries.chunks_exact(dims).map(|query| all(&bank, query)).collect();
+            for kernel in kernels() {
+                let mut matches = vec![Match { index: 0, distance: 0.0 }; expected.len()];
+                bank.search(&queries, &mut matches, kernel);
+                let found: Vec<u32> = matches.iter().map(|found| found.index).collect();
+                prop_assert_eq!(&found, &expected, "{}", kernel.name);
+            }
+        }
+    }
+
+    #[test]
+    fn most_vectors_are_never_looked_at() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (dims, len) = (96, 3000);
+        let vectors = clustered(&mut rng, len, dims, 0.02, 1.0);
+        let bank = Int8::new(&vectors, dims);
+        let mut codes = vec![0; dims];
+        let mut scratch = Scratch::default();
+        let mut near = 0;
+        for query in vectors.chunks_exact(dims).take(100) {
+            let query: Vec<f32> = query.iter().map(|value| value + 0.01).collect();
+            let scale = quantise(&query, &bank.mean, query_limit(dims), &mut codes);
+            let norm = codes.iter().map(|code| f64::from(*code).powi(2)).sum::<f64>() * f64::from(scale).powi(2);
+            let dots: Vec<i32> = bank.sketches.basis.chunks_exact(dims).map(|row| kernels()[0].dot(&codes, row)).collect();
+            let sketch = bank.sketches.sketch(dots.iter(), f64::from(scale), norm);
+            bank.nearest(&Query { codes: &codes, scale, norm, sketch }, None, &mut scratch, Kernel::best());
+            near += scratch.near.len();
+        }
+        assert!(near < 100 * len / 20, "{near} of {} survived both bounds", 100 * len);
+    }
+
+    #[test]
+    fn rounding_is_to_the_nearest() {
+        let mut codes = [9; 6];
+        let scale = quantise(&[4.0, -4.0, 1.4, 0.5, 1.5], &[0.0; 5], 4, &mut codes);
+        assert_eq!((scale, codes), (1.0, [4, -4, 1, 0, 2, 9]));
+    }
+}

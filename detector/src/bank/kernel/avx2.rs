@@ -1,0 +1,116 @@
+//! AVX2: codes widened to 16 bit, multiplied and added in pairs.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_set};
+
+/// Where the processor has it.
+pub(super) fn kernel() -> Option<Kernel> {
+    // SAFETY: these closures are handed out only where AVX2 was detected; lengths are checked by the methods of `Kernel`.
+    is_x86_feature_detected!("avx2").then_some(Kernel {
+        name: "avx2",
+        dots: |queries, rows, stride, dots| unsafe { dots_avx2(queries, rows, stride, dots) },
+        dot: |query, row| unsafe { dot_avx2(query, row) },
+        scan: |groups, query, limit, found| unsafe { scan_avx2(groups, query, limit, found) },
+        squared: |a, b| unsafe { squared_avx2(a, b) },
+    })
+}
+
+#[target_feature(enable = "avx2")]
+fn dots_avx2(queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
+    let mut pairs = rows.chunks_exact(2 * stride);
+    let mut results = dots.chunks_exact_mut(2 * TILE);
+    for (pair, dots) in (&mut pairs).zip(&mut results) {
+        let (a, b) = pair.split_at(stride);
+        tile([a, b], queries, stride, dots);
+    }
+    if let (last, true) = (pairs.remainder(), !pairs.remainder().is_empty()) {
+        tile([last], queries, stride, results.into_remainder());
+    }
+}
+
+/// `N` rows against `TILE` queries, all sums in registers.
+#[inline]
+// Plain counted loops are what the compiler is known to unroll here.
+#[allow(clippy::needless_range_loop)]
+#[target_feature(enable = "avx2")]
+fn tile<const N: usize>(rows: [&[i8]; N], queries: &[i16], stride: usize, dots: &mut [i32]) {
+    assert!(queries.len() == TILE * stride && rows.iter().all(|row| row.len() == stride));
+    let mut sums = [[_mm256_setzero_si256(); TILE]; N];
+    for at in (0..stride).step_by(16) {
+        // SAFETY: `stride` is a multiple of 16, so `at + 16 <= stride`, the length of every row and query (asserted above).
+        unsafe {
+            let row = rows.map(|row| _mm256_cvtepi8_epi16(_mm_loadu_si128(row.as_ptr().add(at).cast())));
+            for query in 0..TILE {
+                let codes = _mm256_loadu_si256(queries.as_ptr().add(query * stride + at).cast());
+                for n in 0..N {
+                    sums[n][query] = _mm256_add_epi32(sums[n][query], _mm256_madd_epi16(row[n], codes));
+                }
+            }
+        }
+    }
+    for (sums, dots) in sums.iter().zip(dots.chunks_exact_mut(TILE)) {
+        sums.iter().zip(dots).for_each(|(sum, dot)| *dot = total(*sum));
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn dot_avx2(query: &[i16], row: &[i8]) -> i32 {
+    let mut sums = [_mm256_setzero_si256(); 2];
+    for (query, row) in query.as_chunks::<32>().0.iter().zip(row.as_chunks::<32>().0) {
+        for (half, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: both halves of 16 codes lie in the arrays of 32.
+            let products = unsafe {
+                let codes = _mm_loadu_si128(row.as_ptr().add(half * 16).cast());
+                _mm256_madd_epi16(_mm256_cvtepi8_epi16(codes), _mm256_loadu_si256(query.as_ptr().add(half * 16).cast()))
+            };
+            *sum = _mm256_add_epi32(*sum, products);
+        }
+    }
+    total(_mm256_add_epi32(sums[0], sums[1]))
+}
+
+#[target_feature(enable = "avx2")]
+fn scan_avx2(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    let pairs = query.as_chunks::<2>().0;
+    let query: [__m256i; COARSE / 2] =
+        std::array::from_fn(|k| _mm256_set1_epi32(i32::from(pairs[k][0] as u16) | (i32::from(pairs[k][1]) << 16)));
+    let limit = _mm256_set1_epi32(limit);
+    for (group, codes) in groups.as_chunks::<GROUP_CODES>().0.iter().enumerate() {
+        let mut sums = [_mm256_setzero_si256(); 2];
+        for (k, query) in query.iter().enumerate() {
+            for (half, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: a group is `COARSE / 2` times two halves of 16 codes.
+                let codes = unsafe { _mm256_loadu_si256(codes.as_ptr().add((k * 2 + half) * 16).cast()) };
+                let difference = _mm256_sub_epi16(*query, codes);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(difference, difference));
+            }
+        }
+        let far = sums.map(|sum| _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum, limit))) as u32);
+        push_set(!(far[0] | far[1] << 8) & 0xffff, group, found);
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn squared_avx2(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
+    let mut sum = _mm256_setzero_si256();
+    for at in (0..FINE).step_by(16) {
+        // SAFETY: `FINE` is a multiple of 16.
+        let difference = unsafe {
+            _mm256_sub_epi16(_mm256_loadu_si256(a.as_ptr().add(at).cast()), _mm256_loadu_si256(b.as_ptr().add(at).cast()))
+        };
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(difference, difference));
+    }
+    total(sum)
+}
+
+/// Sum of eight lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn total(sum: __m256i) -> i32 {
+    let half = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
+    let quarter = _mm_add_epi32(half, _mm_shuffle_epi32::<0b01_00_11_10>(half));
+    let eighth = _mm_add_epi32(quarter, _mm_shuffle_epi32::<0b00_00_00_01>(quarter));
+    _mm_cvtsi128_si32(eighth)
+}

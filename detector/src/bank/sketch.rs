@@ -1,0 +1,244 @@
+//! Sketches: a few numbers of each vector that bound its distance to any other from below, so that most need not be looked at.
+//!
+//! A sketch is the vector's coordinates along a few directions and the length of what they leave over. That map shortens distances
+//! and never stretches them: two vectors are at least as far apart as their sketches. The directions are those along which the bank
+//! varies most, so that the bound is tight; how good they are changes the speed and never the answer. All of it is derived from the
+//! codes when a bank is made or read.
+
+use rayon::prelude::*;
+
+use super::kernel::{COARSE, FINE, GROUP, GROUP_CODES, Kernel, SKETCH_LIMIT, TILE};
+
+/// Bank vectors that the directions are found from, and rounds of finding them.
+const SAMPLE: usize = 1024;
+const ROUNDS: usize = 4;
+/// Vectors that the search without a guess looks at first.
+const GUESSES: usize = 256;
+
+/// Sketches of the whole bank.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sketches {
+    /// `[FINE - 1, stride]` codes of the directions.
+    pub(super) basis: Vec<i8>,
+    /// What makes a product with a direction's codes a coordinate.
+    gains: Vec<f64>,
+    /// Length of one step of a sketch's codes.
+    unit: f64,
+    /// Groups of coarse sketches, as [`Kernel::scan`] wants them. Neighbours in space are neighbours here.
+    pub(super) coarse: Vec<i16>,
+    /// Fine sketches in the same order.
+    pub(super) fine: Vec<[i16; FINE]>,
+    /// Their indices in the bank.
+    pub(super) order: Vec<u32>,
+    /// Largest squared length of a bank vector.
+    pub(super) largest_norm: f64,
+}
+
+/// One vector's sketches, in steps of the unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sketch {
+    pub(super) coarse: [i16; COARSE],
+    pub(super) fine: [i16; FINE],
+}
+
+impl Sketches {
+    /// Of `[len, stride]` codes.
+    pub(super) fn new(codes: &[i8], scales: &[f32], stride: usize) -> Sketches {
+        let (basis, gains) = basis(codes, scales, stride);
+        let mut bank = Sketches {
+            basis,
+            gains,
+            unit: 1.0,
+            coarse: Vec::new(),
+            fine: Vec::new(),
+            order: (0..scales.len() as u32).collect(),
+            largest_norm: 0.0,
+        };
+        let kernel = Kernel::best();
+        let products: Vec<([i32; FINE - 1], f64)> = codes
+            .par_chunks(TILE * stride)
+            .zip(scales.par_chunks(TILE))
+            .flat_map_iter(|(rows, scales)| {
+                let mut wide = vec![0i16; TILE * stride];
+                wide.iter_mut().zip(rows).for_each(|(wide, code)| *wide = i16::from(*code));
+                let mut dots = [0i32; (FINE - 1) * TILE];
+                kernel.dots(&wide, &bank.basis, stride, &mut dots);
+                let lanes = scales.iter().zip(rows.chunks_exact(stride)).enumerate();
+                let rows = lanes.map(|(lane, (scale, row))| {
+                    let squared: i64 = row.iter().map(|code| i64::from(*code).pow(2)).sum();
+                    (std::array::from_fn(|k| dots[k * TILE + lane]), f64::from(*scale).powi(2) * squared as f64)
+                });
+                rows.collect::<Vec<_>>()
+            })
+            .collect();
+        bank.largest_norm = products.iter().map(|(_, norm)| *norm).fold(0.0, f64::max);
+        let coordinates = |i: usize| bank.coordinates(products[i].0.iter(), f64::from(scales[i]), products[i].1);
+        let largest = (0..scales.len()).map(|i| {
+            let (coordinates, rest) = coordinates(i);
+            coordinates.iter().map(|value| value.abs()).fold(rest, f64::max)
+        });
+        let largest = largest.fold(0.0, f64::max);
+        bank.unit = if largest > 0.0 { largest / f64::from(SKETCH_LIMIT) } else { 1.0 };
+        let sketches: Vec<Sketch> =
+            (0..scales.len()).map(|i| bank.sketch(products[i].0.iter(), f64::from(scales[i]), products[i].1)).collect();
+        arrange(&mut bank.order, &sketches);
+        bank.fine = bank.order.iter().map(|i| sketches[*i as usize].fine).collect();
+        bank.coarse = vec![0; bank.order.len().div_ceil(GROUP) * GROUP_CODES];
+        for (position, i) in bank.order.iter().enumerate() {
+            let group = &mut bank.coarse[position / GROUP * GROUP_CODES..][..GROUP_CODES];
+            for (k, code) in sketches[*i as usize].coarse.iter().enumerate() {
+                group[(k / 2 * GROUP + position % GROUP) * 2 + k % 2] = *code;
+            }
+        }
+        bank
+    }
+
+    /// Sketches of a vector from its codes' products with the directions, its scale and its squared length.
+    pub(super) fn sketch<'a>(&self, dots: impl Iterator<Item = &'a i32>, scale: f64, norm: f64) -> Sketch {
+        let (fine, rest) = self.coordinates(dots, scale, norm);
+        // Cutting off at the largest value of the bank brings a query nearer to all of the bank, never further away.
+        let code = |value: f64| {
+            let limit = f64::from(SKETCH_LIMIT);
+            (value / self.unit).clamp(-limit, limit).round() as i16
+        };
+        let mut coarse = [0; COARSE];
+        coarse.iter_mut().zip(&fine[..COARSE - 1]).for_each(|(to, from)| *to = code(*from));
+        coarse[COARSE - 1] = code(rest);
+        Sketch { coarse, fine: fine.map(code) }
+    }
+
+    /// Coordinates along all directions, the last one the length of what is left; and what the first ones alone leave.
+    fn coordinates<'a>(&self, dots: impl Iterator<Item = &'a i32>, scale: f64, norm: f64) -> ([f64; FINE], f64) {
+        let mut values = [0.0; FINE];
+        let (mut left, mut coarse_rest) = (norm, 0.0);
+        for (k, ((value, dot), gain)) in values.iter_mut().zip(dots).zip(&self.gains).enumerate() {
+            if k == COARSE - 1 {
+                coarse_rest = left.max(0.0).sqrt();
+            }
+            *value = f64::from(*dot) * gain * scale;
+            left -= *value * *value;
+        }
+        values[FINE - 1] = left.max(0.0).sqrt();
+        (values, coarse_rest)
+    }
+
+    /// Largest squared distance of two sketches, in steps, whose vectors may be within `reach`.
+    pub(super) fn limit(&self, reach: f64) -> i32 {
+        // Each of the codes is rounded by at most half a step, on both sides.
+        let steps = reach / self.unit * (1.0 + 1e-6) + 1.001 * (FINE as f64).sqrt();
+        let limit = steps * steps;
+        // What is not a number limits nothing.
+        if limit < f64::from(i32::MAX) { limit as i32 } else { i32::MAX }
+    }
+
+    /// A vector that is near more often than not.
+    pub(super) fn guess(&self, sketch: &Sketch, kernel: Kernel) -> u32 {
+        let step = self.fine.len().div_ceil(GUESSES);
+        let sample = self.fine.iter().zip(&self.order).step_by(step);
+        let nearest = sample.min_by_key(|(fine, _)| kernel.squared(&sketch.fine, fine));
+        nearest.map_or(0, |(_, index)| *index)
+    }
+}
+
+/// Codes of the directions along which the bank varies most, and their gains.
+fn basis(codes: &[i8], scales: &[f32], stride: usize) -> (Vec<i8>, Vec<f64>) {
+    let step = scales.len().div_ceil(SAMPLE);
+    // Relative to the largest scale, so that nothing overflows.
+    let largest = scales.iter().copied().fold(0.0, f32::max);
+    let rows = codes.chunks_exact(stride).zip(scales).step_by(step);
+    let sample: Vec<f32> =
+        rows.flat_map(|(row, scale)| row.iter().map(move |code| f32::from(*code) * (scale / largest))).collect();
+    // Subspace iteration: directions times the covariance, made orthogonal, again and again.
+    let count = sample.len() / stride;
+    let mut directions: Vec<f32> =
+        (0..FINE - 1).flat_map(|k| sample[k * count / (FINE - 1) * stride..][..stride].to_vec()).collect();
+    orthonormalise(&mut directions, stride);
+    for _ in 0..ROUNDS {
+        let parts: Vec<Vec<f32>> =
+            sample.par_chunks(64 * stride).map(|rows| times_covariance(rows, &directions, stride)).collect();
+        directions.fill(0.0);
+        for part in parts {
+            directions.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+        }
+        orthonormalise(&mut directions, stride);
+    }
+    let mut basis = Vec::with_capacity(directions.len());
+    for direction in directions.chunks_exact(stride) {
+        let largest = direction.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let scale = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        basis.extend(direction.iter().map(|value| (value * scale).round() as i8));
+    }
+    let gains = gains(&basis, stride);
+    (basis, gains)
+}
+
+/// Sum over rows of `(row · direction) row` for every direction.
+fn times_covariance(rows: &[f32], directions: &[f32], stride: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; directions.len()];
+    for row in rows.chunks_exact(stride) {
+        for (sum, direction) in sums.chunks_exact_mut(stride).zip(directions.chunks_exact(stride)) {
+            let share = dot(row, direction);
+            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += share * value);
+        }
+    }
+    sums
+}
+
+/// Gram-Schmidt; a direction that depends on those before it becomes zero.
+fn orthonormalise(directions: &mut [f32], stride: usize) {
+    for k in 0..directions.len() / stride {
+        let (before, from) = directions.split_at_mut(k * stride);
+        let direction = &mut from[..stride];
+        let length = dot(direction, direction).sqrt();
+        for other in before.chunks_exact(stride) {
+            let share = dot(direction, other);
+            direction.iter_mut().zip(other).for_each(|(value, other)| *value -= share * other);
+        }
+        let left = dot(direction, direction).sqrt();
+        let scale = if left > 1e-4 * length { 1.0 / left } else { 0.0 };
+        direction.iter_mut().for_each(|value| *value *= scale);
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0f32; 8];
+    for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        for i in 0..8 {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    sums.iter().sum()
+}
+
+/// Rounded directions are not quite orthogonal. Divided by the root of the largest eigenvalue of their Gram matrix they stretch
+/// nothing all the same; the largest row sum bounds that eigenvalue (Gershgorin).
+fn gains(basis: &[i8], stride: usize) -> Vec<f64> {
+    let product = |a: &[i8], b: &[i8]| a.iter().zip(b).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum::<i64>() as f64;
+    let directions: Vec<&[i8]> = basis.chunks_exact(stride).collect();
+    let inverse = |length: f64| if length > 0.0 { 1.0 / length } else { 0.0 };
+    let inverses: Vec<f64> = directions.iter().map(|direction| inverse(product(direction, direction).sqrt())).collect();
+    let row = |i: usize| -> f64 {
+        (0..directions.len()).map(|j| product(directions[i], directions[j]).abs() * inverses[i] * inverses[j]).sum()
+    };
+    let largest = (0..directions.len()).map(row).fold(1.0, f64::max) * (1.0 + 1e-9);
+    inverses.iter().map(|inverse| inverse / largest.sqrt()).collect()
+}
+
+/// Orders vectors so that each group holds neighbours: halves along the widest coordinate, until a group is left.
+fn arrange(order: &mut [u32], sketches: &[Sketch]) {
+    if order.len() <= GROUP {
+        return;
+    }
+    let code = |i: u32, k: usize| sketches[i as usize].coarse[k];
+    let width = |k: usize| {
+        let codes = || order.iter().map(|i| i32::from(code(*i, k)));
+        codes().max().unwrap_or(0) - codes().min().unwrap_or(0)
+    };
+    let widest = (0..COARSE).max_by_key(|k| width(*k)).unwrap_or(0);
+    // Whole groups on the left, so that only the last one is padded.
+    let middle = (order.len() / GROUP).div_ceil(2) * GROUP;
+    order.select_nth_unstable_by_key(middle.min(order.len() - 1), |i| (code(*i, widest), *i));
+    let (left, right) = order.split_at_mut(middle);
+    arrange(left, sketches);
+    arrange(right, sketches);
+}

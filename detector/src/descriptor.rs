@@ -87,6 +87,16 @@ impl PatchDescriptor {
     }
 }
 
+/// Bilinear enlarging along one axis (half-pixel centres) as a matrix, `[target, source]`.
+pub fn bilinear(source: usize, target: usize) -> Vec<f32> {
+    let mut weights = vec![0.0; target * source];
+    for (row, (low, high, share)) in weights.chunks_exact_mut(source).zip(Taps::new(source, target).0) {
+        row[low] += 1.0 - share;
+        row[high] += share;
+    }
+    weights
+}
+
 /// For every output position: the two source positions and the share of the second (bilinear, half-pixel centres).
 pub(crate) struct Taps(pub(crate) Vec<(usize, usize, f32)>);
 

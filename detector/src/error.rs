@@ -29,6 +29,9 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// None of several engines starts.
+    #[error("no engine of the list starts:\n{}", .0.iter().map(|error| format!("  {error}")).collect::<Vec<_>>().join("\n"))]
+    NoEngine(Vec<Error>),
     /// Values that do not fit together.
     #[error("{0}")]
     Invalid(String),

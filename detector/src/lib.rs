@@ -25,5 +25,5 @@ pub mod run;
 pub mod scorer;
 pub mod tensors;
 
-pub use detector::{Detector, untested_scorer};
+pub use detector::{Declined, Detector, Setup, untested_scorer};
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bank::MemoryBank;
-use crate::descriptor::{PatchDescriptor, Patches};
+use crate::descriptor::{FeatureMap, PatchDescriptor, Patches};
 use crate::engine::Engine;
 use crate::map::{Enlarger, ScoreMap, Smoothing};
 use crate::picture::Picture;
@@ -67,14 +67,38 @@ pub trait Scorer: Send {
     }
 }
 
+/// From patch distances to image score and map: what all scorers end with.
+struct Finish {
+    preprocess: Preprocess,
+    smoothing: Smoothing,
+    enlarger: Option<((usize, usize), Enlarger)>,
+}
+
+impl Finish {
+    fn new(preprocess: Preprocess, smoothing: Smoothing) -> Finish {
+        Finish { preprocess, smoothing, enlarger: None }
+    }
+
+    /// Score and map from the distances `[rows, columns]` of a patch grid; `content` is where the picture lies in the input.
+    fn finish(&mut self, mut distances: Vec<f32>, grid: (usize, usize), content: Rect) -> (f32, ScoreMap) {
+        let size = self.preprocess.input();
+        let input = (size.height as usize, size.width as usize);
+        let score = Inside::new(grid, input, content).extend(&mut distances);
+        let (_, enlarger) = match &mut self.enlarger {
+            Some(made) if made.0 == grid => made,
+            slot => slot.insert((grid, Enlarger::new(grid, input, self.smoothing))),
+        };
+        let values = enlarger.enlarge(&distances);
+        (score, ScoreMap { height: input.0, width: input.1, values, content })
+    }
+}
+
 /// The CPU scorer: any engine, then descriptors, bank and map.
 pub struct PatchScorer<E> {
     engine: E,
-    preprocess: Preprocess,
     descriptor: PatchDescriptor,
     bank: MemoryBank,
-    smoothing: Smoothing,
-    enlarger: Option<((usize, usize), Enlarger)>,
+    finish: Finish,
 }
 
 impl<E: Engine> PatchScorer<E> {
@@ -86,7 +110,7 @@ impl<E: Engine> PatchScorer<E> {
         bank: MemoryBank,
         smoothing: Smoothing,
     ) -> PatchScorer<E> {
-        PatchScorer { engine, preprocess, descriptor, bank, smoothing, enlarger: None }
+        PatchScorer { engine, descriptor, bank, finish: Finish::new(preprocess, smoothing) }
     }
 
     /// Score and map from descriptors: everything after the backbone.
@@ -95,18 +119,8 @@ impl<E: Engine> PatchScorer<E> {
             let (found, expected) = (patches.dims, self.bank.dims());
             return Err(Error::invalid(format!("descriptors have {found} values, the memory bank's vectors {expected}")));
         }
-        let size = self.preprocess.input();
-        let input = (size.height as usize, size.width as usize);
-        let grid = (patches.height, patches.width);
-        let inside = Inside::new(grid, input, content);
-        let mut distances: Vec<f32> = self.bank.nearest(&patches.values)?.iter().map(|found| found.distance).collect();
-        let score = inside.extend(&mut distances);
-        let (_, enlarger) = match &mut self.enlarger {
-            Some(made) if made.0 == grid => made,
-            slot => slot.insert((grid, Enlarger::new(grid, input, self.smoothing))),
-        };
-        let values = enlarger.enlarge(&distances);
-        Ok((score, ScoreMap { height: input.0, width: input.1, values, content }))
+        let distances = self.bank.nearest(&patches.values)?.iter().map(|found| found.distance).collect();
+        Ok(self.finish.finish(distances, (patches.height, patches.width), content))
     }
 }
 
@@ -116,17 +130,55 @@ impl<E: Engine> Scorer for PatchScorer<E> {
     }
 
     fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        &self.finish.preprocess
     }
 
     fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
         let start = Instant::now();
-        let input = self.preprocess.normalise(&prepared.pixels);
+        let input = self.finish.preprocess.normalise(&prepared.pixels);
         let normalised = Instant::now();
         let layers = self.engine.run(&input)?;
         let ran = Instant::now();
         let patches = self.descriptor.describe(&layers)?;
         let (score, map) = self.judge(&patches, prepared.content)?;
+        let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
+        Ok(Scored { score, map, times })
+    }
+}
+
+/// The scorer of a graph with the memory bank inside: an image goes in, the patches' distances come out.
+pub struct FusedScorer<E> {
+    engine: E,
+    finish: Finish,
+}
+
+impl<E: Engine> FusedScorer<E> {
+    /// The engine's first output is the map of distances, `[1, rows, columns]`.
+    pub fn new(engine: E, preprocess: Preprocess, smoothing: Smoothing) -> FusedScorer<E> {
+        FusedScorer { engine, finish: Finish::new(preprocess, smoothing) }
+    }
+}
+
+impl<E: Engine> Scorer for FusedScorer<E> {
+    fn engine(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.finish.preprocess
+    }
+
+    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
+        let start = Instant::now();
+        let input = self.finish.preprocess.normalise(&prepared.pixels);
+        let normalised = Instant::now();
+        let outputs = self.engine.run(&input)?;
+        let ran = Instant::now();
+        let Some(FeatureMap { channels: 1, height, width, values }) = outputs.into_iter().next() else {
+            return Err(Error::invalid("the fused network gives no map of distances"));
+        };
+        // The graph's own score is the largest distance of all; here a letterbox's padding is left out.
+        let (score, map) = self.finish.finish(values, (height, width), prepared.content);
         let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
         Ok(Scored { score, map, times })
     }
@@ -181,7 +233,6 @@ impl Inside {
 mod tests {
     use super::*;
     use crate::bank::Quantisation;
-    use crate::descriptor::FeatureMap;
     use crate::picture::Colour;
     use crate::preprocess::{Resize, Size};
 

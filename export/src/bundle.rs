@@ -3,17 +3,18 @@ use std::path::Path;
 
 use detector::bank::{MemoryBank, Quantisation};
 use detector::bundle::{
-    BackboneFile, BankFile, Bundle, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, Reference, SelfTest,
+    BackboneFile, BankFile, Bundle, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, SelfTest, Variant,
 };
 use detector::calibration::{Calibration, calibrate};
 use detector::dataset::Dataset;
 use detector::engine::TractEngine;
 use detector::evaluate::evaluate;
-use detector::run::{ReferenceKind, Run};
+use detector::run::{ReferenceKind, Run, StoredPicture};
 use detector::scorer::{PatchScorer, Scorer};
 use detector::{Error, files};
 
 use crate::report::{CalibrationReport, Report, without_latency};
+use crate::variants::{self, Made};
 use crate::{Progress, Result, onnx, parity};
 
 const BACKBONE: &str = "backbone.onnx";
@@ -32,6 +33,10 @@ pub struct Options {
     pub bank: Quantisation,
     /// Whether to evaluate on the run's data set, where it is there.
     pub evaluate: bool,
+    /// Whether to add the network with the memory bank inside, for GPUs.
+    pub fused: bool,
+    /// Whether to add the backbone in int8.
+    pub int8: bool,
 }
 
 /// A bundle that was written.
@@ -67,14 +72,22 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     contents.insert("split.json".into(), json(&run.split()?)?);
     let bank_file = describe(&bank);
 
-    let mut scorer = PatchScorer::new(engine, info.input.clone(), info.descriptor, bank, info.smoothing);
+    let mut scorer = PatchScorer::new(engine, info.input.clone(), info.descriptor, bank.clone(), info.smoothing);
     let calibration = threshold(&run, &mut scorer, progress)?;
-    let references = self_test(&run, &mut scorer, &mut contents)?;
+    let self_test = self_test(&run, &mut contents)?;
+    let references = variants::score(&run, &self_test, &mut scorer)?;
+    let made = forms(&run, &bank, &self_test, &mut scorer, options, progress)?;
     let evaluation = match options.evaluate {
         true => evaluation(&run, &mut scorer, &calibration, progress)?,
         false => None,
     };
-    let report = Report { parity, calibration: CalibrationReport::from(&calibration), evaluation };
+    let of_variants = made.iter().map(|(variant, made)| (*variant, made.report)).collect();
+    let report = Report { parity, calibration: CalibrationReport::from(&calibration), evaluation, variants: of_variants };
+    let mut variants = BTreeMap::new();
+    for (variant, made) in made {
+        contents.insert(made.section.file.clone(), made.onnx);
+        variants.insert(variant, made.section);
+    }
     contents.insert("report.json".into(), json(&report)?);
 
     let manifest = Manifest {
@@ -93,6 +106,7 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
         smoothing: info.smoothing,
         calibration,
         self_test: SelfTest { tolerance: TOLERANCE, references },
+        variants,
         files: BTreeMap::new(),
     };
     let (bundle, bytes) = Bundle::build(manifest, contents, output)?;
@@ -142,8 +156,28 @@ fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Resu
     Ok(calibration)
 }
 
-/// Adds the self-test's pictures to the contents; kinds take turns.
-fn self_test(run: &Run, scorer: &mut dyn Scorer, contents: &mut BTreeMap<String, Vec<u8>>) -> Result<Vec<Reference>> {
+/// The other forms of the network that were asked for.
+fn forms(
+    run: &Run,
+    bank: &MemoryBank,
+    self_test: &[(String, StoredPicture)],
+    scorer: &mut dyn Scorer,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<BTreeMap<Variant, Made>> {
+    let wanted: Vec<Variant> = [(options.int8, Variant::Int8), (options.fused, Variant::Fused)]
+        .into_iter()
+        .filter_map(|(wanted, variant)| wanted.then_some(variant))
+        .collect();
+    if wanted.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let float = variants::Float::new(run, bank, self_test, scorer)?;
+    wanted.into_iter().map(|variant| Ok((variant, float.make(variant, progress)?))).collect()
+}
+
+/// Adds the self-test's pictures to the contents, under the names that are given back; kinds take turns.
+fn self_test(run: &Run, contents: &mut BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, StoredPicture)>> {
     let kinds = [ReferenceKind::Good, ReferenceKind::Anomalous, ReferenceKind::Noise];
     let of = |kind| run.info.references.iter().filter(move |reference| reference.kind == kind);
     let mut ranked: Vec<(usize, usize, _)> = Vec::new();
@@ -151,15 +185,14 @@ fn self_test(run: &Run, scorer: &mut dyn Scorer, contents: &mut BTreeMap<String,
         ranked.extend(of(kind).enumerate().map(|(round, reference)| (round, k, reference)));
     }
     ranked.sort_by_key(|(round, kind, _)| (*round, *kind));
-    let mut references = Vec::new();
+    let mut pictures = Vec::new();
     for (index, (_, _, reference)) in ranked.into_iter().take(SELF_TEST).enumerate() {
-        let stored = &reference.picture;
-        let score = scorer.score_prepared(&run.picture(stored)?)?.score;
+        let stored = reference.picture.clone();
         let file = format!("reference/{index:03}.png");
         contents.insert(file.clone(), files::read_bounded(&run.folder.join(&stored.file), PICTURE_LIMIT)?);
-        references.push(Reference { file, content: stored.content, score });
+        pictures.push((file, stored));
     }
-    Ok(references)
+    Ok(pictures)
 }
 
 /// Figures on images that neither training nor calibration saw.
@@ -194,11 +227,11 @@ mod tests {
     use std::path::PathBuf;
 
     use apc_tests::SyntheticRun;
-    use detector::Detector;
-    use detector::engine::EngineKind;
+    use detector::engine::VariantChoice;
+    use detector::{Detector, Setup};
     use tempfile::TempDir;
 
-    const INT8: Options = Options { bank: Quantisation::Int8, evaluate: true };
+    const INT8: Options = Options { bank: Quantisation::Int8, evaluate: true, fused: false, int8: false };
 
     struct Made {
         folder: TempDir,
@@ -226,7 +259,7 @@ mod tests {
         let exported = made.export("disc.apc", &INT8).unwrap();
         let bundle = Bundle::read(&made.path("disc.apc")).unwrap();
         assert_eq!(bundle.id, exported.bundle.id);
-        let detector = Detector::start(&bundle, EngineKind::Tract).unwrap();
+        let detector = Detector::start(&bundle, &Setup::default()).unwrap();
         assert_eq!(detector.self_test_difference, 0.0, "the same engine gives the same scores");
         let calibration = &bundle.manifest.calibration;
         assert_eq!((calibration.images, calibration.is_supported()), (20, true));
@@ -245,8 +278,33 @@ mod tests {
         made.export("b.apc", &INT8).unwrap();
         let bytes = |name| std::fs::read(made.path(name)).unwrap();
         assert!(bytes("a.apc") == bytes("b.apc"));
-        made.export("c.apc", &Options { bank: Quantisation::F32, evaluate: false }).unwrap();
+        made.export("c.apc", &Options { bank: Quantisation::F32, evaluate: false, ..INT8 }).unwrap();
         assert!(bytes("c.apc").len() > bytes("a.apc").len());
+    }
+
+    #[test]
+    fn variants_have_thresholds_and_self_tests_of_their_own() {
+        let made = Made::new(&SyntheticRun::default());
+        let options = Options { bank: Quantisation::Int8, evaluate: false, fused: true, int8: true };
+        let exported = made.export("disc.apc", &options).unwrap();
+        let manifest = &exported.bundle.manifest;
+        let float = &manifest.self_test.references;
+        for (variant, choice) in [(Variant::Fused, VariantChoice::Fused), (Variant::Int8, VariantChoice::Int8)] {
+            let section = &manifest.variants[&variant];
+            assert!(section.calibration.threshold > 0.0 && section.calibration.images == 20);
+            let scores = |references: &[detector::bundle::Reference]| references.iter().map(|r| r.score).collect::<Vec<_>>();
+            assert_ne!(scores(&section.self_test.references), scores(float), "{variant:?}");
+            let setup = Setup { variant: choice, ..Setup::default() };
+            let detector = Detector::start(&exported.bundle, &setup).unwrap();
+            assert_eq!((detector.variant, detector.self_test_difference), (variant, 0.0));
+            assert_eq!(detector.calibration, section.calibration);
+        }
+        let report = &exported.report.variants;
+        assert!(report[&Variant::Fused].image_score < report[&Variant::Int8].image_score, "{report:?}");
+        let plain = made.export("plain.apc", &Options { evaluate: false, ..INT8 }).unwrap();
+        let setup = Setup { variant: VariantChoice::Int8, ..Setup::default() };
+        let error = Detector::start(&plain.bundle, &setup).err().unwrap().to_string();
+        assert!(error.contains("--int8"), "{error}");
     }
 
     #[test]

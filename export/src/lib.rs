@@ -13,13 +13,15 @@ mod fold;
 mod onnx;
 mod parity;
 mod report;
+mod variants;
 
 pub use bundle::{Exported, Options, export};
 pub use error::{Error, Result};
 pub use fold::{Folded, fold};
-pub use onnx::{INPUT, IR_VERSION, OPSET, backbone};
+pub use onnx::{INPUT, IR_VERSION, OPSET, backbone, fused};
 pub use parity::{BANK_LIMIT, BankDifference, Differences, LIMIT, Parity};
 pub use report::Report;
+pub use variants::{AUROC_LIMIT, FUSED_LIMIT, INT8_LIMIT, VariantReport};
 
 /// Told of every step that may take long: its title, and how many of how many parts are done.
 pub type Progress<'a> = &'a mut dyn FnMut(&'static str, usize, usize);

@@ -1,8 +1,12 @@
+use std::collections::BTreeMap;
+
+use detector::bundle::Variant;
 use detector::calibration::Calibration;
 use detector::evaluate::Figures;
 use serde::{Deserialize, Serialize};
 
 use crate::parity::Parity;
+use crate::variants::VariantReport;
 
 /// Content of `report.json`: what is known of the bundle at export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +18,9 @@ pub struct Report {
     /// Figures on the data set's unseen images, named as in [`Figures`], without latencies: those say nothing of the camera and would
     /// make two exports of one run differ. None where the data was not there or nobody wanted them.
     pub evaluation: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What other forms of the network change.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<Variant, VariantReport>,
 }
 
 /// How the threshold was found.

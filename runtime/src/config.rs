@@ -7,8 +7,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use detector::engine::EngineKind;
-use detector::{Result, files};
+use detector::engine::{EngineKind, Machine, VariantChoice};
+use detector::{Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ pub struct LineConfig {
     /// What is told on standard error.
     #[serde(default)]
     pub log: LogConfig,
+    /// Libraries and folders of this machine.
+    #[serde(default)]
+    pub runtime: RuntimeConfig,
 }
 
 /// What judges.
@@ -46,12 +49,32 @@ pub struct LineConfig {
 pub struct DetectorConfig {
     /// The bundle, `NAME.apc`.
     pub bundle: PathBuf,
-    /// Engine of the backbone.
+    /// Engines, the most wanted first; the first that starts and passes the bundle's self-test is used.
+    #[serde(default = "default_engines", deserialize_with = "engines")]
+    pub engines: Vec<EngineKind>,
+    /// Which of the bundle's networks.
     #[serde(default)]
-    pub engine: EngineKind,
-    /// Threads that search the memory bank; 0 is one for each processor.
+    pub variant: VariantChoice,
+    /// Threads of backbone and search; 0 is one for each processor.
     #[serde(default, deserialize_with = "threads")]
     pub threads: usize,
+}
+
+/// Libraries and folders of this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuntimeConfig {
+    /// ONNX Runtime's shared library, for the engines `ort-cpu`, `cuda` and `tensorrt`; empty takes `ORT_DYLIB_PATH`.
+    pub onnxruntime: PathBuf,
+    /// Folder for what TensorRT builds; empty keeps nothing.
+    pub state: PathBuf,
+}
+
+impl RuntimeConfig {
+    fn machine(&self) -> Machine {
+        let named = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        Machine { onnxruntime: named(&self.onnxruntime), state: named(&self.state) }
+    }
 }
 
 /// Where frames come from.
@@ -199,8 +222,19 @@ impl LineConfig {
         files::parse_toml(path, text)
     }
 
+    /// What may run the bundle, and where.
+    pub fn setup(&self) -> Setup {
+        let DetectorConfig { engines, variant, .. } = &self.detector;
+        Setup { engines: engines.clone(), variant: *variant, machine: self.runtime.machine() }
+    }
+
     fn resolve(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+        for path in [&mut self.runtime.onnxruntime, &mut self.runtime.state] {
+            if !path.as_os_str().is_empty() {
+                resolve(path);
+            }
+        }
         resolve(&mut self.detector.bundle);
         let SourceConfig::Replay(replay) = &mut self.source;
         match &mut replay.images {
@@ -238,6 +272,21 @@ impl<'de> Deserialize<'de> for Images {
         }
 
         deserializer.deserialize_any(PathOrPaths)
+    }
+}
+
+fn default_engines() -> Vec<EngineKind> {
+    Setup::default().engines
+}
+
+fn engines<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<EngineKind>, D::Error> {
+    let engines = Vec::<EngineKind>::deserialize(deserializer)?;
+    if engines.is_empty() {
+        return Err(de::Error::custom("no engine is named; expected at least one, such as \"tract\""));
+    }
+    match engines.iter().enumerate().find(|(i, engine)| engines[..*i].contains(engine)) {
+        Some((_, twice)) => Err(de::Error::custom(format_args!("engine {twice} is named twice"))),
+        None => Ok(engines),
     }
 }
 
@@ -305,7 +354,8 @@ mod tests {
         assert_eq!(config.frames, FramesConfig { bind: Binding::Part, queue: 8, max_age_ms: 1000 });
         let SourceConfig::Replay(replay) = &config.source;
         assert_eq!((replay.rate, replay.repeat), (10.0, false));
-        assert_eq!((config.detector.engine, config.detector.threads), (EngineKind::Tract, 0));
+        assert_eq!((&config.detector.engines[..], config.detector.threads), (&[EngineKind::Tract][..], 0));
+        assert_eq!(config.setup(), Setup::default());
         assert_eq!(config.output.verdicts, Path::new("-"));
         assert_eq!(config.log.level.filter(), log::LevelFilter::Info);
     }
@@ -323,6 +373,17 @@ mod tests {
         refused("[frames]\nmax_age_ms = 0", "ms");
         refused("[log]\nlevel = \"loud\"", "loud");
         refused("[line]", "line");
+        refused("[runtime]\nonnx = \"a.so\"", "onnx");
+        let engines = |list: &str| {
+            let text = LEAST.replace("\"a.apc\"\n", &format!("\"a.apc\"\nengines = {list}\n"));
+            parse(&text).map(|config| config.detector.engines).map_err(|error| error.to_string())
+        };
+        for (list, word) in [("[]", "at least one"), ("[\"tract\", \"tract\"]", "twice"), ("[\"abacus\"]", "ort-cpu")] {
+            let error = engines(list).unwrap_err();
+            assert!(error.contains("line 3") && error.contains(word), "{error}");
+        }
+        let all = engines("[\"tensorrt\", \"cuda\", \"ort-cpu\", \"tract\"]").unwrap();
+        assert_eq!(all, [EngineKind::Tensorrt, EngineKind::Cuda, EngineKind::OrtCpu, EngineKind::Tract]);
     }
 
     #[test]
@@ -383,7 +444,8 @@ mod tests {
     fn the_replay_example_writes_every_key() {
         let (_, text) = examples().into_iter().find(|(path, _)| path.ends_with("replay.toml")).unwrap();
         let full = uncommented(&text);
-        for key in ["bundle", "engine", "threads", "images", "rate", "loop", "bind", "queue", "max_age_ms", "verdicts", "level"] {
+        let keys = "bundle engines variant threads images rate loop bind queue max_age_ms verdicts level onnxruntime state";
+        for key in keys.split(' ') {
             assert!(full.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
         }
     }

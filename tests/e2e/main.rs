@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod config;
+mod engines;
 mod export;
 mod onnx;
 mod pipeline;

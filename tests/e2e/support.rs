@@ -23,6 +23,18 @@ pub fn bin(name: &str) -> PathBuf {
     path
 }
 
+/// ONNX Runtime's library: `ORT_DYLIB_PATH`, else what `cargo xtask setup` put into the workspace. Where there is none, tests of its
+/// engines leave out what needs it.
+pub fn onnxruntime() -> Option<PathBuf> {
+    let named = std::env::var_os("ORT_DYLIB_PATH").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let path = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/onnxruntime/lib/libonnxruntime.so"));
+    if !path.is_file() {
+        eprintln!("skipped: {} is missing; `cargo xtask test` fetches ONNX Runtime", path.display());
+        return None;
+    }
+    Some(path)
+}
+
 /// What a finished command left.
 #[derive(Debug)]
 pub struct Finished {

@@ -36,6 +36,9 @@ pub struct Manifest {
     pub calibration: Calibration,
     /// What every engine must pass before it goes live.
     pub self_test: SelfTest,
+    /// Other forms of the network, each with a threshold and a self-test of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<Variant, VariantSection>,
     /// SHA-256 of every other entry.
     pub files: BTreeMap<String, String>,
 }
@@ -110,6 +113,41 @@ pub struct Reference {
     pub score: f32,
 }
 
+/// Forms of a bundle's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variant {
+    /// The float backbone, which every bundle has.
+    Float,
+    /// The backbone in int8.
+    Int8,
+    /// Backbone, descriptor and memory bank in one graph.
+    Fused,
+}
+
+impl Variant {
+    /// The name a user chooses it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Variant::Float => "float",
+            Variant::Int8 => "int8",
+            Variant::Fused => "fused",
+        }
+    }
+}
+
+/// A form of the network besides the float backbone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VariantSection {
+    /// Entry of the ONNX file.
+    pub file: String,
+    /// Its own threshold and promise.
+    pub calibration: Calibration,
+    /// Its own self-test.
+    pub self_test: SelfTest,
+}
+
 /// Just the version, whatever else a newer manifest holds.
 #[derive(Deserialize)]
 struct Version {
@@ -143,13 +181,26 @@ impl Manifest {
         if !(0.0..=64.0).contains(&sigma) {
             return Err(format!("smoothing sigma {sigma} is not in 0..64"));
         }
+        if self.variants.contains_key(&Variant::Float) {
+            return Err("the float backbone is no variant".into());
+        }
+        self.check_self_test(&self.self_test)?;
+        for (variant, section) in &self.variants {
+            let of = |problem: String| format!("variant {}: {problem}", variant.name());
+            section.calibration.validate().map_err(|error| of(error.to_string()))?;
+            self.check_self_test(&section.self_test).map_err(of)?;
+        }
+        Ok(())
+    }
+
+    fn check_self_test(&self, self_test: &SelfTest) -> Result<(), String> {
         let size = self.input.input();
         let inside = |at: u32, length: u32, most: u32| length > 0 && at.checked_add(length).is_some_and(|end| end <= most);
-        let tolerance = self.self_test.tolerance;
-        if !(tolerance > 0.0 && tolerance <= 0.1) || self.self_test.references.is_empty() {
+        let tolerance = self_test.tolerance;
+        if !(tolerance > 0.0 && tolerance <= 0.1) || self_test.references.is_empty() {
             return Err("the self-test needs references and a tolerance of at most 0.1".into());
         }
-        for reference in &self.self_test.references {
+        for reference in &self_test.references {
             let Rect { x, y, width, height } = reference.content;
             if !inside(x, width, size.width) || !inside(y, height, size.height) || !reference.score.is_finite() {
                 return Err(format!("reference {:?} does not fit", reference.file));

@@ -3,12 +3,15 @@
 mod archive;
 mod manifest;
 
-pub use manifest::{BackboneFile, BankFile, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, Reference, SelfTest};
+pub use manifest::{
+    BackboneFile, BankFile, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, Reference, SelfTest, Variant, VariantSection,
+};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::bank::MemoryBank;
+use crate::calibration::Calibration;
 use crate::picture;
 use crate::preprocess::Prepared;
 use crate::run::Split;
@@ -101,6 +104,22 @@ impl Bundle {
         MemoryBank::parse(self.file(name)?, &self.path.join(name))
     }
 
+    /// ONNX file, threshold and self-test of a form of the network.
+    ///
+    /// # Errors
+    /// When the bundle does not have it.
+    pub fn variant(&self, variant: Variant) -> Result<(&[u8], &Calibration, &SelfTest)> {
+        let manifest = &self.manifest;
+        if variant == Variant::Float {
+            return Ok((self.file(&manifest.backbone.file)?, &manifest.calibration, &manifest.self_test));
+        }
+        let section = manifest.variants.get(&variant).ok_or_else(|| {
+            let name = variant.name();
+            Error::file(&self.path, format!("has no {name} variant; export it with `apc-export bundle --{name}`"))
+        })?;
+        Ok((self.file(&section.file)?, &section.calibration, &section.self_test))
+    }
+
     /// Every image that training or calibration saw.
     ///
     /// # Errors
@@ -131,6 +150,10 @@ impl Bundle {
             return Err(Error::file(self.path.join(&expected.file), "is not the memory bank that the manifest describes"));
         }
         self.file(&self.manifest.backbone.file)?;
+        for section in self.manifest.variants.values() {
+            self.file(&section.file)?;
+            section.self_test.references.iter().try_for_each(|reference| self.reference(reference).map(drop))?;
+        }
         self.split()?;
         self.manifest.self_test.references.iter().try_for_each(|reference| self.reference(reference).map(drop))
     }

@@ -1,27 +1,33 @@
-//! Engines run the backbone; all give the same feature maps up to their arithmetic.
+//! Engines run the network; all give the same feature maps up to their arithmetic.
 
+mod kind;
+#[cfg(feature = "ort")]
+mod ort;
 #[cfg(feature = "tract")]
 mod tract;
 
+pub use kind::{EngineKind, Machine, VariantChoice};
+#[cfg(feature = "ort")]
+pub use ort::OrtEngine;
 #[cfg(feature = "tract")]
 pub use tract::TractEngine;
 
 use crate::Result;
 use crate::descriptor::FeatureMap;
 
-/// Runs the backbone on one image.
+/// Runs a network on one image: the backbone, or the fused graph, whose outputs are maps of one channel.
 pub trait Engine: Send {
     /// The name a user chooses it by.
     fn name(&self) -> &'static str;
 
-    /// Feature maps of a normalised image `[3, height, width]`, in the order of the backbone's layers.
+    /// Feature maps of a normalised image `[3, height, width]`, in the order of the network's outputs.
     ///
     /// # Errors
     /// When the input has another length or the engine fails.
     fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>>;
 }
 
-impl<E: Engine> Engine for &mut E {
+impl<E: Engine + ?Sized> Engine for &mut E {
     fn name(&self) -> &'static str {
         (**self).name()
     }
@@ -31,30 +37,25 @@ impl<E: Engine> Engine for &mut E {
     }
 }
 
-/// Which engine runs the backbone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EngineKind {
-    /// tract, pure Rust, on the CPU.
-    #[default]
-    Tract,
-}
+impl<E: Engine + ?Sized> Engine for Box<E> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
 
-impl std::str::FromStr for EngineKind {
-    type Err = String;
-
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "tract" => Ok(EngineKind::Tract),
-            _ => Err(format!("engine {name:?} is unknown; this build has: tract")),
-        }
+    fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
+        (**self).run(input)
     }
 }
 
-impl std::fmt::Display for EngineKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            EngineKind::Tract => "tract",
-        })
+/// Refuses a graph with weights outside its own bytes: whatever lies beside the process is not what was verified.
+#[cfg(feature = "tract")]
+fn refuse_external_data(engine: &'static str, model: &tract_onnx::pb::ModelProto) -> Result<()> {
+    use tract_onnx::pb::tensor_proto::DataLocation;
+    let external = |tensor: &tract_onnx::pb::TensorProto| {
+        !tensor.external_data.is_empty() || tensor.data_location == Some(DataLocation::External as i32)
+    };
+    match model.graph.iter().flat_map(|graph| &graph.initializer).any(external) {
+        true => Err(crate::Error::engine(engine, "the network keeps weights in files outside the bundle: refused")),
+        false => Ok(()),
     }
 }

@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
-use tract_onnx::pb::tensor_proto::DataLocation;
+use tract_onnx::prelude::multithread::Executor;
 use tract_onnx::prelude::*;
 
-use super::Engine;
+use super::{Engine, refuse_external_data};
 use crate::descriptor::FeatureMap;
 use crate::preprocess::Size;
 use crate::{Error, Result};
 
 const NAME: &str = "tract";
 
-/// tract on the CPU, always there.
+/// tract on the CPU, always there. It runs on rayon's current pool, the one that searches the memory bank; work is split between
+/// results, never inside a sum, so scores do not depend on the number of threads.
 pub struct TractEngine {
     plan: Arc<TypedRunnableModel>,
     size: Size,
@@ -25,18 +26,16 @@ impl TractEngine {
         let failed = |error: TractError| Error::engine(NAME, format!("cannot load the backbone: {error:#}"));
         let reader = tract_onnx::onnx();
         let model = reader.proto_model_for_read(&mut &*onnx).map_err(failed)?;
-        let external = |tensor: &tract_onnx::pb::TensorProto| {
-            !tensor.external_data.is_empty() || tensor.data_location == Some(DataLocation::External as i32)
-        };
-        if model.graph.iter().flat_map(|graph| &graph.initializer).any(external) {
-            return Err(Error::engine(NAME, "the backbone keeps weights in files outside the bundle: refused"));
-        }
+        refuse_external_data(NAME, &model)?;
         let shape = [1, 3, size.height as usize, size.width as usize];
+        // A pool of one thread would only add the cost of handing over.
+        let executor = if rayon::current_num_threads() > 1 { Executor::RayonGlobal } else { Executor::SingleThread };
+        let options = RunOptions { executor: Some(executor), ..RunOptions::default() };
         let plan = reader
             .model_for_proto_model(&model)
             .and_then(|model| model.with_input_fact(0, f32::fact(shape).into()))
             .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable())
+            .and_then(|model| model.into_runnable_with_options(&options))
             .map_err(failed)?;
         Ok(TractEngine { plan, size })
     }

@@ -23,6 +23,12 @@ pub(super) struct Args {
     /// How the memory bank's vectors are stored
     #[arg(long, value_enum, default_value = "int8")]
     bank: Bank,
+    /// Add detector.onnx, the network with the memory bank inside: for the engines cuda and tensorrt
+    #[arg(long)]
+    fused: bool,
+    /// Add backbone.int8.onnx, for the engine ort-cpu where `apc-runtime bench` shows that it is faster
+    #[arg(long)]
+    int8: bool,
     /// Leave out the evaluation on the run's data set
     #[arg(long)]
     no_evaluate: bool,
@@ -44,7 +50,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         Bank::Int8 => Quantisation::Int8,
         Bank::F32 => Quantisation::F32,
     };
-    let options = Options { bank, evaluate: !args.no_evaluate };
+    let options = Options { bank, evaluate: !args.no_evaluate, fused: args.fused, int8: args.int8 };
     let mut bars = Bars::default();
     let exported = export(&args.run, &args.output, &options, &mut |title, done, total| bars.set(title, done, total))?;
     if args.json {
@@ -74,6 +80,17 @@ fn summary(args: &Args, exported: &Exported) -> String {
     }
     if let Some(bank) = &exported.report.parity.bank {
         text += &format!("int8 bank  changes image scores by up to {:.1e} (at most {:.0e})\n", bank.image_score, bank.limit);
+    }
+    for (variant, report) in &exported.report.variants {
+        let auroc = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.4}"));
+        text += &format!(
+            "{:10} changes image scores by up to {:.1e} (at most {:.0e}); image AUROC of the references {}, float {}\n",
+            variant.name(),
+            report.image_score,
+            report.limit,
+            auroc(report.image_auroc),
+            auroc(report.float_image_auroc)
+        );
     }
     text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration));
     if let Some(evaluation) = &exported.report.evaluation {

@@ -71,6 +71,9 @@ fn describe(bundle: &Bundle, report: &Report) -> Result<String> {
     let scores = self_test.references.iter().map(|reference| format!("{} {:.4}", reference.file, reference.score));
     let scores: Vec<_> = scores.collect();
     line("self-test", format!("{}; tolerance {} (relative)", scores.join(", "), self_test.tolerance))?;
+    for (variant, section) in &bundle.manifest.variants {
+        line(variant.name(), format!("{}, threshold {:.4}", section.file, section.calibration.threshold))?;
+    }
     match &report.evaluation {
         Some(evaluation) => line("evaluation", figures(evaluation))?,
         None => line("evaluation", "none at export".into())?,

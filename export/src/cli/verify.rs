@@ -1,10 +1,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use detector::Detector;
 use detector::bundle::{Bundle, SIZE_LIMIT};
-use detector::engine::EngineKind;
-use detector::files;
+use detector::{Detector, Setup, files};
 
 use super::{Answer, say};
 
@@ -19,16 +17,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let bytes = files::read_bounded(&args.bundle, SIZE_LIMIT)?;
-    let started =
-        Bundle::parse(&bytes, &args.bundle).and_then(|bundle| Ok((Detector::start(&bundle, EngineKind::Tract)?, bundle)));
+    let setup = Setup::default();
+    let started = Bundle::parse(&bytes, &args.bundle).and_then(|bundle| Ok((Detector::start(&bundle, &setup)?, bundle)));
     match started {
         Ok((detector, bundle)) => {
             let (references, path) = (bundle.manifest.self_test.references.len(), args.bundle.display());
             let worst = detector.self_test_difference;
             say(&format!(
                 "{path}: sound\nid {}\nself-test on {}: {references} references, largest relative difference {worst:.1e}",
-                bundle.id,
-                EngineKind::Tract
+                bundle.id, detector.engine
             ))?;
             Ok(Answer::Yes)
         }

@@ -11,7 +11,7 @@ use detector::preprocess::Prepared;
 use detector::scorer::Times;
 use serde::Serialize;
 
-use super::{Answer, Model, output};
+use super::{Answer, Judged, Model, compare, output};
 
 /// Frames that are scored before the clock runs.
 const WARM_UP: usize = 3;
@@ -30,6 +30,9 @@ pub(super) struct Args {
     /// Frames to score
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     frames: u32,
+    /// Measure every engine of --engine with every network of the bundle, in turn, and recommend the fastest that passes its self-test
+    #[arg(long)]
+    compare: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -38,7 +41,8 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct Document {
     bundle: String,
-    engine: String,
+    #[serde(flatten)]
+    judged: Judged,
     threads: usize,
     frames: u32,
     stages_ms: Stages,
@@ -61,20 +65,24 @@ struct Stages {
 }
 
 pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
-    let (bundle, detector) = args.model.start()?;
-    let mut bench = Bench { detector, pictures: Pictures::open(args, &bundle)? };
+    if args.compare {
+        return compare(args);
+    }
+    let (bundle, mut detector) = args.model.start()?;
+    let pictures = Pictures::open(args, &bundle)?;
     let id = bundle.id.clone();
     drop(bundle);
-    bench.score(0)?;
+    let mut score = |frame| score(&mut detector, &pictures, frame);
+    score(0)?;
     let start_to_first_verdict_ms = start.elapsed().as_secs_f64() * 1e3;
     for frame in 0..WARM_UP {
-        bench.score(frame)?;
+        score(frame)?;
     }
     let bar = output::progress("bench", args.frames as usize);
     let mut times = Vec::with_capacity(args.frames as usize);
     let begin = Instant::now();
     for frame in 0..args.frames as usize {
-        times.push(bench.score(frame)?);
+        times.push(score(frame)?);
         bar.inc(1);
     }
     let elapsed = begin.elapsed();
@@ -88,7 +96,7 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     };
     let document = Document {
         bundle: id,
-        engine: args.model.engine.to_string(),
+        judged: Judged::by(&detector),
         threads: rayon::current_num_threads(),
         frames: args.frames,
         after_backbone_share: stages_ms.after_backbone.p50 / stages_ms.backbone.p50.max(f64::MIN_POSITIVE),
@@ -106,12 +114,20 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-struct Bench {
-    detector: Detector,
-    pictures: Pictures,
+fn compare(args: &Args) -> Result<Answer> {
+    let bundle = Bundle::read(&args.model.model)?;
+    let pictures = Pictures::open(args, &bundle)?;
+    let comparison = compare::compare(&bundle, &args.model.setup(), &pictures, args.frames)?;
+    if args.json {
+        output::print_json(&comparison)?
+    } else {
+        output::print(&comparison.table())?
+    }
+    Ok(Answer::Done)
 }
 
-enum Pictures {
+/// What is scored.
+pub(super) enum Pictures {
     References(Vec<Prepared>),
     Read(Vec<Picture>),
 }
@@ -135,14 +151,13 @@ impl Pictures {
     }
 }
 
-impl Bench {
-    fn score(&mut self, frame: usize) -> Result<Times> {
-        let scored = match &self.pictures {
-            Pictures::References(pictures) => self.detector.untested_scorer().score_prepared(&pictures[frame % pictures.len()]),
-            Pictures::Read(pictures) => self.detector.score(&pictures[frame % pictures.len()]),
-        };
-        Ok(scored.context("cannot score a picture")?.times)
-    }
+/// Scores the picture whose turn it is.
+pub(super) fn score(detector: &mut Detector, pictures: &Pictures, frame: usize) -> Result<Times> {
+    let scored = match pictures {
+        Pictures::References(pictures) => detector.untested_scorer().score_prepared(&pictures[frame % pictures.len()]),
+        Pictures::Read(pictures) => detector.score(&pictures[frame % pictures.len()]),
+    };
+    Ok(scored.context("cannot score a picture")?.times)
 }
 
 /// A size of this process in MiB.
@@ -168,7 +183,8 @@ fn table(document: &Document) -> String {
     lines.push(format!("frames per second: {:.1}", document.frames_per_second));
     lines.push(format!("resident memory: {}, peak {}", mib(document.resident_mib), mib(document.peak_resident_mib)));
     lines.push(format!("start to first verdict: {:.0} ms", document.start_to_first_verdict_ms));
-    lines.push(format!("engine {}, {} search threads, {} frames", document.engine, document.threads, document.frames));
+    let Judged { engine, variant, .. } = &document.judged;
+    lines.push(format!("engine {engine}, {variant} network, {} threads, {} frames", document.threads, document.frames));
     lines.join("\n")
 }
 

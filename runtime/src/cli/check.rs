@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use detector::Detector;
 use detector::bundle::Bundle;
+use detector::{Declined, Detector};
 
 use super::{Answer, output};
 use crate::config::{LineConfig, SourceConfig};
@@ -24,10 +24,17 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     if let Some(config) = checks.add("configuration", parsed)? {
         let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
         if let Some(bundle) = checks.add("bundle", bundle)? {
-            let engine = config.detector.engine;
-            let started = Detector::start(&bundle, engine).map(|detector| {
-                let (difference, tolerance) = (detector.self_test_difference, bundle.manifest.self_test.tolerance);
-                (format!("on engine {engine}: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted"), ())
+            let started = Detector::start(&bundle, &config.setup());
+            for Declined { engine, reason } in started.iter().flat_map(|detector| &detector.declined) {
+                output::print(&format!("note    engine {engine} is not used: {reason}"))?;
+            }
+            let started = started.map(|detector| {
+                let (engine, variant) = (detector.engine, detector.variant.name());
+                let (difference, tolerance) = (detector.self_test_difference, detector.self_test_tolerance);
+                let text = format!(
+                    "on engine {engine}, {variant} network: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted"
+                );
+                (text, ())
             });
             checks.add("self-test", started)?;
         }

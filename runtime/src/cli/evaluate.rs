@@ -10,6 +10,8 @@ use detector::scorer::Scorer;
 
 use super::{Answer, Model, output};
 use crate::report::{PixelFigures, Report, ReportImage, View};
+use detector::Declined;
+use serde::Serialize;
 
 /// Measure a bundle on a data set
 ///
@@ -30,6 +32,15 @@ pub(super) struct Args {
     report: Option<PathBuf>,
 }
 
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(flatten)]
+    figures: &'a Figures,
+    /// Engines that were wanted more, and why they were not used; left out where there are none.
+    #[serde(skip_serializing_if = "<[Declined]>::is_empty")]
+    declined: &'a [Declined],
+}
+
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let data = Dataset::open(&args.data)?;
     let (bundle, mut detector) = args.model.start()?;
@@ -44,7 +55,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         Page { evaluation: &evaluation, bundle: &bundle, calibration: &calibration, scorer, data }.write(path)?;
     }
     if args.json {
-        output::print_json(&evaluation.figures)?;
+        output::print_json(&Document { figures: &evaluation.figures, declined: &detector.declined })?;
     } else {
         let left_out = data.test.len() - samples.len();
         output::print(&table(&evaluation.figures, &calibration, left_out))?;

@@ -2,20 +2,23 @@
 
 mod bench;
 mod check;
+mod compare;
 mod evaluate;
+mod model;
 mod output;
 mod run;
 mod score;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
-use detector::Detector;
 use detector::bundle::Bundle;
-use detector::engine::EngineKind;
+use detector::engine::{EngineKind, Machine, VariantChoice};
+use detector::{Declined, Detector, Setup};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
 use crate::config::THREADS_LIMIT;
@@ -26,7 +29,7 @@ use crate::config::THREADS_LIMIT;
 #[derive(Parser)]
 #[command(name = "apc-runtime", version)]
 struct Cli {
-    /// Threads that search the memory bank [default: one for each processor]
+    /// Threads of backbone and search [default: one for each processor]
     #[arg(long, global = true, value_name = "N", value_parser = threads)]
     threads: Option<usize>,
     #[command(subcommand)]
@@ -40,6 +43,7 @@ enum Command {
     Bench(bench::Args),
     Check(check::Args),
     Run(run::Args),
+    Model(model::Args),
 }
 
 /// How a command that could be carried out ended.
@@ -53,18 +57,63 @@ enum Answer {
 struct Model {
     /// The bundle
     #[arg(long, value_name = "NAME.apc")]
-    model: std::path::PathBuf,
-    /// Engine of the backbone
-    #[arg(long, default_value_t, value_name = "ENGINE")]
-    engine: EngineKind,
+    model: PathBuf,
+    #[command(flatten)]
+    engines: EngineArgs,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// What may run a bundle.
+#[derive(Clone, clap::Args)]
+struct EngineArgs {
+    /// Engines: tract, ort-cpu, cuda, tensorrt. Of several, the first that starts and passes the bundle's self-test
+    #[arg(long, value_delimiter = ',', default_value = "tract", value_name = "ENGINE")]
+    engine: Vec<EngineKind>,
+    /// Which of the bundle's networks: float, int8, fused; auto takes fused on a GPU, otherwise float
+    #[arg(long, default_value_t, value_name = "VARIANT")]
+    variant: VariantChoice,
+}
+
+/// What engines need of this machine.
+#[derive(Clone, clap::Args)]
+struct MachineArgs {
+    /// ONNX Runtime's shared library [default: the environment's ORT_DYLIB_PATH]
+    #[arg(long, value_name = "LIBRARY")]
+    onnxruntime: Option<PathBuf>,
+    /// Folder for what TensorRT builds [default: nothing is kept]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
 }
 
 impl Model {
     /// Reads the bundle and brings it to life.
     fn start(&self) -> Result<(Bundle, Detector)> {
         let bundle = Bundle::read(&self.model)?;
-        let detector = Detector::start(&bundle, self.engine)?;
+        let detector = Detector::start(&bundle, &self.setup())?;
         Ok((bundle, detector))
+    }
+
+    fn setup(&self) -> Setup {
+        let MachineArgs { onnxruntime, state } = self.machine.clone();
+        let EngineArgs { engine: engines, variant } = self.engines.clone();
+        Setup { engines, variant, machine: Machine { onnxruntime, state } }
+    }
+}
+
+/// What judged, for JSON documents.
+#[derive(serde::Serialize)]
+struct Judged {
+    engine: EngineKind,
+    variant: &'static str,
+    /// Engines that were wanted more, and why they were not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    declined: Vec<Declined>,
+}
+
+impl Judged {
+    fn by(detector: &Detector) -> Judged {
+        Judged { engine: detector.engine, variant: detector.variant.name(), declined: detector.declined.clone() }
     }
 }
 
@@ -79,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Bench(args) => with_threads(threads).and_then(|()| bench::run(&args, start)),
         Command::Check(args) => with_threads(threads).and_then(|()| check::run(&args)),
         Command::Run(args) => run::run(&args, threads),
+        Command::Model(args) => with_threads(threads).and_then(|()| model::run(args)),
     };
     match result {
         Ok(Answer::Done) => ExitCode::SUCCESS,
@@ -103,9 +153,9 @@ fn with_threads(threads: Option<usize>) -> Result<()> {
     set_threads(threads.unwrap_or(0))
 }
 
-/// Sets the pool that searches the memory bank; 0 is one thread for each processor.
+/// Sets the pool of backbone and search; 0 is one thread for each processor.
 fn set_threads(threads: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the search threads")
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
 }
 
 fn start_log(level: LevelFilter) -> Result<()> {

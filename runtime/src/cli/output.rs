@@ -45,6 +45,14 @@ pub(super) fn progress(what: &'static str, length: usize) -> ProgressBar {
     bar
 }
 
+/// Something that takes long and does not say how far it is, with the time that has gone.
+pub(super) fn spinner(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})").unwrap_or(ProgressStyle::default_spinner());
+    let bar = ProgressBar::new_spinner().with_style(style).with_message(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

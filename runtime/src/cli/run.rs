@@ -60,11 +60,13 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
 /// The bundle's files are dropped here: the detector holds what it needs.
 fn start(path: &Path, config: &LineConfig) -> Result<Detector> {
     let bundle = Bundle::read(path)?;
-    let engine = config.detector.engine;
-    let detector = Detector::start(&bundle, engine)?;
+    let detector = Detector::start(&bundle, &config.setup())?;
+    let (engine, variant) = (detector.engine, detector.variant.name());
     let (name, id) = (&bundle.manifest.detector.name, &bundle.id);
     let (difference, threads) = (detector.self_test_difference, rayon::current_num_threads());
-    info!("start: bundle {name} ({id}), engine {engine}, self-test difference {difference:.1e}, {threads} search threads");
+    info!(
+        "start: bundle {name} ({id}), engine {engine}, {variant} network, self-test difference {difference:.1e}, {threads} threads"
+    );
     Ok(detector)
 }
 

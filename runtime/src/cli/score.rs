@@ -8,7 +8,7 @@ use detector::scorer::Scored;
 use detector::{Detector, Error, files};
 use serde::Serialize;
 
-use super::{Answer, Model, output};
+use super::{Answer, Judged, Model, output};
 use crate::heatmap;
 
 /// Judge images, each good or anomalous
@@ -33,7 +33,8 @@ pub(super) struct Args {
 #[derive(Serialize)]
 struct Document<'a> {
     bundle: &'a str,
-    engine: String,
+    #[serde(flatten)]
+    judged: Judged,
     threshold: f32,
     images: Vec<Scoring<'a>>,
 }
@@ -76,7 +77,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let failed = images.iter().filter(|scoring| scoring.error.is_some()).count();
     if args.json {
         let threshold = detector.calibration.threshold;
-        output::print_json(&Document { bundle: &detector.bundle, engine: args.model.engine.to_string(), threshold, images })?;
+        output::print_json(&Document { bundle: &detector.bundle, judged: Judged::by(&detector), threshold, images })?;
     }
     match failed {
         0 => Ok(Answer::Done),

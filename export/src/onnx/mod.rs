@@ -1,19 +1,25 @@
-//! The backbone as an ONNX file.
+//! Networks as ONNX files: the float backbone, its int8 form, and the backbone with descriptor and memory bank behind it.
+
+mod fused;
+mod int8;
+mod proto;
+
+pub use fused::fused;
+pub use int8::{Range, int8, observer};
 
 use detector::network::{Conv, Network, Op};
 use detector::preprocess::Size;
 use detector::tensors::Tensors;
 use detector::{Error, Result};
 use prost::Message;
-use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
 use crate::fold::fold;
+use proto::{floats, integer, integers, step};
 
 /// Name of the network's input, `["batch", 3, height, width]`.
 pub const INPUT: &str = "image";
@@ -28,59 +34,37 @@ pub const IR_VERSION: i64 = 8;
 /// # Errors
 /// When a weight does not fit the network or the input is too small for it.
 pub fn backbone(network: &Network, weights: &Tensors, input: Size) -> Result<Vec<u8>> {
-    let mut graph = GraphProto { name: "backbone".into(), ..Default::default() };
-    let mut values: Vec<Value> = Vec::with_capacity(network.nodes.len());
-    for (index, node) in network.nodes.iter().enumerate() {
-        let of = |i: usize| &values[node.inputs[i]];
-        let made = match &node.op {
-            Op::Input => {
-                let image = Value::new(INPUT, [3, input.height as usize, input.width as usize]);
-                graph.input.push(image.info());
-                values.push(image);
-                continue;
-            }
+    let (mut graph, values) = float(network, weights, input)?;
+    graph.output = network.outputs.iter().map(|output| values[output.node].info()).collect();
+    Ok(encode(graph))
+}
+
+/// The float backbone without its outputs, and what each of the network's nodes gives.
+fn float(network: &Network, weights: &Tensors, input: Size) -> Result<(GraphProto, Vec<Value>)> {
+    let values = values(network, input)?;
+    let mut graph = GraphProto { name: "backbone".into(), input: vec![values[0].info()], ..Default::default() };
+    for (node, value) in network.nodes.iter().zip(&values) {
+        let inputs = node.inputs.iter().map(|i| values[*i].name.clone()).collect();
+        let mut made = match &node.op {
+            Op::Input => continue,
             Op::Conv(conv) => {
                 let folded = fold(conv, weights)?;
                 let (weight, bias) = (format!("{}.weight", conv.name), format!("{}.bias", conv.name));
-                let shape = [conv.output, conv.input, conv.kernel, conv.kernel];
-                graph.initializer.push(initializer(&weight, &shape, &folded.weight));
-                graph.initializer.push(initializer(&bias, &[conv.output], &folded.bias));
-                let mut node = step("Conv", &conv.name, vec![of(0).name.clone(), weight, bias]);
-                node.attribute = conv_attributes(conv);
-                (node, of(0).windowed(conv.output, conv.kernel, conv.stride, conv.padding(), false)?)
+                graph.initializer.push(floats(&weight, &kernel_shape(conv), &folded.weight));
+                graph.initializer.push(floats(&bias, &[conv.output], &folded.bias));
+                step("Conv", &value.node, [inputs, vec![weight, bias]].concat(), &value.name)
             }
-            Op::MaxPool { padding, ceil } => {
-                let mut node = step("MaxPool", "maxpool", vec![of(0).name.clone()]);
-                node.attribute = vec![
-                    integer("ceil_mode", i64::from(*ceil)),
-                    integers("kernel_shape", &[3; 2]),
-                    integers("pads", &[*padding; 4]),
-                    integers("strides", &[2; 2]),
-                ];
-                (node, of(0).windowed(of(0).shape[0], 3, 2, *padding, *ceil)?)
-            }
-            Op::Relu => {
-                // After a sum it ends its block, as torchvision's last `relu` does.
-                let before = of(0).node.strip_suffix(".add").unwrap_or(&of(0).node);
-                (step("Relu", &format!("{before}.relu"), vec![of(0).name.clone()]), of(0).shape)
-            }
-            Op::Add => {
-                let block = of(0).node.rsplit_once('.').map_or("", |(block, _)| block);
-                let inputs = vec![of(0).name.clone(), of(1).name.clone()];
-                (step("Add", &format!("{block}.add"), inputs), of(0).shape)
-            }
+            Op::MaxPool { .. } => step("MaxPool", &value.node, inputs, &value.name),
+            Op::Relu => step("Relu", &value.node, inputs, &value.name),
+            Op::Add => step("Add", &value.node, inputs, &value.name),
         };
-        let (mut node, shape) = made;
-        let output = network.outputs.iter().find(|output| output.node == index);
-        let name = output.map_or(node.name.clone(), |output| output.layer.clone());
-        node.output = vec![name.clone()];
-        let value = Value { node: node.name.clone(), name, shape };
-        if output.is_some() {
-            graph.output.push(value.info());
-        }
-        graph.node.push(node);
-        values.push(value);
+        made.attribute = attributes(&node.op);
+        graph.node.push(made);
     }
+    Ok((graph, values))
+}
+
+fn encode(graph: GraphProto) -> Vec<u8> {
     let model = ModelProto {
         ir_version: IR_VERSION,
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
@@ -89,7 +73,32 @@ pub fn backbone(network: &Network, weights: &Tensors, input: Size) -> Result<Vec
         graph: Some(graph),
         ..Default::default()
     };
-    Ok(model.encode_to_vec())
+    model.encode_to_vec()
+}
+
+/// Names and shapes of what the network's nodes give.
+fn values(network: &Network, input: Size) -> Result<Vec<Value>> {
+    let mut values: Vec<Value> = Vec::with_capacity(network.nodes.len());
+    for (index, node) in network.nodes.iter().enumerate() {
+        let of = |i: usize| &values[node.inputs[i]];
+        let (name, shape) = match &node.op {
+            Op::Input => (INPUT.into(), [3, input.height as usize, input.width as usize]),
+            Op::Conv(conv) => (conv.name.clone(), of(0).windowed(conv.output, conv.kernel, conv.stride, conv.padding(), false)?),
+            Op::MaxPool { padding, ceil } => ("maxpool".into(), of(0).windowed(of(0).shape[0], 3, 2, *padding, *ceil)?),
+            Op::Relu => {
+                // After a sum it ends its block, as torchvision's last `relu` does.
+                let before = of(0).node.strip_suffix(".add").unwrap_or(&of(0).node);
+                (format!("{before}.relu"), of(0).shape)
+            }
+            Op::Add => {
+                let block = of(0).node.rsplit_once('.').map_or("", |(block, _)| block);
+                (format!("{block}.add"), of(0).shape)
+            }
+        };
+        let output = network.outputs.iter().find(|output| output.node == index);
+        values.push(Value { name: output.map_or(name.clone(), |output| output.layer.clone()), node: name, shape });
+    }
+    Ok(values)
 }
 
 /// What a node gives: `[channels, height, width]` behind the batch axis.
@@ -100,10 +109,6 @@ struct Value {
 }
 
 impl Value {
-    fn new(name: &str, shape: [usize; 3]) -> Value {
-        Value { node: name.into(), name: name.into(), shape }
-    }
-
     /// Shape after a convolution or pooling.
     fn windowed(&self, channels: usize, kernel: usize, stride: usize, padding: usize, ceil: bool) -> Result<[usize; 3]> {
         let [_, height, width] = self.shape;
@@ -118,45 +123,40 @@ impl Value {
     }
 
     fn info(&self) -> ValueInfoProto {
-        let axis = |value| Dimension { value: Some(value), ..Default::default() };
-        let mut dim = vec![axis(dimension::Value::DimParam("batch".into()))];
-        dim.extend(self.shape.map(|size| axis(dimension::Value::DimValue(size as i64))));
-        let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
-        let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
-        ValueInfoProto { name: self.name.clone(), r#type: Some(r#type), ..Default::default() }
+        info(&self.name, &self.shape)
     }
 }
 
-fn step(op: &str, name: &str, input: Vec<String>) -> NodeProto {
-    NodeProto { op_type: op.into(), name: name.into(), input, ..Default::default() }
+/// A value of a shape behind the batch axis.
+fn info(name: &str, shape: &[usize]) -> ValueInfoProto {
+    let axis = |value| Dimension { value: Some(value), ..Default::default() };
+    let mut dim = vec![axis(dimension::Value::DimParam("batch".into()))];
+    dim.extend(shape.iter().map(|size| axis(dimension::Value::DimValue(*size as i64))));
+    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
+    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() };
+    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..Default::default() }
 }
 
-fn conv_attributes(conv: &Conv) -> Vec<AttributeProto> {
-    vec![
-        integers("dilations", &[1; 2]),
-        integer("group", 1),
-        integers("kernel_shape", &[conv.kernel; 2]),
-        integers("pads", &[conv.padding(); 4]),
-        integers("strides", &[conv.stride; 2]),
-    ]
+fn kernel_shape(conv: &Conv) -> [usize; 4] {
+    [conv.output, conv.input, conv.kernel, conv.kernel]
 }
 
-fn integer(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i, ..Default::default() }
-}
-
-fn integers(name: &str, values: &[usize]) -> AttributeProto {
-    let ints = values.iter().map(|value| *value as i64).collect();
-    AttributeProto { name: name.into(), r#type: AttributeType::Ints as i32, ints, ..Default::default() }
-}
-
-fn initializer(name: &str, shape: &[usize], values: &[f32]) -> TensorProto {
-    TensorProto {
-        name: name.into(),
-        dims: shape.iter().map(|size| *size as i64).collect(),
-        data_type: DataType::Float as i32,
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        ..Default::default()
+fn attributes(op: &Op) -> Vec<AttributeProto> {
+    match op {
+        Op::Conv(conv) => vec![
+            integers("dilations", &[1; 2]),
+            integer("group", 1),
+            integers("kernel_shape", &[conv.kernel; 2]),
+            integers("pads", &[conv.padding(); 4]),
+            integers("strides", &[conv.stride; 2]),
+        ],
+        Op::MaxPool { padding, ceil } => vec![
+            integer("ceil_mode", i64::from(*ceil)),
+            integers("kernel_shape", &[3; 2]),
+            integers("pads", &[*padding; 4]),
+            integers("strides", &[2; 2]),
+        ],
+        Op::Input | Op::Relu | Op::Add => Vec::new(),
     }
 }
 

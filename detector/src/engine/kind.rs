@@ -1,0 +1,120 @@
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::Variant;
+
+/// Which engine runs the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// tract, pure Rust, on the CPU.
+    #[default]
+    Tract,
+    /// ONNX Runtime on the CPU.
+    OrtCpu,
+    /// ONNX Runtime on an NVIDIA GPU, with CUDA and cuDNN.
+    Cuda,
+    /// ONNX Runtime on an NVIDIA GPU, with TensorRT; what it does not know runs with CUDA.
+    Tensorrt,
+}
+
+impl EngineKind {
+    /// All engines.
+    pub const ALL: [EngineKind; 4] = [EngineKind::Tract, EngineKind::OrtCpu, EngineKind::Cuda, EngineKind::Tensorrt];
+
+    /// The name a user chooses it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            EngineKind::Tract => "tract",
+            EngineKind::OrtCpu => "ort-cpu",
+            EngineKind::Cuda => "cuda",
+            EngineKind::Tensorrt => "tensorrt",
+        }
+    }
+
+    /// Whether the network runs on a GPU.
+    pub fn on_gpu(self) -> bool {
+        matches!(self, EngineKind::Cuda | EngineKind::Tensorrt)
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(EngineKind::name).join(", ");
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| format!("engine {name:?} is unknown; choose from {}", known()))
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Which of a bundle's networks runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VariantChoice {
+    /// On a GPU the fused one where the bundle has it, otherwise the float one.
+    #[default]
+    Auto,
+    /// The float backbone.
+    Float,
+    /// The int8 backbone.
+    Int8,
+    /// Backbone and memory bank in one graph.
+    Fused,
+}
+
+impl VariantChoice {
+    /// What is chosen on an engine, from the variants that a bundle has besides the float one.
+    pub fn on(self, engine: EngineKind, has: impl Fn(Variant) -> bool) -> Variant {
+        match self {
+            VariantChoice::Auto if engine.on_gpu() && has(Variant::Fused) => Variant::Fused,
+            VariantChoice::Auto | VariantChoice::Float => Variant::Float,
+            VariantChoice::Int8 => Variant::Int8,
+            VariantChoice::Fused => Variant::Fused,
+        }
+    }
+}
+
+impl FromStr for VariantChoice {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "auto" => Ok(VariantChoice::Auto),
+            "float" => Ok(VariantChoice::Float),
+            "int8" => Ok(VariantChoice::Int8),
+            "fused" => Ok(VariantChoice::Fused),
+            _ => Err(format!("variant {name:?} is unknown; choose from auto, float, int8, fused")),
+        }
+    }
+}
+
+impl fmt::Display for VariantChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            VariantChoice::Auto => "auto",
+            VariantChoice::Float => "float",
+            VariantChoice::Int8 => "int8",
+            VariantChoice::Fused => "fused",
+        })
+    }
+}
+
+/// What engines find on this machine. The number of threads is not among it: engines take that of rayon's current pool, in which
+/// everything else runs too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// ONNX Runtime's shared library; `ORT_DYLIB_PATH` of the environment if none.
+    pub onnxruntime: Option<PathBuf>,
+    /// Folder for what TensorRT builds from a bundle; without it, building happens again at every start.
+    pub state: Option<PathBuf>,
+}

@@ -1,0 +1,164 @@
+//! ONNX Runtime's shared library: one per process, checked before it is used, because `ort` panics where it cannot load one.
+
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::environment::Environment;
+use ort::logging::LogLevel;
+use ort::sys::{ORT_API_VERSION, OrtApiBase};
+
+/// The environment's variable that names the library where the configuration does not.
+const VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// ONNX Runtime, loaded.
+#[derive(Clone, Debug)]
+pub struct OrtLibrary {
+    /// Where it was loaded from.
+    pub path: PathBuf,
+    /// Its version, as it says itself.
+    pub version: String,
+    pub(super) environment: Environment,
+}
+
+static LOADED: Mutex<Option<OrtLibrary>> = Mutex::new(None);
+
+impl OrtLibrary {
+    /// Loads the library, or gives the one that is loaded already.
+    ///
+    /// # Errors
+    /// A message that names the library: when none is named, it is not there, is no ONNX Runtime, is too old, or another one is in use.
+    pub(super) fn load(named: Option<&Path>) -> Result<OrtLibrary, String> {
+        let path = match named {
+            Some(path) => path.to_path_buf(),
+            None => std::env::var_os(VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from).ok_or_else(|| {
+                format!("needs ONNX Runtime's library: name it with `onnxruntime` in [runtime], --onnxruntime or {VARIABLE}")
+            })?,
+        };
+        let shown = path.display();
+        // Links are followed, so that two names of one library are one; dlopen looks for a relative path in places of its own.
+        let path = path.canonicalize().map_err(|error| format!("{shown}: ONNX Runtime's library cannot be found: {error}"))?;
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*loaded {
+            Some(library) if library.path == path => return Ok(library.clone()),
+            Some(library) => {
+                let other = library.path.display();
+                return Err(format!("{shown}: this process uses {other} already, and there can be only one ONNX Runtime"));
+            }
+            None => {}
+        }
+        let problem = |problem: String| format!("{shown}: {problem}");
+        complete(&path).map_err(problem)?;
+        let version = probe(&path).map_err(problem)?;
+        let builder = ort::init_from(&path).map_err(|error| problem(error.to_string()))?;
+        let builder = builder.with_name("apc").with_telemetry(false).with_logger(Arc::new(log));
+        let environment = builder.build().map_err(|error| problem(format!("ONNX Runtime {version} does not start: {error}")))?;
+        let library = OrtLibrary { path, version, environment };
+        *loaded = Some(library.clone());
+        Ok(library)
+    }
+}
+
+/// Whether all segments of an ELF file are there. The loader maps them without looking, and a file that was cut short then ends the
+/// process with a signal.
+fn complete(path: &Path) -> Result<(), String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let broken = |error: std::io::Error| format!("cannot be read: {error}");
+    let mut file = std::fs::File::open(path).map_err(broken)?;
+    let length = file.metadata().map_err(broken)?.len();
+    let mut header = [0u8; 64];
+    file.read_exact(&mut header).map_err(|_| "is no shared library: it is too short".to_string())?;
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    if !header.starts_with(b"\x7fELF") {
+        return Err("is no shared library: it has no ELF header".into());
+    }
+    // 64-bit little-endian is what every supported camera runs; the loader refuses others by itself.
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let (table, size, count) = (number(&header[32..40]), number(&header[54..56]), number(&header[56..58]));
+    if header[4..6] != [2, 1] || size < 56 {
+        return Ok(());
+    }
+    file.seek(SeekFrom::Start(table)).map_err(broken)?;
+    let mut entries = vec![0u8; (size * count) as usize];
+    let cut = || "is damaged: it is shorter than its header says; copy it again".to_string();
+    file.read_exact(&mut entries).map_err(|_| cut())?;
+    let ends = entries.chunks_exact(size as usize).map(|entry| number(&entry[8..16]).saturating_add(number(&entry[32..40])));
+    if ends.max().unwrap_or(0) > length { Err(cut()) } else { Ok(()) }
+}
+
+/// Opens the library and asks for its version and for the interface that `ort` needs.
+#[allow(unsafe_code)]
+fn probe(path: &Path) -> Result<String, String> {
+    // SAFETY: loading runs the library's initialisers; the service's own configuration names it, and it is trusted as the program is.
+    let library = unsafe { libloading::Library::new(path) }.map_err(|error| format!("cannot be loaded: {error}"))?;
+    type GetApiBase = unsafe extern "C" fn() -> *const OrtApiBase;
+    // SAFETY: the symbol has had this type in every ONNX Runtime.
+    let base = unsafe { library.get::<GetApiBase>(b"OrtGetApiBase\0") };
+    let base = base.map_err(|_| "is no ONNX Runtime: it has no OrtGetApiBase".to_string())?;
+    // SAFETY: the function takes nothing and gives a static table or null; version and interface are read from that table alone.
+    let (version, api) = unsafe {
+        let Some(base) = base().as_ref() else {
+            return Err("is no ONNX Runtime: OrtGetApiBase gives nothing".into());
+        };
+        let version = (base.GetVersionString)();
+        if version.is_null() {
+            return Err("is no ONNX Runtime: it gives no version".into());
+        }
+        (CStr::from_ptr(version).to_string_lossy().into_owned(), (base.GetApi)(ORT_API_VERSION))
+    };
+    if api.is_null() {
+        return Err(format!("is ONNX Runtime {version}; version 1.{ORT_API_VERSION} or newer is needed"));
+    }
+    // Kept open: a library that ran its initialisers may not like to be unloaded.
+    std::mem::forget(library);
+    Ok(version)
+}
+
+/// Hands ONNX Runtime's messages to the log.
+fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) {
+    let level = match level {
+        LogLevel::Verbose => log::Level::Trace,
+        // What it calls information is about its inner workings.
+        LogLevel::Info => log::Level::Debug,
+        LogLevel::Warning => log::Level::Warn,
+        LogLevel::Error | LogLevel::Fatal => log::Level::Error,
+    };
+    log::log!(level, "ONNX Runtime ({category}): {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(content: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libonnxruntime.so");
+        std::fs::write(&path, content).unwrap();
+        let error = OrtLibrary::load(Some(&path)).unwrap_err();
+        assert!(error.contains("libonnxruntime.so"), "{error}");
+        error
+    }
+
+    #[test]
+    fn what_is_no_library_is_an_error() {
+        let missing = OrtLibrary::load(Some(Path::new("/nowhere/libonnxruntime.so"))).unwrap_err();
+        assert!(missing.contains("/nowhere") && missing.contains("cannot be found"), "{missing}");
+        assert!(refused(b"").contains("too short"));
+        assert!(refused(&[b'x'; 100]).contains("no shared library"));
+        let folder = OrtLibrary::load(Some(Path::new("/"))).unwrap_err();
+        assert!(folder.contains("cannot be read") || folder.contains("too short"), "{folder}");
+    }
+
+    /// The test program itself: sound ELF, and no ONNX Runtime.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn another_program_and_a_cut_one_are_errors() {
+        let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        assert!(refused(&program[..program.len() / 2]).contains("damaged"));
+        assert!(refused(&program[..200]).contains("damaged"));
+        let error = refused(&program);
+        assert!(error.contains("cannot be loaded") || error.contains("OrtGetApiBase"), "{error}");
+    }
+}

@@ -1,0 +1,101 @@
+//! ONNX Runtime: on the CPU, with CUDA, with TensorRT.
+
+mod library;
+mod session;
+mod tensorrt;
+
+use library::OrtLibrary;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ort::session::{IoBinding, Session};
+use ort::value::Tensor;
+use tract_onnx::prelude::Framework;
+
+use super::{Engine, EngineKind, Machine, refuse_external_data};
+use crate::descriptor::FeatureMap;
+use crate::preprocess::Size;
+use crate::{Error, Result};
+
+/// A network on one of ONNX Runtime's providers, its input and outputs bound once.
+pub struct OrtEngine {
+    kind: EngineKind,
+    // Before the session: what is bound goes first.
+    binding: IoBinding,
+    input: Tensor<f32>,
+    input_name: String,
+    output_names: Vec<String>,
+    session: Session,
+}
+
+impl OrtEngine {
+    /// Loads a network from memory, for one image of the given size; the number of threads is that of rayon's current pool. `bundle` is
+    /// the id under which TensorRT keeps what it builds.
+    ///
+    /// # Errors
+    /// When the library, the provider or the device is missing, or the bytes are no ONNX model that they can run.
+    pub fn load(onnx: &[u8], size: Size, kind: EngineKind, machine: &Machine, bundle: &str) -> Result<OrtEngine> {
+        let name = kind.name();
+        let failed = |problem: String| Error::engine(name, problem);
+        let mut readable = onnx;
+        let model = tract_onnx::onnx().proto_model_for_read(&mut readable);
+        refuse_external_data(name, &model.map_err(|error| failed(format!("cannot read the network: {error:#}")))?)?;
+        let library = OrtLibrary::load(machine.onnxruntime.as_deref()).map_err(failed)?;
+        let session = session::start(onnx, kind, machine, bundle, &library)
+            .map_err(|error| failed(format!("cannot start with {}: {error}", library.path.display())))?;
+        Self::bind(session, size, kind).map_err(|error| failed(error.to_string()))
+    }
+
+    fn bind(session: Session, size: Size, kind: EngineKind) -> ort::Result<OrtEngine> {
+        let [input] = session.inputs() else {
+            return Err(ort::Error::new(format!("the network has {} inputs, expected one", session.inputs().len())));
+        };
+        let input_name = input.name().to_string();
+        let output_names: Vec<String> = session.outputs().iter().map(|output| output.name().to_string()).collect();
+        let shape = [1usize, 3, size.height as usize, size.width as usize];
+        let input = Tensor::<f32>::new(&Allocator::default(), shape)?;
+        let mut binding = session.create_binding()?;
+        // What comes out is small beside what happens inside: it is copied to the CPU as a part of the run.
+        let host = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
+        for name in &output_names {
+            binding.bind_output_to_device(name, &host)?;
+        }
+        Ok(OrtEngine { kind, binding, input, input_name, output_names, session })
+    }
+}
+
+impl Engine for OrtEngine {
+    fn name(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
+        let name = self.kind.name();
+        let failed = |error: ort::Error| Error::engine(name, error);
+        let (_, values) = self.input.try_extract_tensor_mut::<f32>().map_err(failed)?;
+        if values.len() != input.len() {
+            let expected = values.len();
+            return Err(Error::engine(name, format!("the image has {} values, the network takes {expected}", input.len())));
+        }
+        values.copy_from_slice(input);
+        // Binding again copies the values to the device.
+        self.binding.bind_input(&self.input_name, &self.input).map_err(failed)?;
+        let outputs = self.session.run_binding(&self.binding).map_err(failed)?;
+        self.binding.synchronize_outputs().map_err(failed)?;
+        let map = |output: &String| {
+            let value = outputs.get(output).ok_or_else(|| Error::engine(name, format!("gave no output {output:?}")))?;
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
+            match shape[..] {
+                [1, channels, height, width] => Ok(FeatureMap {
+                    channels: channels as usize,
+                    height: height as usize,
+                    width: width as usize,
+                    values: values.to_vec(),
+                }),
+                _ => Err(Error::engine(
+                    name,
+                    format!("output {output:?} has shape {shape:?}, expected [1, channels, height, width]"),
+                )),
+            }
+        };
+        self.output_names.iter().map(map).collect()
+    }
+}

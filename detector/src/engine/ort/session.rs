@@ -1,0 +1,55 @@
+//! Starting a session on the provider that was asked for, and on no other.
+
+use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
+use ort::session::Session;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+
+use super::super::{EngineKind, Machine};
+use super::library::OrtLibrary;
+use super::tensorrt;
+
+type Result<T> = std::result::Result<T, String>;
+
+pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &str, library: &OrtLibrary) -> Result<Session> {
+    let told = |error: ort::Error<SessionBuilder>| error.to_string();
+    let mut builder = Session::builder(&library.environment)
+        .map_err(|error| error.to_string())?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .map_err(told)?
+        .with_intra_threads(rayon::current_num_threads())
+        .map_err(told)?
+        .with_inter_threads(1)
+        .map_err(told)?
+        .with_dimension_override("batch", 1)
+        .map_err(told)?
+        // Its threads wait for work by spinning. They must not go on when the network is done: the search runs next.
+        .with_config_entry("session.force_spinning_stop", "1")
+        .map_err(told)?;
+    if kind.on_gpu() {
+        // A node that no GPU provider takes would run on the CPU, and nobody would know why it is slow.
+        builder = builder
+            .with_execution_providers(providers(kind, machine, bundle, library)?)
+            .map_err(told)?
+            .with_disable_cpu_fallback()
+            .map_err(told)?;
+    }
+    builder.commit_from_memory(onnx).map_err(|error| error.to_string())
+}
+
+fn providers(kind: EngineKind, machine: &Machine, bundle: &str, library: &OrtLibrary) -> Result<Vec<ExecutionProviderDispatch>> {
+    // TF32 has ten bits of mantissa: scores would leave the tolerance of a float engine.
+    let cuda = CUDA::default().with_tf32(false).build().error_on_failure();
+    if kind != EngineKind::Tensorrt {
+        return Ok(vec![cuda]);
+    }
+    let mut tensorrt = TensorRT::default().with_fp16(true);
+    if let Some(state) = &machine.state {
+        let cache = tensorrt::cache(state, bundle, &library.version)?;
+        tensorrt = tensorrt
+            .with_engine_cache(true)
+            .with_engine_cache_path(cache.display())
+            .with_timing_cache(true)
+            .with_timing_cache_path(cache.display());
+    }
+    Ok(vec![tensorrt.build().error_on_failure(), cuda])
+}

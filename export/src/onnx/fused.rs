@@ -1,0 +1,211 @@
+use detector::Result;
+use detector::bank::MemoryBank;
+use detector::descriptor::bilinear;
+use detector::network::Network;
+use detector::preprocess::Size;
+use detector::tensors::{Tensors, Values};
+use tract_onnx::pb::GraphProto;
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::proto::{float, floats, int8s, int64s, integer, integers, step};
+use super::{Value, encode, info};
+
+/// Bank vectors compared at once: 1,024 patches then need 16 MiB for their products, whatever the bank's size.
+const CHUNK: usize = 4096;
+
+/// Bytes of an ONNX file that takes a normalised image and gives `distances [batch, 1, rows, columns]`, the distance of each patch to
+/// its nearest bank vector, and `score [batch, 1, 1, 1]`, the largest of them. Distances are `|q|² - 2 q·b + |b|²` around the bank's
+/// mean, chunk by chunk of the bank, so that no matrix grows with it.
+///
+/// # Errors
+/// When a weight does not fit the network, or the bank's vectors do not fit its layers.
+pub fn fused(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank) -> Result<Vec<u8>> {
+    in_chunks(network, weights, input, bank, CHUNK)
+}
+
+fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank, chunk: usize) -> Result<Vec<u8>> {
+    let (graph, values) = super::float(network, weights, input)?;
+    let layers: Vec<&Value> = network.outputs.iter().map(|output| &values[output.node]).collect();
+    let dims: usize = layers.iter().map(|layer| layer.shape[0]).sum();
+    if dims != bank.dims() {
+        let found = bank.dims();
+        return Err(detector::Error::invalid(format!(
+            "the layers have {dims} channels, the memory bank's vectors {found} values"
+        )));
+    }
+    let mut writer = Writer { graph };
+    let queries = writer.queries(&layers, dims);
+    let norms = writer.node("ReduceSumSquare", "queries.norms", &[&queries]);
+    writer.reduce(&[1], false);
+    let nearest = writer.nearest(&queries, bank, chunk)?;
+    let squared = writer.node("Add", "squared", &[&nearest, &norms]);
+    // Rounding may leave a distance of zero below zero.
+    let positive = writer.node("Relu", "positive", &[&squared]);
+    let flat = writer.node("Sqrt", "flat", &[&positive]);
+    let [_, rows, columns] = layers[0].shape;
+    writer.graph.initializer.push(int64s("grid", &[-1, 1, rows as i64, columns as i64]));
+    let distances = writer.node("Reshape", "distances", &[&flat, "grid"]);
+    writer.node("ReduceMax", "score", &[&distances]);
+    writer.reduce(&[1, 2, 3], true);
+    let Writer { mut graph } = writer;
+    graph.name = "detector".into();
+    graph.output = vec![info("distances", &[1, rows, columns]), info("score", &[1, 1, 1])];
+    Ok(encode(graph))
+}
+
+struct Writer {
+    graph: GraphProto,
+}
+
+impl Writer {
+    /// Adds a node; its name is that of its output.
+    fn node(&mut self, op: &str, name: &str, inputs: &[&str]) -> String {
+        let inputs = inputs.iter().map(|input| (*input).to_string()).collect();
+        self.graph.node.push(step(op, name, inputs, name));
+        name.into()
+    }
+
+    /// Attributes of the last node.
+    fn with(&mut self, attributes: impl IntoIterator<Item = tract_onnx::pb::AttributeProto>) {
+        if let Some(node) = self.graph.node.last_mut() {
+            node.attribute = attributes.into_iter().collect();
+        }
+    }
+
+    fn reduce(&mut self, axes: &[usize], keep: bool) {
+        self.with([integers("axes", axes), integer("keepdims", i64::from(keep))]);
+    }
+
+    /// The descriptors as rows, less the bank's mean.
+    fn queries(&mut self, layers: &[&Value], dims: usize) -> String {
+        let [_, height, width] = layers[0].shape;
+        let mut maps = Vec::new();
+        for layer in layers {
+            let name = &layer.name;
+            let mut map = self.node("AveragePool", &format!("{name}.mean"), &[name]);
+            let pads = [1; 4];
+            self.with([
+                integers("kernel_shape", &[3; 2]),
+                integers("pads", &pads),
+                integers("strides", &[1; 2]),
+                integer("count_include_pad", 1),
+            ]);
+            // Enlarging is linear along each axis: two small matrices, and nothing depends on a runtime's rules for `Resize`.
+            if layer.shape[2] != width {
+                let weights = transposed(&bilinear(layer.shape[2], width), layer.shape[2]);
+                self.graph.initializer.push(floats(&format!("{name}.columns"), &[layer.shape[2], width], &weights));
+                map = self.node("MatMul", &format!("{name}.wide"), &[&map, &format!("{name}.columns")]);
+            }
+            if layer.shape[1] != height {
+                self.graph.initializer.push(floats(
+                    &format!("{name}.rows"),
+                    &[height, layer.shape[1]],
+                    &bilinear(layer.shape[1], height),
+                ));
+                map = self.node("MatMul", &format!("{name}.large"), &[&format!("{name}.rows"), &map]);
+            }
+            maps.push(map);
+        }
+        let maps: Vec<&str> = maps.iter().map(String::as_str).collect();
+        let maps = self.node("Concat", "patches.maps", &maps);
+        self.with([integer("axis", 1)]);
+        let last = self.node("Transpose", "patches.last", &[&maps]);
+        self.with([integers("perm", &[0, 2, 3, 1])]);
+        self.graph.initializer.push(int64s("patches.shape", &[-1, dims as i64]));
+        let patches = self.node("Reshape", "patches", &[&last, "patches.shape"]);
+        self.node("Sub", "queries", &[&patches, "bank.mean"])
+    }
+
+    /// `min |b|² - 2 q·b` over the bank.
+    fn nearest(&mut self, queries: &str, bank: &MemoryBank, chunk: usize) -> Result<String> {
+        let dims = bank.dims();
+        let stored = bank.to_tensors();
+        let vectors = &stored.tensors["vectors"].values;
+        let mean = match vectors {
+            Values::I8(_) => stored.f32("mean", &[dims])?.to_vec(),
+            Values::F32(_) => vec![0.0; dims],
+        };
+        self.graph.initializer.push(floats("bank.mean", &[dims], &mean));
+        let mut least = Vec::new();
+        for first in (0..bank.len()).step_by(chunk) {
+            let rows = first..(first + chunk).min(bank.len());
+            let (count, part) = (rows.len(), rows.start * dims..rows.end * dims);
+            let name = format!("bank.{}", least.len());
+            let centred: Vec<f32> = match vectors {
+                Values::F32(values) => {
+                    self.graph.initializer.push(floats(&name, &[count, dims], &values[part.clone()]));
+                    values[part].to_vec()
+                }
+                Values::I8(codes) => {
+                    // Bytes in the file; runtimes multiply them out once, when they load it.
+                    let scales = &stored.f32("scales", &[bank.len()])?[rows];
+                    self.graph.initializer.push(int8s(&format!("{name}.codes"), &[count, dims], &codes[part.clone()]));
+                    self.graph.initializer.push(floats(&format!("{name}.scales"), &[count, 1], scales));
+                    self.node("Cast", &format!("{name}.cast"), &[&format!("{name}.codes")]);
+                    self.with([integer("to", DataType::Float as i64)]);
+                    self.node("Mul", &name, &[&format!("{name}.cast"), &format!("{name}.scales")]);
+                    let scaled =
+                        |(codes, scale): (&[i8], &f32)| codes.iter().map(|code| scale * f32::from(*code)).collect::<Vec<_>>();
+                    codes[part].chunks_exact(dims).zip(scales).flat_map(scaled).collect()
+                }
+            };
+            let norm = |vector: &[f32]| vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>() as f32;
+            let norms: Vec<f32> = centred.chunks_exact(dims).map(norm).collect();
+            self.graph.initializer.push(floats(&format!("{name}.norms"), &[count], &norms));
+            let products = self.node("Gemm", &format!("{name}.products"), &[queries, &name, &format!("{name}.norms")]);
+            self.with([float("alpha", -2.0), float("beta", 1.0), integer("transB", 1)]);
+            least.push(self.node("ReduceMin", &format!("{name}.least"), &[&products]));
+            self.reduce(&[1], false);
+        }
+        if let [only] = &least[..] {
+            return Ok(only.clone());
+        }
+        let parts: Vec<&str> = least.iter().map(String::as_str).collect();
+        Ok(self.node("Min", "nearest", &parts))
+    }
+}
+
+/// `[columns, rows]` from `[rows, columns]`.
+fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use apc_tests::SyntheticRun;
+    use detector::bank::Quantisation;
+    use detector::descriptor::PatchDescriptor;
+    use detector::engine::{Engine, TractEngine};
+
+    use crate::parity::relative;
+
+    /// Against the separate parts, with a bank that the last chunk does not fill; layers whose sizes are no multiples.
+    #[test]
+    fn distances_are_those_of_descriptor_and_bank() {
+        let run = SyntheticRun::default();
+        let (network, weights, size) = (run.network(), run.weights(), Size { height: 72, width: 88 });
+        let backbone = crate::onnx::backbone(&network, &weights, size).unwrap();
+        let mut backbone = TractEngine::load(&backbone, size).unwrap();
+        let image =
+            |seed: usize| -> Vec<f32> { (0..3 * 72 * 88).map(|i| ((i * (7919 + seed)) % 997) as f32 / 250.0 - 2.0).collect() };
+        let mut describe = |seed| PatchDescriptor::Concat.describe(&backbone.run(&image(seed)).unwrap()).unwrap();
+        let (first, other) = (describe(0), describe(60));
+        for quantisation in [Quantisation::Int8, Quantisation::F32] {
+            let bank = MemoryBank::new(&first.values, first.dims, quantisation).unwrap();
+            let expected: Vec<f32> = bank.nearest(&other.values).unwrap().iter().map(|found| found.distance).collect();
+            for chunk in [CHUNK, 50] {
+                let onnx = in_chunks(&network, &weights, size, &bank, chunk).unwrap();
+                let outputs = TractEngine::load(&onnx, size).unwrap().run(&image(60)).unwrap();
+                let [distances, score] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
+                assert_eq!((distances.height, distances.width), (other.height, other.width));
+                let difference = relative(&distances.values, &expected);
+                assert!(difference < 1e-3, "{quantisation:?} {chunk}: {difference}");
+                assert_eq!(score.values, [distances.values.iter().copied().fold(0.0, f32::max)]);
+            }
+        }
+        let wrong = MemoryBank::new(&[1.0; 6], 3, Quantisation::F32).unwrap();
+        assert!(fused(&network, &weights, size, &wrong).unwrap_err().to_string().contains("channels"));
+    }
+}

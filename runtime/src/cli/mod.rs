@@ -2,10 +2,13 @@
 
 mod bench;
 mod check;
+mod energy;
 mod evaluate;
 mod output;
+mod processor;
 mod run;
 mod score;
+mod stage_bar;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures that the README claims, each by one command.
 
+mod peers;
 mod product;
 
 use anyhow::Result;
@@ -17,11 +18,13 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Bench {
     Product(product::Args),
+    Peers(peers::Args),
 }
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     match &args.bench {
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
+        Bench::Peers(args) => peers::run(workspace, args).map(|()| true),
     }
 }

@@ -36,6 +36,11 @@ impl Executable {
     pub fn package(&self) -> &str {
         self.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
+
+    /// Whether it runs tests.
+    pub fn is_test(&self) -> bool {
+        self.is_test
+    }
 }
 
 impl Build {

@@ -1,7 +1,8 @@
-//! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench`.
+//! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench | cross`.
 
 mod bench;
 mod binaries;
+mod cross;
 mod demo;
 mod figures;
 mod fuzz;
@@ -38,6 +39,7 @@ enum Chore {
     Fuzz(fuzz::Args),
     Demo(demo::Args),
     Bench(bench::Args),
+    Cross(cross::Args),
 }
 
 /// Runs the chore; `false` is an answered "no".
@@ -50,6 +52,7 @@ fn run(cli: Cli) -> Result<bool> {
         Chore::Fuzz(args) => fuzz::run(&workspace, &args),
         Chore::Demo(args) => demo::run(&workspace, &args),
         Chore::Bench(args) => bench::run(&workspace, &args),
+        Chore::Cross(args) => cross::run(&workspace, &args),
     }
 }
 

@@ -1,4 +1,5 @@
-use std::path::PathBuf;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -6,12 +7,14 @@ use detector::Detector;
 use detector::bundle::Bundle;
 use detector::dataset;
 use detector::evaluate::Latency;
+use detector::files;
 use detector::picture::Picture;
 use detector::preprocess::Prepared;
 use detector::scorer::Times;
 use serde::Serialize;
 
-use super::{Answer, Judged, Model, compare, output};
+use super::energy::{Energy, Meter};
+use super::{Answer, Judged, Model, compare, output, stage_bar};
 
 /// Frames that are scored before the clock runs.
 const WARM_UP: usize = 3;
@@ -33,9 +36,15 @@ pub(super) struct Args {
     /// Measure every engine of --engine with every network of the bundle, in turn, and recommend the fastest that passes its self-test
     #[arg(long)]
     compare: bool,
+    /// Also write a picture of the stages
+    #[arg(long, value_name = "FILE.svg")]
+    picture: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+    /// For `cargo xtask bench peers`: print "ready", then score a frame for each line on standard input and print its milliseconds
+    #[arg(long, hide = true)]
+    on_request: bool,
 }
 
 #[derive(Serialize)]
@@ -52,6 +61,9 @@ struct Document {
     /// Now and at most, MiB; null where the system does not say.
     resident_mib: Option<f64>,
     peak_resident_mib: Option<f64>,
+    /// Of the whole machine during the frames; null where the kernel shows none to this user.
+    energy: Option<Energy>,
+    joules_per_frame: Option<f64>,
     /// From the start of the program: reading, verifying, self-test, first score.
     start_to_first_verdict_ms: f64,
 }
@@ -78,14 +90,22 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     for frame in 0..WARM_UP {
         score(frame)?;
     }
+    if args.on_request {
+        return serve(score);
+    }
     let bar = output::progress("bench", args.frames as usize);
     let mut times = Vec::with_capacity(args.frames as usize);
+    let mut meter = Meter::start(Path::new("/sys"));
     let begin = Instant::now();
     for frame in 0..args.frames as usize {
         times.push(score(frame)?);
+        if let Some(meter) = &mut meter {
+            meter.sample();
+        }
         bar.inc(1);
     }
     let elapsed = begin.elapsed();
+    let energy = meter.map(Meter::finish);
     bar.finish_and_clear();
     let stage = |of: fn(&Times) -> Duration| Latency::of(&times.iter().map(of).collect::<Vec<_>>());
     let stages_ms = Stages {
@@ -104,8 +124,16 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
         frames_per_second: f64::from(args.frames) / elapsed.as_secs_f64(),
         resident_mib: memory("VmRSS:"),
         peak_resident_mib: memory("VmHWM:"),
+        joules_per_frame: energy.as_ref().map(|energy| energy.joules / f64::from(args.frames)),
+        energy,
         start_to_first_verdict_ms,
     };
+    if let Some(path) = &args.picture {
+        let Stages { preprocess, backbone, after_backbone, .. } = &document.stages_ms;
+        let stages = [("preprocess", *preprocess), ("backbone", *backbone), ("after backbone", *after_backbone)];
+        let title = format!("one frame, engine {}, {} threads", document.engine, document.threads);
+        files::write_atomic(path, stage_bar::svg(&title, &stages).as_bytes())?;
+    }
     if args.json {
         output::print_json(&document)?
     } else {
@@ -160,6 +188,19 @@ pub(super) fn score(detector: &mut Detector, pictures: &Pictures, frame: usize) 
     Ok(scored.context("cannot score a picture")?.times)
 }
 
+/// Scores the frame whose number comes in, warm and otherwise idle, while other programs take their turns.
+fn serve(mut score: impl FnMut(usize) -> Result<Times>) -> Result<Answer> {
+    output::print("ready")?;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.context("cannot read standard input")?;
+        let frame = line.parse().with_context(|| format!("{line:?} on standard input: the number of a frame was expected"))?;
+        let start = Instant::now();
+        score(frame)?;
+        output::print(&(start.elapsed().as_secs_f64() * 1e3).to_string())?;
+    }
+    Ok(Answer::Done)
+}
+
 /// A size of this process in MiB.
 fn memory(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -182,6 +223,10 @@ fn table(document: &Document) -> String {
     lines.push(format!("after the backbone: {:.1} % of the backbone", document.after_backbone_share * 100.0));
     lines.push(format!("frames per second: {:.1}", document.frames_per_second));
     lines.push(format!("resident memory: {}, peak {}", mib(document.resident_mib), mib(document.peak_resident_mib)));
+    lines.push(match (&document.energy, document.joules_per_frame) {
+        (Some(Energy { source, watts, .. }), Some(joules)) => format!("energy: {joules:.3} J a frame, {watts:.1} W ({source})"),
+        _ => "energy: the kernel shows no counter or sensor to this user".into(),
+    });
     lines.push(format!("start to first verdict: {:.0} ms", document.start_to_first_verdict_ms));
     let Judged { engine, variant, .. } = &document.judged;
     lines.push(format!("engine {engine}, {variant} network, {} threads, {} frames", document.threads, document.frames));

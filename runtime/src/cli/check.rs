@@ -4,7 +4,7 @@ use anyhow::Result;
 use detector::bundle::Bundle;
 use detector::{Declined, Detector};
 
-use super::{Answer, output};
+use super::{Answer, output, processor};
 use crate::config::{LineConfig, SourceConfig};
 use crate::pipeline::Replay;
 
@@ -20,6 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let mut checks = Checks::default();
+    checks.add("processor", Ok((processor::describe(), ())))?;
     let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
         let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));

@@ -3,11 +3,14 @@
 mod bench;
 mod check;
 mod compare;
+mod energy;
 mod evaluate;
 mod model;
 mod output;
+mod processor;
 mod run;
 mod score;
+mod stage_bar;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures that the README claims, each by one command.
 
 mod learning;
+mod peers;
 mod product;
 mod trial;
 
@@ -20,6 +21,7 @@ pub struct Args {
 enum Bench {
     Learning(learning::Args),
     Product(product::Args),
+    Peers(peers::Args),
 }
 
 /// Runs the command.
@@ -27,5 +29,6 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     match &args.bench {
         Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
+        Bench::Peers(args) => peers::run(workspace, args).map(|()| true),
     }
 }

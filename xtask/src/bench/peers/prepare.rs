@@ -1,0 +1,176 @@
+//! Everything that is made once and kept in `.cache/peers`: the Python environment, a bundle and the peers' exports for each case.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::binaries::Build;
+use crate::python::Python;
+use crate::wheel::{install, sha256};
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// Frames that contenders take in turns.
+const FRAMES: usize = 8;
+/// What makes the peers' exports, besides the requirements.
+const SCRIPTS: [&str; 3] = ["export.py", "model.py", "light_torch.py"];
+
+/// What all cases share.
+pub struct Ground {
+    /// Our programs.
+    pub build: Build,
+    /// Images in MVTec's layout.
+    pub data: PathBuf,
+    folder: PathBuf,
+    scripts: PathBuf,
+    python: PathBuf,
+}
+
+/// One case, ready to run.
+pub struct Prepared {
+    pub backbone: String,
+    /// Vectors.
+    pub bank: usize,
+    pub weights: PathBuf,
+    pub run: PathBuf,
+    pub bundle: PathBuf,
+    /// Folder of the peers' exports and of the frames.
+    pub peers: PathBuf,
+}
+
+impl Ground {
+    /// Builds our programs, installs the peers, and renders images where the user has none.
+    pub fn prepare(workspace: &Workspace, data: Option<&Path>) -> Result<Self> {
+        let libtorch = setup::prepare(workspace)?;
+        let build = Build::of_everything(workspace, &libtorch)?;
+        let (folder, scripts) = (workspace.cache().join("peers"), workspace.root().join("xtask/peers"));
+        let python = environment(workspace, &folder.join("venv"), &scripts)?;
+        let data = match data {
+            Some(data) => data.canonicalize().with_context(|| format!("cannot find {}", data.display()))?,
+            None => {
+                let part = folder.join("rendered-part");
+                install(&part, "1", |partial| {
+                    let mut synth = Command::new(build.program("apc-trainer")?);
+                    process::run_to_success(synth.arg("synth").arg("--out").arg(partial.join("images")), "cannot render images")
+                })?;
+                part.join("images")
+            }
+        };
+        Ok(Self { build, data, folder, scripts, python })
+    }
+
+    /// A Python program of the bench.
+    pub fn script(&self, name: &str) -> Command {
+        let mut command = Command::new(&self.python);
+        command.arg(self.scripts.join(name)).env("PYTHONPYCACHEPREFIX", self.folder.join("pycache"));
+        command
+    }
+
+    /// Trains and exports one case, on both sides.
+    pub fn case(&self, backbone: &str, bank: usize, weights: Option<&Path>) -> Result<Prepared> {
+        let weights = match weights {
+            Some(weights) => weights.canonicalize().with_context(|| format!("cannot find {}", weights.display()))?,
+            None => self.random_weights(backbone)?,
+        };
+        let product = self.data.file_name().unwrap_or_default().to_string_lossy();
+        let place = |what: &str| self.folder.join(format!("{product}-{backbone}-{bank}-{what}"));
+
+        let inputs = format!("{}\n{}\n", self.data.display(), sha256(&weights)?);
+        let trained = place("run");
+        let run = trained.join("run");
+        install(&trained, &inputs, |partial| {
+            let recipe = partial.join("recipe.toml");
+            let text = format!("mode = \"patchcore\"\n\n[backbone]\nname = \"{backbone}\"\n\n[bank]\nvectors = {bank}\n");
+            fs::write(&recipe, text).with_context(|| format!("cannot write {}", recipe.display()))?;
+            let mut train = Command::new(self.build.program("apc-trainer")?);
+            train.arg("train").arg("--config").arg(&recipe).arg("--data").arg(&self.data);
+            process::run_to_success(train.arg("--weights").arg(&weights).arg("--out").arg(partial.join("run")), "cannot train")
+        })?;
+
+        let exporter = self.build.program("apc-export")?;
+        let exported = place("bundle");
+        install(&exported, &format!("{inputs}{}\n", sha256(exporter)?), |partial| {
+            let mut export = Command::new(exporter);
+            export.args(["bundle", "--no-evaluate"]).arg(&run).arg("-o").arg(partial.join("case.apc"));
+            process::run_to_success(&mut export, "cannot export")
+        })?;
+
+        let peers = place("peers");
+        let mut stamp = inputs + &sha256(&self.scripts.join("requirements.txt"))?;
+        for script in SCRIPTS {
+            stamp += &sha256(&self.scripts.join(script))?;
+        }
+        install(&peers, &stamp, |partial| {
+            eprintln!("bench: anomalib exports {backbone} with {bank} vectors");
+            let mut export = self.script("export.py");
+            export.arg(backbone).arg(&weights).arg(run.join("bank.safetensors")).arg(partial).args(self.frames()?);
+            process::run_to_success(&mut export, "the peers' export failed")
+        })?;
+        Ok(Prepared { backbone: backbone.into(), bank, weights, run, bundle: exported.join("case.apc"), peers })
+    }
+
+    fn random_weights(&self, backbone: &str) -> Result<PathBuf> {
+        let folder = self.folder.join(format!("{backbone}-random-weights"));
+        let weights = folder.join(format!("{backbone}.safetensors"));
+        install(&folder, &sha256(&self.scripts.join("random_weights.py"))?, |partial| {
+            let mut script = self.script("random_weights.py");
+            script.arg(backbone).arg(partial.join(format!("{backbone}.safetensors")));
+            process::run_to_success(&mut script, "cannot write random weights")
+        })?;
+        Ok(weights)
+    }
+
+    /// Test images of all kinds, evenly spread.
+    fn frames(&self) -> Result<Vec<PathBuf>> {
+        let test = self.data.join("test");
+        let mut images: Vec<PathBuf> = Vec::new();
+        for kind in list(&test)? {
+            images.extend(list(&kind)?);
+        }
+        if images.len() < FRAMES {
+            bail!("{}: {FRAMES} images or more were expected, in MVTec's layout", test.display());
+        }
+        Ok((0..FRAMES).map(|i| images[i * images.len() / FRAMES].clone()).collect())
+    }
+}
+
+/// What a folder holds, sorted.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = read().with_context(|| format!("cannot read {}", folder.display()))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The peers' Python environment; gives its interpreter.
+fn environment(workspace: &Workspace, folder: &Path, scripts: &Path) -> Result<PathBuf> {
+    let python = folder.join("bin/python");
+    let requirements = scripts.join("requirements.txt");
+    let stamp = sha256(&requirements)? + &sha256(&scripts.join("stubs.py"))?;
+    let ready =
+        folder.join("pyvenv.cfg").is_file() && fs::read_to_string(folder.join("apc-stamp")).is_ok_and(|found| found == stamp);
+    if ready {
+        return Ok(python);
+    }
+    if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) {
+        bail!("the peers' pinned packages are for Linux on x86-64 only");
+    }
+    eprintln!("bench: installing the peers into {} (2.4 GB, some minutes)", folder.display());
+    // A virtual environment holds its own path: it cannot be made elsewhere and renamed.
+    let _lock = workspace.lock_cache()?;
+    let ours = Python::prepare(workspace)?;
+    let purpose = "cannot make a Python environment";
+    process::run_to_success(Command::new(ours.interpreter()).args(["-m", "venv"]).arg(folder), purpose)?;
+    let scratch = folder.join("scratch");
+    fs::create_dir_all(&scratch).with_context(|| format!("cannot make the folder {}", scratch.display()))?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--only-binary=:all:"]);
+    pip.args(["--no-deps", "--requirement"]).arg(&requirements).env("TMPDIR", &scratch);
+    process::run_to_success(&mut pip, "pip could not install the peers (is the package index reachable?)")?;
+    process::run_to_success(Command::new(&python).arg(scripts.join("stubs.py")), "cannot replace torch's CUDA libraries")?;
+    fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
+    fs::write(folder.join("apc-stamp"), stamp).context("cannot write the environment's stamp")?;
+    Ok(python)
+}

@@ -6,6 +6,7 @@
 //!
 //! What happens to a frame is decided by a pure state machine ([`pipeline::Intake`]); threads only carry it out.
 
+pub mod camera;
 pub mod cli;
 pub mod config;
 pub mod heatmap;

@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     if let Some(path) = &args.picture {
         let Stages { preprocess, backbone, after_backbone, .. } = &document.stages_ms;
         let stages = [("preprocess", *preprocess), ("backbone", *backbone), ("after backbone", *after_backbone)];
-        let title = format!("one frame, engine {}, {} threads", document.engine, document.threads);
+        let title = format!("one frame, engine {}, {} threads", document.judged.engine, document.threads);
         files::write_atomic(path, stage_bar::svg(&title, &stages).as_bytes())?;
     }
     if args.json {

@@ -1,0 +1,4 @@
+//! Cameras.
+
+pub mod decode;
+pub mod format;

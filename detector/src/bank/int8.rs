@@ -77,7 +77,7 @@ impl Int8 {
             let each = queries.chunks_exact(self.dims).zip(matches).zip(tile.chunks_exact(stride));
             for (lane, ((query, found), codes)) in each.enumerate() {
                 let scale = scales[lane];
-                let norm = f64::from(scale).powi(2) * codes.iter().map(|code| i64::from(*code).pow(2)).sum::<i64>() as f64;
+                let norm = f64::from(scale).powi(2) * squares(codes);
                 let sketch = self.sketches.sketch(dots[lane..].iter().step_by(TILE), f64::from(scale), norm);
                 let query_codes = Query { codes, scale, norm, sketch };
                 let index = self.nearest(&query_codes, guess, &mut scratch, kernel);
@@ -98,15 +98,7 @@ impl Int8 {
         let limit = sketches.limit(self.reach(query, best.value));
         kernel.scan(&sketches.coarse, &query.sketch.coarse, limit, &mut scratch.found);
         scratch.near.clear();
-        for &position in &scratch.found {
-            // The last group is padded.
-            if let Some(fine) = sketches.fine.get(position as usize) {
-                let squared = kernel.squared(&query.sketch.fine, fine);
-                if squared <= limit {
-                    scratch.near.push((squared, position));
-                }
-            }
-        }
+        kernel.thin(&query.sketch.fine, &sketches.fine, &scratch.found, limit, &mut scratch.near);
         // The most promising one first makes the limit tight for all others.
         if let Some(first) = scratch.near.iter().min() {
             self.look(query, sketches.order[first.1 as usize], &mut best, kernel);
@@ -184,6 +176,18 @@ fn quantise(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> f32 
     scale
 }
 
+/// Sum of squares: whole numbers below 2⁵³, so no rounding.
+fn squares(codes: &[i16]) -> f64 {
+    let mut sums = [0.0f64; 8];
+    for codes in codes.as_chunks::<8>().0 {
+        for (sum, code) in sums.iter_mut().zip(codes) {
+            let code = f64::from(*code);
+            *sum += code * code;
+        }
+    }
+    sums.iter().sum()
+}
+
 /// `scale² |codes|²`
 pub(super) fn norm(scale: f32, codes: &[i8]) -> f32 {
     let squared: i64 = codes.iter().map(|code| i64::from(*code) * i64::from(*code)).sum();
@@ -192,6 +196,7 @@ pub(super) fn norm(scale: f32, codes: &[i8]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kernel::COARSE;
     use super::super::kernels;
     use super::*;
     use proptest::prelude::*;
@@ -202,7 +207,7 @@ mod tests {
     fn all(bank: &Int8, query: &[f32]) -> u32 {
         let mut codes = vec![0; bank.dims.next_multiple_of(PADDING)];
         let scale = quantise(query, &bank.mean, query_limit(codes.len()), &mut codes);
-        let sketch = Sketch { coarse: [0; 8], fine: [0; FINE] };
+        let sketch = Sketch { coarse: [0; COARSE], fine: [0; FINE] };
         let query = Query { codes: &codes, scale, norm: 0.0, sketch };
         let mut best = Best { value: f32::INFINITY, index: 0 };
         (0..bank.scales.len()).for_each(|j| bank.look(&query, j as u32, &mut best, kernels()[0]));
@@ -258,7 +263,7 @@ mod tests {
         for query in vectors.chunks_exact(dims).take(100) {
             let query: Vec<f32> = query.iter().map(|value| value + 0.01).collect();
             let scale = quantise(&query, &bank.mean, query_limit(dims), &mut codes);
-            let norm = codes.iter().map(|code| f64::from(*code).powi(2)).sum::<f64>() * f64::from(scale).powi(2);
+            let norm = f64::from(scale).powi(2) * squares(&codes);
             let dots: Vec<i32> = bank.sketches.basis.chunks_exact(dims).map(|row| kernels()[0].dot(&codes, row)).collect();
             let sketch = bank.sketches.sketch(dots.iter(), f64::from(scale), norm);
             bank.nearest(&Query { codes: &codes, scale, norm, sketch }, None, &mut scratch, Kernel::best());

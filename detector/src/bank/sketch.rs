@@ -134,9 +134,11 @@ impl Sketches {
     /// A vector that is near more often than not.
     pub(super) fn guess(&self, sketch: &Sketch, kernel: Kernel) -> u32 {
         let step = self.fine.len().div_ceil(GUESSES);
-        let sample = self.fine.iter().zip(&self.order).step_by(step);
-        let nearest = sample.min_by_key(|(fine, _)| kernel.squared(&sketch.fine, fine));
-        nearest.map_or(0, |(_, index)| *index)
+        let sample: Vec<u32> = (0..self.fine.len() as u32).step_by(step).collect();
+        let mut near = Vec::with_capacity(sample.len());
+        kernel.thin(&sketch.fine, &self.fine, &sample, i32::MAX, &mut near);
+        let nearest = near.iter().min();
+        nearest.map_or(0, |(_, position)| self.order[*position as usize])
     }
 }
 

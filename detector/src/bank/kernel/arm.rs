@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_set};
+use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_near, push_set};
 
 /// What this processor has, slowest first.
 pub(super) fn kernels() -> Vec<Kernel> {
@@ -14,7 +14,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
         dots: |queries, rows, stride, dots| unsafe { dots_neon(queries, rows, stride, dots) },
         dot: |query, row| unsafe { dot_neon(query, row) },
         scan: |groups, query, limit, found| unsafe { scan_neon(groups, query, limit, found) },
-        squared: |a, b| unsafe { squared_neon(a, b) },
+        thin: |query, rows, positions, limit, near| unsafe { thin_neon(query, rows, positions, limit, near) },
     };
     let mut kernels = vec![neon];
     if std::arch::is_aarch64_feature_detected!("dotprod") {
@@ -113,6 +113,12 @@ fn scan_neon(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<
     }
 }
 
+#[target_feature(enable = "neon")]
+fn thin_neon(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
+    push_near(rows, positions, limit, near, |row| squared_neon(query, row));
+}
+
+#[inline]
 #[target_feature(enable = "neon")]
 fn squared_neon(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
     let mut sums = [vdupq_n_s32(0); 2];

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_set};
+use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_near, push_set};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {
@@ -13,7 +13,7 @@ pub(super) fn kernel() -> Option<Kernel> {
         dots: |queries, rows, stride, dots| unsafe { dots_avx2(queries, rows, stride, dots) },
         dot: |query, row| unsafe { dot_avx2(query, row) },
         scan: |groups, query, limit, found| unsafe { scan_avx2(groups, query, limit, found) },
-        squared: |a, b| unsafe { squared_avx2(a, b) },
+        thin: |query, rows, positions, limit, near| unsafe { thin_avx2(query, rows, positions, limit, near) },
     })
 }
 
@@ -92,6 +92,12 @@ fn scan_avx2(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<
     }
 }
 
+#[target_feature(enable = "avx2")]
+fn thin_avx2(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
+    push_near(rows, positions, limit, near, |row| squared_avx2(query, row));
+}
+
+#[inline]
 #[target_feature(enable = "avx2")]
 fn squared_avx2(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
     let mut sum = _mm256_setzero_si256();

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_set};
+use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_near, push_set};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {
@@ -15,7 +15,7 @@ pub(super) fn kernel() -> Option<Kernel> {
         dots: |queries, rows, stride, dots| unsafe { dots_vnni(queries, rows, stride, dots) },
         dot: |query, row| unsafe { dot_vnni(query, row) },
         scan: |groups, query, limit, found| unsafe { scan_vnni(groups, query, limit, found) },
-        squared: |a, b| unsafe { squared_vnni(a, b) },
+        thin: |query, rows, positions, limit, near| unsafe { thin_vnni(query, rows, positions, limit, near) },
     })
 }
 
@@ -68,6 +68,12 @@ fn scan_vnni(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<
     }
 }
 
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn thin_vnni(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
+    push_near(rows, positions, limit, near, |row| squared_vnni(query, row));
+}
+
+#[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn squared_vnni(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
     let mut sum = _mm512_setzero_si512();

@@ -29,7 +29,7 @@ pub struct Kernel {
     dots: fn(&[i16], &[i8], usize, &mut [i32]),
     dot: fn(&[i16], &[i8]) -> i32,
     scan: fn(&[i16], &[i16; COARSE], i32, &mut Vec<u32>),
-    squared: fn(&[i16; FINE], &[i16; FINE]) -> i32,
+    thin: fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>),
 }
 
 /// Functions check the lengths that the unsafe kernels rely on.
@@ -60,13 +60,21 @@ impl Kernel {
         (self.scan)(groups, query, limit, found);
     }
 
-    /// Squared distance of two fine sketches.
-    pub(super) fn squared(&self, a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
-        (self.squared)(a, b)
+    /// Appends the squared distance to the query, and the position, of those `rows` at `positions` where it is at most `limit`.
+    /// Positions behind the last row, which padding makes, are passed over.
+    pub(super) fn thin(
+        &self,
+        query: &[i16; FINE],
+        rows: &[[i16; FINE]],
+        positions: &[u32],
+        limit: i32,
+        near: &mut Vec<(i32, u32)>,
+    ) {
+        (self.thin)(query, rows, positions, limit, near);
     }
 }
 
-const SCALAR: Kernel = Kernel { name: "scalar", dots: scalar_dots, dot: scalar_dot, scan: scalar_scan, squared: scalar_squared };
+const SCALAR: Kernel = Kernel { name: "scalar", dots: scalar_dots, dot: scalar_dot, scan: scalar_scan, thin: scalar_thin };
 
 /// All kernels that this processor can run, slowest first.
 pub fn kernels() -> Vec<Kernel> {
@@ -106,8 +114,28 @@ fn scalar_scan(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Ve
     }
 }
 
-fn scalar_squared(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
-    a.iter().zip(b).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum()
+fn scalar_thin(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
+    let squared = |row: &[i16; FINE]| query.iter().zip(row).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum();
+    push_near(rows, positions, limit, near, squared);
+}
+
+/// What every kernel's `thin` does, inlined into it so that its instructions can be used.
+#[inline(always)]
+fn push_near(
+    rows: &[[i16; FINE]],
+    positions: &[u32],
+    limit: i32,
+    near: &mut Vec<(i32, u32)>,
+    squared: impl Fn(&[i16; FINE]) -> i32,
+) {
+    for &position in positions {
+        if let Some(row) = rows.get(position as usize) {
+            let squared = squared(row);
+            if squared <= limit {
+                near.push((squared, position));
+            }
+        }
+    }
 }
 
 /// Appends the rows of a group whose bit is set.
@@ -157,18 +185,21 @@ mod tests {
         #[test]
         fn sketches_equal_the_reference(
             groups in (0usize..5).prop_flat_map(|n| wide(n * GROUP_CODES, SKETCH_LIMIT)),
-            (query, a, b) in (wide(COARSE, SKETCH_LIMIT), wide(FINE, SKETCH_LIMIT), wide(FINE, SKETCH_LIMIT)),
+            (query, fine, rows) in (wide(COARSE, SKETCH_LIMIT), wide(FINE, SKETCH_LIMIT), wide(7 * FINE, SKETCH_LIMIT)),
             limit in prop_oneof![0i32..200_000_000, Just(i32::MAX)],
         ) {
             let query: [i16; COARSE] = query.try_into().unwrap();
-            let (a, b): ([i16; FINE], [i16; FINE]) = (a.try_into().unwrap(), b.try_into().unwrap());
+            let (fine, rows): ([i16; FINE], _) = (fine.try_into().unwrap(), rows.as_chunks().0);
             let mut expected = Vec::new();
             SCALAR.scan(&groups, &query, limit, &mut expected);
             for kernel in kernels() {
                 let mut found = Vec::new();
                 kernel.scan(&groups, &query, limit, &mut found);
                 prop_assert_eq!(&found, &expected, "{}", kernel.name);
-                prop_assert_eq!(kernel.squared(&a, &b), SCALAR.squared(&a, &b), "{}", kernel.name);
+                let (mut near, mut expected) = (Vec::new(), Vec::new());
+                SCALAR.thin(&fine, rows, &[1, 0, 6, 7], limit, &mut expected);
+                kernel.thin(&fine, rows, &[1, 0, 6, 7], limit, &mut near);
+                prop_assert_eq!(&near, &expected, "{}", kernel.name);
             }
         }
     }

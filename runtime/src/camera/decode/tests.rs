@@ -192,6 +192,7 @@ proptest! {
         let picture = decode(&layout, &[&[a, 128, b, 128]]).unwrap();
         let [left, right] = [picture.pixels.get_pixel(0, 0).0, picture.pixels.get_pixel(1, 0).0];
         prop_assert!(left.iter().all(|value| *value == left[0]) && right.iter().all(|value| *value == right[0]));
-        prop_assert!(if a <= b { left[0] <= right[0] } else { left[0] >= right[0] });
+        let ordered = if a <= b { left[0] <= right[0] } else { left[0] >= right[0] };
+        prop_assert!(ordered);
     }
 }

@@ -50,13 +50,13 @@ fn engines_agree() {
     assert_ne!(tract, ort, "two engines, not one under two names");
 }
 
-/// A bundle with all forms of the network.
+/// A bundle with the float and the fused network.
 fn variants(folder: &Path) -> PathBuf {
     let bundle = folder.join("variants.apc");
     let arguments = ["bundle".into(), product().run(), "-o".into(), bundle.clone()];
     let mut export = Command::new(bin("apc-export"));
-    let stdout = finish(export.args(arguments).args(["--fused", "--int8", "--no-evaluate"])).expect(0).stdout;
-    assert!(stdout.contains("fused ") && stdout.contains("int8 "), "{stdout}");
+    let stdout = finish(export.args(arguments).args(["--fused", "--no-evaluate"])).expect(0).stdout;
+    assert!(stdout.contains("fused "), "{stdout}");
     bundle
 }
 
@@ -76,18 +76,30 @@ fn variants_agree_on_all_engines() {
         scores(&document)
     };
     let float = score("tract", "auto");
-    for (variant, tolerance) in [("float", 1e-3), ("fused", 1e-3), ("int8", 2e-2)] {
+    for variant in ["float", "fused"] {
         let tract = score("tract", variant);
-        let near = |a: f64, b: f64, tolerance: f64| assert!((a - b).abs() <= tolerance * b, "{variant}: {a} {b}");
-        tract.iter().zip(&float).for_each(|((a, _), (b, _))| near(*a, *b, if variant == "int8" { 0.1 } else { tolerance }));
+        let near = |a: f64, b: f64| assert!((a - b).abs() <= 1e-3 * b, "{variant}: {a} {b}");
+        tract.iter().zip(&float).for_each(|((a, _), (b, _))| near(*a, *b));
         if library.is_none() {
             continue;
         }
         for ((a, verdict), (b, other)) in score("ort-cpu", variant).iter().zip(&tract) {
-            near(*a, *b, tolerance);
+            near(*a, *b);
             assert_eq!(verdict, other, "{variant}: {a} {b}");
         }
     }
+}
+
+/// This network's noise lies far outside the ranges that good images show: the gate must see it.
+#[test]
+fn an_int8_network_that_judges_otherwise_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("int8.apc");
+    let mut export = Command::new(bin("apc-export"));
+    export.arg("bundle").arg(product().run()).arg("-o").arg(&bundle).args(["--int8", "--no-evaluate"]);
+    let finished = finish(&mut export).expect(1);
+    assert!(finished.stderr.contains("int8 network") && finished.stderr.contains("--int8"), "{}", finished.stderr);
+    assert!(!bundle.exists());
 }
 
 #[test]
@@ -97,7 +109,7 @@ fn bench_compares_and_recommends_what_runs() {
     bench.args(["bench", "--compare", "--frames", "3", "--json", "--engine", "cuda,tract", "--onnxruntime", "/nowhere/lib.so"]);
     let document = json(&finish(bench.arg("--model").arg(variants(folder.path()))).expect(0));
     let candidates = document["candidates"].as_array().unwrap();
-    assert_eq!(candidates.len(), 6);
+    assert_eq!(candidates.len(), 4);
     for candidate in candidates {
         let runs = candidate["engine"] == "tract";
         assert_eq!(candidate["total_ms"].is_object(), runs, "{candidate}");

@@ -3,12 +3,14 @@
 //! Every key is documented in `configs/line/replay.toml`. Sections and keys that are unknown are errors; so are values out of bounds,
 //! while parsing, so that the message names their line.
 
+pub mod line;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use detector::engine::{EngineKind, Machine, VariantChoice};
-use detector::{Result, Setup, files};
+use detector::{Error, Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,9 @@ pub struct LineConfig {
     /// What happens to frames that wait.
     #[serde(default)]
     pub frames: FramesConfig,
+    /// The production line around the camera.
+    #[serde(default)]
+    pub line: Option<line::LineSettings>,
     /// Where verdicts go.
     #[serde(default)]
     pub output: OutputConfig,
@@ -210,6 +215,7 @@ impl LineConfig {
     /// Names file, line and key of what is missing, unknown, of a wrong type or out of bounds.
     pub fn read(path: &Path) -> Result<LineConfig> {
         let mut config: LineConfig = files::read_toml(path)?;
+        config.check(path)?;
         config.resolve(path.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
@@ -219,7 +225,20 @@ impl LineConfig {
     /// # Errors
     /// As [`LineConfig::read`].
     pub fn parse(path: &Path, text: &str) -> Result<LineConfig> {
-        files::parse_toml(path, text)
+        let config: LineConfig = files::parse_toml(path, text)?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// What the sections say together.
+    fn check(&self, path: &Path) -> Result<()> {
+        if self.line.is_some() && self.frames.bind == Binding::Free {
+            return Err(Error::file(
+                path,
+                "[line] follows parts, but frames.bind = \"free\" binds no frame to a part; use \"part\"",
+            ));
+        }
+        Ok(())
     }
 
     /// What may run the bundle, and where.
@@ -240,6 +259,12 @@ impl LineConfig {
         match &mut replay.images {
             Images::At(path) => resolve(path),
             Images::Listed(paths) => paths.iter_mut().for_each(resolve),
+        }
+        if let Some(line) = &mut self.line {
+            if let line::TriggerBy::Socket(path) = &mut line.trigger.by {
+                resolve(path);
+            }
+            line.record.iter_mut().for_each(resolve);
         }
         if self.output.verdicts.as_os_str() != STANDARD_OUTPUT {
             resolve(&mut self.output.verdicts);
@@ -372,7 +397,7 @@ mod tests {
         refused("[frames]\nqueue = -1", "-1");
         refused("[frames]\nmax_age_ms = 0", "ms");
         refused("[log]\nlevel = \"loud\"", "loud");
-        refused("[line]", "line");
+        refused("[lines]", "lines");
         refused("[runtime]\nonnx = \"a.so\"", "onnx");
         let engines = |list: &str| {
             let text = LEAST.replace("\"a.apc\"\n", &format!("\"a.apc\"\nengines = {list}\n"));

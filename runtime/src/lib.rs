@@ -2,13 +2,19 @@
 //!
 //! ```text
 //! Source -> capture thread -> Mailbox | PartQueue -> detector thread -> outcomes -> verdict lines
+//!  edges -> line thread (trigger, parts in transit, outputs)   <- verdicts
 //! ```
 //!
 //! What happens to a frame is decided by a pure state machine ([`pipeline::Intake`]); threads only carry it out.
 
 pub mod camera;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod gpio;
 pub mod heatmap;
+pub mod line;
 pub mod pipeline;
+pub mod progress;
 pub mod report;
+pub mod service;

@@ -5,6 +5,7 @@ mod check;
 mod compare;
 mod energy;
 mod evaluate;
+mod line;
 mod model;
 mod output;
 mod processor;
@@ -47,6 +48,7 @@ enum Command {
     Check(check::Args),
     Run(run::Args),
     Model(model::Args),
+    Line(line::Args),
 }
 
 /// How a command that could be carried out ended.
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => with_threads(threads).and_then(|()| evaluate::run(&args)),
         Command::Bench(args) => with_threads(threads).and_then(|()| bench::run(&args, start)),
         Command::Check(args) => with_threads(threads).and_then(|()| check::run(&args)),
+        Command::Line(args) => with_threads(threads).and_then(|()| line::run(&args)),
         Command::Run(args) => run::run(&args, threads),
         Command::Model(args) => with_threads(threads).and_then(|()| model::run(args)),
     };

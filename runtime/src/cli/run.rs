@@ -9,13 +9,21 @@ use anyhow::{Context, Result};
 use detector::Detector;
 use detector::bundle::Bundle;
 use detector::picture::Picture;
-use log::{debug, info, warn};
+use log::{debug, error, info, trace, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::{Answer, output, set_threads, start_log};
+use crate::clock::Clock;
+use crate::config::line::Output;
 use crate::config::{LineConfig, STANDARD_OUTPUT, SourceConfig};
-use crate::pipeline::{Judgement, Outcome, Pipeline, Reason, Replay, VerdictLine};
+use crate::line::{Found, LineLink, LineThread, Report, Settled};
+use crate::pipeline::{Judgement, News, Outcome, Pipeline, Reason, Replay, Summary, VerdictLine};
+use crate::progress::{Progress, Worker};
+use crate::service::{self, Service};
+
+/// Without a line, a thread that makes no progress for so long has hung.
+const STALL: Duration = Duration::from_secs(10);
 
 /// Judge what a line's source delivers, live
 ///
@@ -37,24 +45,96 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     set_threads(threads.unwrap_or(config.detector.threads))?;
     let stop = stop_on_signals()?;
     let SourceConfig::Replay(replay) = &config.source;
-    let source = Replay::open(replay)?;
+    let mut source = Replay::open(replay)?;
     let mut lines = open_output(&config.output.verdicts)?;
     let mut detector = start(args.bundle.as_deref().unwrap_or(&config.detector.bundle), &config)?;
     let (threshold, bundle) = (detector.calibration.threshold, detector.bundle.clone());
 
+    let progress = Progress::new(Clock::start());
+    let link = config.line.as_ref().map(|settings| LineLink::new(settings, &progress)).transpose();
+    let link = link.context("cannot start the line")?;
+    let mut pipeline = Pipeline::new(&config.frames, &progress, &stop);
+    let (mut line_thread, mut workers, mut stall) = (None, vec![Worker::Capture, Worker::Detector], STALL);
+    if let Some((settings, link)) = config.line.as_ref().zip(link.as_ref()) {
+        line_thread = Some(LineThread::new(settings, link)?);
+        pipeline = pipeline.on_line(link, settings);
+        workers.push(Worker::Line);
+        stall = settings.stall;
+        if settings.trigger.sensor_waits {
+            source.wait_for_triggers();
+        }
+        if settings.simulated {
+            warn!("line.simulated: no GPIO line is driven");
+        }
+    }
+    let mut record = config.line.as_ref().and_then(|settings| settings.record.as_deref()).map(open_output).transpose()?;
+
     let judge = |picture: &Picture| judge(&mut detector, picture);
-    let tell = |outcome: &Outcome| {
+    let mut service = Service::ready(&progress, &workers, stall);
+    let mut told = Summary::default();
+    let tell = |news: News<'_>| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        log(outcome, threshold);
-        serde_json::to_writer(&mut lines, &VerdictLine::new(outcome, threshold, &bundle, now))?;
-        lines.write_all(b"\n")?;
-        lines.flush()
+        match news {
+            News::Outcome(outcome) => {
+                log(outcome, threshold);
+                told.add(outcome);
+                serde_json::to_writer(&mut lines, &VerdictLine::new(outcome, threshold, &bundle, now))?;
+                lines.write_all(b"\n")?;
+                lines.flush()
+            }
+            News::Line(report) => match (&mut record, report) {
+                (Some(record), Report::Output { output, active, at }) => {
+                    let at = now.saturating_sub(progress.clock().now().saturating_sub(at)).as_secs_f64();
+                    serde_json::to_writer(&mut *record, &OutputLine { output, active, at })?;
+                    record.write_all(b"\n")?;
+                    record.flush()
+                }
+                (_, report) => {
+                    log_line(report);
+                    Ok(())
+                }
+            },
+            News::Quiet { ending } => {
+                service.tick(&told, ending);
+                Ok(())
+            }
+        }
     };
-    let (summary, result) = Pipeline::new(&config.frames, &stop).run(source, judge, tell);
+    let (summary, result) = pipeline.run(source, judge, line_thread, tell);
+    service::stopping();
     info!("end: {summary}");
+    if let Some(link) = &link {
+        let ((bounces, missed), lost) = (link.edges(), link.lost());
+        info!("line: {bounces} bounces, {missed} missed triggers, {lost} messages without room");
+    }
     // Not a broken pipe that ends a command quietly: on a line, verdicts that nobody reads are a failure.
     result.map_err(|error| anyhow::Error::msg(output::describe(&error.into())))?;
     Ok(Answer::Done)
+}
+
+/// One line of the record of outputs.
+#[derive(serde::Serialize)]
+struct OutputLine {
+    output: Output,
+    active: bool,
+    /// Seconds since 1970, UTC.
+    at: f64,
+}
+
+fn log_line(report: Report) {
+    match report {
+        Report::Settled(Settled { part, found: Found::Unknown(reason), disposition, .. }) => {
+            warn!("part {part}: unknown at the actuator, {}: {disposition:?}", reason.word());
+        }
+        Report::Settled(Settled { part, found, disposition, .. }) => debug!("part {part}: {found:?}, {disposition:?}"),
+        Report::Output { output, active, .. } => {
+            trace!("output {}: {}", output.word(), if active { "active" } else { "inactive" });
+        }
+        Report::Stopped(cause) => error!("the stop output is active: {cause}"),
+        Report::Late(part) => debug!("part {part}: its answer came too late"),
+        Report::OutputFailed(output) => error!("the output {} cannot be set", output.word()),
+        Report::InputFailed => error!("the inputs cannot be read"),
+    }
 }
 
 /// The bundle's files are dropped here: the detector holds what it needs.

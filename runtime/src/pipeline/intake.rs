@@ -11,8 +11,10 @@ use crate::config::{Binding, FramesConfig};
 pub enum Event<P> {
     /// The source delivered a frame.
     Captured(Frame<P>),
-    /// The source delivered a frame without a usable picture.
-    Unreadable(Ticket, String),
+    /// There is a part or a frame, but nothing that could be judged.
+    Unjudgeable(Ticket, Judgement),
+    /// The source has nothing: a sign of life for the detector, behind the frames that wait.
+    Token,
     /// The detector has nothing to do.
     Ready,
     /// The detector has judged the frame that it was given.
@@ -32,6 +34,8 @@ pub enum Action<P> {
     Judge(Frame<P>),
     /// Tell an outcome.
     Tell(Outcome),
+    /// The detector has met an idle token: everything before it works.
+    Live,
     /// The detector is no longer needed.
     Finish,
 }
@@ -45,6 +49,7 @@ pub struct Intake<P> {
     waiting: Waiting<P>,
     max_age: Duration,
     judging: Option<Ticket>,
+    token: bool,
     ended: bool,
     /// Why new frames are no longer judged.
     closed: Option<Reason>,
@@ -79,7 +84,7 @@ impl<P> Intake<P> {
             Binding::Free => Waiting::Free(Mailbox::default()),
             Binding::Part => Waiting::Parts(PartQueue::new(config.queue)),
         };
-        Intake { waiting, max_age: config.max_age(), judging: None, ended: false, closed: None }
+        Intake { waiting, max_age: config.max_age(), judging: None, token: false, ended: false, closed: None }
     }
 
     /// Takes an event in at time `now` (on the tickets' clock) and says what to do, in this order.
@@ -88,15 +93,15 @@ impl<P> Intake<P> {
         self.expire(now, &mut actions);
         match event {
             Event::Captured(frame) => self.admit(frame, now, &mut actions),
-            Event::Unreadable(ticket, detail) => {
-                actions.push(tell(ticket, Judgement::Unknown { reason: Reason::Unreadable, detail }, now));
-            }
+            Event::Unjudgeable(ticket, judgement) => actions.push(tell(ticket, judgement, now)),
+            Event::Token => self.token = true,
             Event::Ready => match self.waiting.take() {
                 Some(frame) => {
                     self.judging = Some(frame.ticket.clone());
                     actions.push(Action::Judge(frame));
                 }
                 None if self.ended => actions.push(Action::Finish),
+                None if std::mem::take(&mut self.token) => actions.push(Action::Live),
                 None => {}
             },
             Event::Judged(judgement) => {
@@ -161,5 +166,5 @@ impl<P> Intake<P> {
 
 fn tell<P>(ticket: Ticket, judgement: Judgement, now: Duration) -> Action<P> {
     let latency = now.saturating_sub(ticket.captured);
-    Action::Tell(Outcome { ticket, judgement, latency })
+    Action::Tell(Outcome { ticket, judgement, latency, disposition: None })
 }

@@ -19,4 +19,4 @@ pub use queue::{Frame, Mailbox, PartQueue, Ticket};
 pub use replay::Replay;
 pub use source::{Capture, Shot, Source};
 pub use summary::Summary;
-pub use threads::{Pipeline, PipelineError};
+pub use threads::{News, Pipeline, PipelineError};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::queue::Ticket;
+use crate::line::Disposition;
 
 /// The answer for one frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,8 @@ pub struct Outcome {
     pub judgement: Judgement,
     /// From capture to this answer.
     pub latency: Duration,
+    /// What the line did with the part; nothing without a line.
+    pub disposition: Option<Disposition>,
 }
 
 /// What was found.
@@ -68,6 +71,18 @@ pub enum Reason {
     DetectorLost,
     /// The service was stopped before its turn.
     Stopped,
+    /// No frame was taken at the part's time.
+    NoFrame,
+    /// More than one frame, or more than one part, may be meant.
+    Ambiguous,
+    /// The answer was not there when the line needed it.
+    Deadline,
+    /// Another part is so near that the actuator cannot tell them apart.
+    Crowded,
+    /// The belt's position was lost.
+    EncoderLost,
+    /// More parts are in transit than the line has room for.
+    LineOverflow,
 }
 
 impl Reason {
@@ -80,6 +95,12 @@ impl Reason {
             Reason::ScoringFailed => "scoring_failed",
             Reason::DetectorLost => "detector_lost",
             Reason::Stopped => "stopped",
+            Reason::NoFrame => "no_frame",
+            Reason::Ambiguous => "ambiguous",
+            Reason::Deadline => "deadline",
+            Reason::Crowded => "crowded",
+            Reason::EncoderLost => "encoder_lost",
+            Reason::LineOverflow => "line_overflow",
         }
     }
 }
@@ -101,6 +122,8 @@ pub struct VerdictLine<'a> {
     pub threshold: f32,
     /// Why it is unknown; null otherwise.
     pub reason: Option<Reason>,
+    /// What the line did: `pass`, `reject`, `stop` or `nothing`; null without a line.
+    pub disposition: Option<Disposition>,
     /// Capture to verdict.
     pub latency_ms: f64,
     /// Time of capture, seconds since 1970, UTC.
@@ -127,6 +150,7 @@ impl<'a> VerdictLine<'a> {
             score,
             threshold,
             reason,
+            disposition: outcome.disposition,
             latency_ms: round(outcome.latency.as_secs_f64() * 1e3, 1e3),
             captured: round(now.saturating_sub(outcome.latency).as_secs_f64(), 1e6),
             bundle,
@@ -142,13 +166,13 @@ mod tests {
     fn lines_have_the_promised_keys() {
         let ticket = Ticket { sequence: 7, part: Some(7), source: "a.png".into(), captured: Duration::ZERO };
         let judgement = Judgement::Scored { score: 1.5, anomalous: true };
-        let mut outcome = Outcome { ticket, judgement, latency: Duration::from_micros(12_345) };
+        let mut outcome = Outcome { ticket, judgement, latency: Duration::from_micros(12_345), disposition: None };
         let json = |outcome: &Outcome| {
             serde_json::to_string(&VerdictLine::new(outcome, 1.25, "ab", Duration::from_millis(100_000))).unwrap()
         };
         let expected = r#"{"sequence":7,"part":7,"source":"a.png","verdict":"anomalous","score":1.5,"threshold":1.25,"#
             .to_string()
-            + r#""reason":null,"latency_ms":12.345,"captured":99.987655,"bundle":"ab"}"#;
+            + r#""reason":null,"disposition":null,"latency_ms":12.345,"captured":99.987655,"bundle":"ab"}"#;
         assert_eq!(json(&outcome), expected);
         for reason in [Reason::QueueOverflow, Reason::Stale, Reason::Unreadable, Reason::ScoringFailed, Reason::Stopped] {
             outcome.judgement = Judgement::unknown(reason);

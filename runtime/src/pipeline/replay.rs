@@ -1,5 +1,6 @@
 //! Image files in place of a camera.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,12 @@ pub struct Replay {
     period: Duration,
     due: Option<Instant>,
     decoded: Option<std::result::Result<Picture, String>>,
+    /// Triggers that wait for their image, if this stands for a sensor that waits.
+    triggers: Option<VecDeque<Instant>>,
 }
+
+/// Triggers beyond this are lost, as a sensor would lose them.
+const TRIGGERS: usize = 64;
 
 impl Replay {
     /// Finds the images; none is opened yet.
@@ -31,7 +37,12 @@ impl Replay {
     pub fn open(config: &ReplayConfig) -> Result<Replay> {
         let paths = list(&config.images)?;
         let period = Duration::from_secs_f64(1.0 / config.rate);
-        Ok(Replay { paths, next: 0, repeat: config.repeat, period, due: None, decoded: None })
+        Ok(Replay { paths, next: 0, repeat: config.repeat, period, due: None, decoded: None, triggers: None })
+    }
+
+    /// From now on each trigger gives one image, and nothing else does: a sensor in hardware trigger mode.
+    pub fn wait_for_triggers(&mut self) {
+        self.triggers = Some(VecDeque::with_capacity(TRIGGERS));
     }
 
     /// The files, in order.
@@ -50,6 +61,15 @@ impl Source for Replay {
         }
         let path = &self.paths[self.next];
         let decoded = self.decoded.take().unwrap_or_else(|| Picture::read(path).map_err(|error| error.to_string()));
+        if let Some(triggers) = &mut self.triggers {
+            let Some(at) = triggers.pop_front() else {
+                self.decoded = Some(decoded);
+                std::thread::sleep(patience);
+                return Ok(Capture::Nothing);
+            };
+            self.next += 1;
+            return Ok(Capture::Shot(Shot { source: path.display().to_string(), at, picture: decoded }));
+        }
         let due = *self.due.get_or_insert_with(Instant::now);
         let wait = due.saturating_duration_since(Instant::now());
         if wait > patience {
@@ -63,6 +83,12 @@ impl Source for Replay {
         self.due = Some((due + self.period).max(at));
         self.next += 1;
         Ok(Capture::Shot(Shot { source: path.display().to_string(), at, picture: decoded }))
+    }
+
+    fn trigger(&mut self, at: Instant) {
+        if let Some(triggers) = self.triggers.as_mut().filter(|triggers| triggers.len() < TRIGGERS) {
+            triggers.push_back(at);
+        }
     }
 }
 
@@ -136,6 +162,21 @@ mod tests {
         let mut replay = replay(Images::At(list), 10_000.0, true).unwrap();
         assert_eq!(replay.paths(), [folder.path().join("b.png")]);
         assert!((0..5).all(|_| shot(replay.next(SOON).unwrap()).picture.is_ok()));
+    }
+
+    #[test]
+    fn a_waiting_replay_gives_one_image_for_each_trigger() {
+        let folder = folder();
+        let mut replay = replay(Images::At(folder.path().into()), 1000.0, true).unwrap();
+        replay.wait_for_triggers();
+        let soon = Duration::from_millis(1);
+        assert!(matches!(replay.next(soon).unwrap(), Capture::Nothing));
+        let (first, second) = (Instant::now(), Instant::now() + soon);
+        (replay.trigger(first), replay.trigger(second));
+        let shots = [shot(replay.next(soon).unwrap()), shot(replay.next(soon).unwrap())];
+        assert_eq!([shots[0].at, shots[1].at], [first, second]);
+        assert!(shots[0].source.ends_with("a.png") && shots[1].source.ends_with("b.png"));
+        assert!(matches!(replay.next(soon).unwrap(), Capture::Nothing));
     }
 
     #[test]

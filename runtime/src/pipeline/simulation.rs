@@ -15,6 +15,7 @@ use crate::config::{Binding, FramesConfig};
 enum Step {
     Frame { readable: bool },
     Ready,
+    Token,
     Judged { anomalous: bool },
     Stop,
     DetectorLost,
@@ -24,6 +25,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
     let step = prop_oneof![
         40 => prop::bool::weighted(0.9).prop_map(|readable| Step::Frame { readable }),
         30 => Just(Step::Ready),
+        5 => Just(Step::Token),
         30 => any::<bool>().prop_map(|anomalous| Step::Judged { anomalous }),
         1 => Just(Step::Stop),
         1 => Just(Step::DetectorLost),
@@ -33,6 +35,10 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 
 fn config(bind: Binding, queue: usize) -> FramesConfig {
     FramesConfig { bind, queue, max_age_ms: 100 }
+}
+
+fn cut() -> Judgement {
+    Judgement::Unknown { reason: Reason::Unreadable, detail: "cut".into() }
 }
 
 /// What a schedule led to.
@@ -66,7 +72,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                     assert_eq!(outcome.latency, now - outcome.ticket.captured);
                     history.told.entry(outcome.ticket.sequence).or_default().push(outcome.judgement);
                 }
-                Action::Finish => {}
+                Action::Live | Action::Finish => {}
             }
         }
         given
@@ -78,10 +84,11 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                 history.captured += 1;
                 let part = (config.bind == Binding::Part).then_some(history.captured);
                 let ticket = Ticket { sequence: history.captured, part, source: String::new(), captured: now };
-                if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unreadable(ticket, "cut".into()) }
+                if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unjudgeable(ticket, cut()) }
             }
             Step::Ready if !busy && !lost => Event::Ready,
             Step::Judged { anomalous } if busy => Event::Judged(Judgement::Scored { score: 1.0, anomalous: *anomalous }),
+            Step::Token => Event::Token,
             Step::Stop => Event::Stop,
             Step::DetectorLost => Event::DetectorLost,
             _ => continue,
@@ -137,7 +144,7 @@ fn a_full_queue_makes_the_next_part_unknown_at_once() {
     let history = play(&config(Binding::Part, 2), &[frame(true), frame(true), frame(true), frame(false)]);
     let told = |sequence| history.told[&sequence][0].clone();
     assert_eq!(told(3), Judgement::unknown(Reason::QueueOverflow));
-    assert_eq!(told(4), Judgement::Unknown { reason: Reason::Unreadable, detail: "cut".into() });
+    assert_eq!(told(4), cut());
     assert_eq!(history.judged, [1, 2]);
 }
 

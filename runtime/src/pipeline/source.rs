@@ -13,6 +13,9 @@ pub trait Source: Send {
     /// When no frame will ever come again though one was due. A frame that is damaged is no error of the source: see
     /// [`Shot::picture`].
     fn next(&mut self, patience: Duration) -> Result<Capture>;
+
+    /// A part was seen at this time. For sources that wait for a trigger and that the trigger's line does not reach by itself.
+    fn trigger(&mut self, _at: Instant) {}
 }
 
 /// What a source has to say.

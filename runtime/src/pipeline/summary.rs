@@ -75,7 +75,7 @@ mod tests {
         let unknown = Judgement::unknown;
         for judgement in [scored(true), scored(false), scored(false), unknown(Reason::Stopped), unknown(Reason::QueueOverflow)] {
             let ticket = Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO };
-            summary.add(&Outcome { ticket, judgement, latency: Duration::from_millis(20) });
+            summary.add(&Outcome { ticket, judgement, latency: Duration::from_millis(20), disposition: None });
         }
         let expected = "2 good, 1 anomalous, 2 unknown (1 queue_overflow, 1 stopped); 3 frames replaced; \
                         latency p50 20.0 ms, p95 20.0 ms";

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 use detector::picture::Picture;
 
@@ -14,10 +14,15 @@ use super::outcome::{Judgement, Outcome};
 use super::queue::{Frame, Ticket};
 use super::source::{Capture, Shot, Source};
 use super::summary::Summary;
+use crate::config::line::{LineSettings, TriggerBy};
 use crate::config::{Binding, FramesConfig};
+use crate::line::{Command, Found, Ledger, LineLink, LineThread, Match, Matching, MatchingEvent, Report, Seen, realtime};
+use crate::progress::{Progress, Worker};
 
 /// Longest time after which a thread looks whether it should stop.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// The same while parts come by other ways than frames.
+const SHORT_PATIENCE: Duration = Duration::from_millis(2);
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 256;
 
@@ -38,24 +43,53 @@ pub enum PipelineError {
     Thread(#[source] io::Error),
 }
 
-/// A source, a detector and who is told, with bounded queues between them.
+/// What the pipeline tells.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A frame has its answer.
+    Outcome(&'a Outcome),
+    /// The line did something.
+    Line(Report),
+    /// Nothing new. Comes often, as long as the pipeline works.
+    Quiet {
+        /// The source has ended, and only parts in transit are waited for.
+        ending: bool,
+    },
+}
+
+/// The line as the pipeline sees it.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    link: &'a LineLink<'a>,
+    settings: &'a LineSettings,
+}
+
+/// A source, a detector and who is told, with bounded queues between them; and a line, if there is one.
 pub struct Pipeline<'a> {
     binding: Binding,
     intake: Mutex<Intake<Picture>>,
     changed: Condvar,
-    start: Instant,
+    progress: &'a Progress,
+    line: Option<Line<'a>>,
     stop: &'a AtomicBool,
 }
 
 impl<'a> Pipeline<'a> {
     /// A pipeline that stops soon after `stop` becomes true: the frame that is being judged is finished, those that wait become
     /// `unknown`.
-    pub fn new(config: &FramesConfig, stop: &'a AtomicBool) -> Pipeline<'a> {
+    pub fn new(config: &FramesConfig, progress: &'a Progress, stop: &'a AtomicBool) -> Pipeline<'a> {
         let (intake, changed) = (Mutex::new(Intake::new(config)), Condvar::new());
-        Pipeline { binding: config.bind, intake, changed, start: Instant::now(), stop }
+        Pipeline { binding: config.bind, intake, changed, progress, line: None, stop }
     }
 
-    /// Runs until the source ends or `stop` becomes true. `tell` is called on this thread; when it fails the pipeline stops.
+    /// Parts are those of a line, and the line learns their verdicts.
+    pub fn on_line(mut self, link: &'a LineLink<'a>, settings: &'a LineSettings) -> Pipeline<'a> {
+        self.line = Some(Line { link, settings });
+        self
+    }
+
+    /// Runs until the source ends or `stop` becomes true, and then until no part is in transit any more. `tell` is called on this
+    /// thread; when it fails the pipeline stops.
     ///
     /// # Errors
     /// When source, `judge` or `tell` fail for good; every part that was captured has then been told, if `tell` still works. The
@@ -64,23 +98,36 @@ impl<'a> Pipeline<'a> {
         self,
         mut source: impl Source,
         mut judge: impl FnMut(&Picture) -> Judgement + Send,
-        mut tell: impl FnMut(&Outcome) -> io::Result<()>,
+        line_thread: Option<LineThread<'a>>,
+        mut tell: impl FnMut(News<'_>) -> io::Result<()>,
     ) -> (Summary, Result<(), PipelineError>) {
         let mut summary = Summary::default();
         let result = thread::scope(|scope| {
             let (sender, receiver) = sync_channel(OUTCOMES);
             let for_capture = sender.clone();
             let named = |name: &str| thread::Builder::new().name(name.into());
-            let detector = named("detector").spawn_scoped(scope, || self.detect(&mut judge, sender));
-            let detector = detector.map_err(PipelineError::Thread)?;
-            let capture = named("capture").spawn_scoped(scope, || self.capture(&mut source, for_capture));
-            let capture = capture.map_err(|error| {
+            let driven = match line_thread.zip(self.line) {
+                Some((thread, Line { settings, .. })) => {
+                    let drive = move || {
+                        realtime::prepare(settings);
+                        thread.run();
+                    };
+                    Some(named("line").spawn_scoped(scope, drive).map_err(PipelineError::Thread)?)
+                }
+                None => None,
+            };
+            // Whatever cannot start ends the others.
+            let abandon = |error| {
                 self.stop.store(true, Ordering::Relaxed);
+                self.line.inspect(|line| line.link.finish());
                 PipelineError::Thread(error)
-            })?;
-            let told = self.tell_all(receiver, &mut summary, &mut tell);
+            };
+            let detector = named("detector").spawn_scoped(scope, || self.detect(&mut judge, sender)).map_err(abandon)?;
+            let capture = named("capture").spawn_scoped(scope, || self.capture(&mut source, for_capture)).map_err(abandon)?;
+            let told = self.tell_all(receiver, driven.as_ref(), &mut summary, &mut tell);
             let captured = capture.join();
             let detected = detector.join();
+            driven.map_or(Ok(()), ScopedJoinHandle::join).map_err(|_| PipelineError::Lost("line"))?;
             detected.map_err(|_| PipelineError::Lost("detector"))?;
             captured.map_err(|_| PipelineError::Lost("capture"))??;
             told.map_err(PipelineError::Tell)
@@ -92,27 +139,77 @@ impl<'a> Pipeline<'a> {
     /// Capture thread: from the source into the intake.
     fn capture(&self, source: &mut impl Source, outcomes: SyncSender<Outcome>) -> Result<(), PipelineError> {
         let _ended = OnDrop(|| self.post(Event::Ended, &outcomes));
-        let mut sequence = 0;
+        let mut parts = self.line.filter(|line| line.settings.trigger.by != TriggerBy::Frame);
+        let mut matching = parts.map(|Line { settings, .. }| Matching::new(&settings.trigger, settings.control.parts));
+        let patience = if matching.is_some() { SHORT_PATIENCE } else { PATIENCE };
+        let clock = self.progress.clock();
+        let (mut sequence, mut token) = (0, Duration::ZERO);
+        let mut stopped = None;
         while !self.lock().is_closed() {
+            self.progress.beat(Worker::Capture);
+            let now = clock.now();
+            if now >= token {
+                self.post(Event::Token, &outcomes);
+                token = now + PATIENCE;
+            }
             if self.stop.load(Ordering::Relaxed) {
                 self.post(Event::Stop, &outcomes);
+                stopped = Some(super::Reason::Stopped);
                 break;
             }
-            let Shot { source, at, picture } = match source.next(PATIENCE)? {
-                Capture::Shot(shot) => shot,
-                Capture::Nothing => continue,
+            let mut admit = |found| self.admit(found, &mut sequence, &outcomes);
+            if let Some((line, matching)) = parts.as_mut().zip(matching.as_mut()) {
+                while let Some(seen) = line.link.next_part() {
+                    source.trigger(clock.instant(seen.at));
+                    matching.step(MatchingEvent::Part(seen), clock.now(), &mut admit);
+                }
+            }
+            let shot = match source.next(patience)? {
+                Capture::Shot(shot) => Some(shot),
+                Capture::Nothing => None,
                 Capture::End => break,
             };
-            sequence += 1;
-            let part = (self.binding == Binding::Part).then_some(sequence);
-            let ticket = Ticket { sequence, part, source, captured: at.saturating_duration_since(self.start) };
-            let event = match picture {
-                Ok(picture) => Event::Captured(Frame { ticket, picture }),
-                Err(problem) => Event::Unreadable(ticket, problem),
-            };
-            self.post(event, &outcomes);
+            match (&mut matching, shot) {
+                (Some(matching), Some(shot)) => {
+                    let at = clock.at(shot.at);
+                    matching.step(MatchingEvent::Frame { at, frame: shot }, clock.now(), &mut admit);
+                }
+                (Some(matching), None) => matching.step(MatchingEvent::Tick, clock.now(), &mut admit),
+                (None, Some(shot)) => self.frame(shot, &mut sequence, &outcomes),
+                (None, None) => {}
+            }
+        }
+        let mut admit = |found| self.admit(found, &mut sequence, &outcomes);
+        if let Some(mut matching) = matching {
+            matching.finish(stopped.unwrap_or(super::Reason::NoFrame), &mut admit);
         }
         Ok(())
+    }
+
+    /// A frame that is a part itself, or none at all.
+    fn frame(&self, shot: Shot, sequence: &mut u64, outcomes: &SyncSender<Outcome>) {
+        *sequence += 1;
+        let part = (self.binding == Binding::Part).then_some(*sequence);
+        let captured = self.progress.clock().at(shot.at);
+        if let Some((line, part)) = self.line.zip(part) {
+            line.link.send(Command::Seen(Seen { part, at: captured }));
+        }
+        let ticket = Ticket { sequence: *sequence, part, source: shot.source, captured };
+        self.post(judgeable(ticket, shot.picture), outcomes);
+    }
+
+    /// What the matching found.
+    fn admit(&self, found: Match<Shot>, sequence: &mut u64, outcomes: &SyncSender<Outcome>) {
+        let mut ticket = |seen: Seen, source| {
+            *sequence += 1;
+            Ticket { sequence: *sequence, part: Some(seen.part), source, captured: seen.at }
+        };
+        let event = match found {
+            Match::Bound(seen, Shot { source, picture, .. }) => judgeable(ticket(seen, source), picture),
+            Match::Unmatched(seen, reason) => Event::Unjudgeable(ticket(seen, String::new()), Judgement::unknown(reason)),
+            Match::Surplus(_) => return,
+        };
+        self.post(event, outcomes);
     }
 
     /// Detector thread: from the intake to outcomes.
@@ -123,7 +220,7 @@ impl<'a> Pipeline<'a> {
                 self.post(Event::Stop, &outcomes);
             }
             let mut intake = self.lock();
-            let actions = intake.step(Event::Ready, self.start.elapsed());
+            let actions = intake.step(Event::Ready, self.progress.clock().now());
             if actions.is_empty() {
                 drop(self.changed.wait_timeout(intake, PATIENCE));
                 continue;
@@ -136,8 +233,10 @@ impl<'a> Pipeline<'a> {
                         // The picture's memory is free before the answer is told.
                         drop(frame);
                         self.post(Event::Judged(judgement), &outcomes);
+                        self.progress.beat(Worker::Detector);
                     }
-                    Action::Tell(outcome) => send(&outcomes, outcome),
+                    Action::Tell(outcome) => self.send(&outcomes, outcome),
+                    Action::Live => self.progress.beat(Worker::Detector),
                     Action::Finish => return lost.forget(),
                 }
             }
@@ -146,11 +245,11 @@ impl<'a> Pipeline<'a> {
 
     /// Steps the intake and tells what is certain now. Only the detector's own [`Event::Ready`] gives more to do.
     fn post(&self, event: Event<Picture>, outcomes: &SyncSender<Outcome>) {
-        let actions = self.lock().step(event, self.start.elapsed());
+        let actions = self.lock().step(event, self.progress.clock().now());
         self.changed.notify_all();
         for action in actions {
             if let Action::Tell(outcome) = action {
-                send(outcomes, outcome);
+                self.send(outcomes, outcome);
             }
         }
     }
@@ -161,30 +260,96 @@ impl<'a> Pipeline<'a> {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells outcomes until both threads are gone.
+    /// The line first: a part moves on whether or not somebody listens. Then waits while too many outcomes are untold. There is nobody
+    /// to tell only if the pipeline could not start.
+    fn send(&self, outcomes: &SyncSender<Outcome>, outcome: Outcome) {
+        if let Some((line, part)) = self.line.zip(outcome.ticket.part) {
+            let found = match outcome.judgement {
+                Judgement::Scored { anomalous: true, .. } => Found::Anomalous,
+                Judgement::Scored { .. } => Found::Good,
+                Judgement::Unknown { reason, .. } => Found::Unknown(reason),
+            };
+            line.link.send(Command::Judged(part, found));
+        }
+        drop(outcomes.send(outcome));
+    }
+
+    /// Tells outcomes and what the line does until all threads are gone.
     fn tell_all(
         &self,
         outcomes: Receiver<Outcome>,
+        driven: Option<&ScopedJoinHandle<'_, ()>>,
         summary: &mut Summary,
-        tell: &mut impl FnMut(&Outcome) -> io::Result<()>,
+        tell: &mut impl FnMut(News<'_>) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut result = Ok(());
-        for outcome in outcomes {
-            summary.add(&outcome);
+        let mut news = |news: News<'_>| {
+            if let News::Outcome(outcome) = &news {
+                summary.add(outcome);
+            }
             if result.is_ok() {
-                result = tell(&outcome);
+                result = tell(news);
                 if result.is_err() {
                     self.stop.store(true, Ordering::Relaxed);
                 }
             }
+        };
+        let patience = if self.line.is_some() { PATIENCE / 5 } else { PATIENCE };
+        let mut ledger = self.line.map(|line| Ledger::new(2 * line.settings.control.parts + OUTCOMES));
+        let mut ending = false;
+        while !ending {
+            let complete = match outcomes.recv_timeout(patience) {
+                Ok(outcome) => match &mut ledger {
+                    Some(ledger) => ledger.judged(outcome),
+                    None => Some(outcome),
+                },
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => {
+                    ending = true;
+                    None
+                }
+            };
+            if let Some(outcome) = complete {
+                news(News::Outcome(&outcome));
+            }
+            if let Some((line, ledger)) = self.line.zip(ledger.as_mut()) {
+                reports(line.link, ledger, &mut news);
+            }
+            if driven.is_some_and(ScopedJoinHandle::is_finished) {
+                self.stop.store(true, Ordering::Relaxed);
+            }
+            news(News::Quiet { ending });
         }
+        let Some((line, mut ledger)) = self.line.zip(ledger) else { return result };
+        line.link.finish();
+        while driven.is_some_and(|driven| !driven.is_finished()) {
+            thread::sleep(patience);
+            reports(line.link, &mut ledger, &mut news);
+            news(News::Quiet { ending: true });
+        }
+        reports(line.link, &mut ledger, &mut news);
+        ledger.finish().for_each(|outcome| news(News::Outcome(&outcome)));
         result
     }
 }
 
-/// Waits while too many outcomes are untold. There is nobody to tell only if the pipeline could not start.
-fn send(outcomes: &SyncSender<Outcome>, outcome: Outcome) {
-    drop(outcomes.send(outcome));
+/// Tells what the line did, and the outcomes that are complete with it.
+fn reports(link: &LineLink<'_>, ledger: &mut Ledger, news: &mut impl FnMut(News<'_>)) {
+    while let Some(report) = link.next_report() {
+        news(News::Line(report));
+        if let Report::Settled(settled) = report
+            && let Some(outcome) = ledger.settled(settled)
+        {
+            news(News::Outcome(&outcome));
+        }
+    }
+}
+
+fn judgeable(ticket: Ticket, picture: Result<Picture, String>) -> Event<Picture> {
+    match picture {
+        Ok(picture) => Event::Captured(Frame { ticket, picture }),
+        Err(detail) => Event::Unjudgeable(ticket, Judgement::Unknown { reason: super::Reason::Unreadable, detail }),
+    }
 }
 
 /// Runs a closure at the end of a scope, also when a panic ends it.
@@ -204,136 +369,4 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pipeline::Reason;
-    use detector::picture::Colour;
-    use image::RgbImage;
-
-    /// As many frames as it says; every `unreadable`-th is damaged.
-    struct Frames {
-        left: usize,
-        pause: Duration,
-        unreadable: usize,
-        fails: bool,
-    }
-
-    impl Source for Frames {
-        fn next(&mut self, _: Duration) -> detector::Result<Capture> {
-            thread::sleep(self.pause);
-            if self.left == 0 {
-                return if self.fails { Err(detector::Error::invalid("unplugged")) } else { Ok(Capture::End) };
-            }
-            self.left -= 1;
-            let picture = match (self.left + 1) % self.unreadable {
-                0 => Err("cut".into()),
-                _ => Ok(Picture { pixels: RgbImage::new(1, 1), colour: Colour::Grey }),
-            };
-            Ok(Capture::Shot(Shot { source: "test".into(), at: Instant::now(), picture }))
-        }
-    }
-
-    fn frames(left: usize, pause_us: u64) -> Frames {
-        Frames { left, pause: Duration::from_micros(pause_us), unreadable: usize::MAX, fails: false }
-    }
-
-    fn config(bind: Binding, queue: usize) -> FramesConfig {
-        FramesConfig { bind, queue, max_age_ms: 60_000 }
-    }
-
-    fn good(_: &Picture) -> Judgement {
-        Judgement::Scored { score: 0.0, anomalous: false }
-    }
-
-    fn slow(picture: &Picture) -> Judgement {
-        thread::sleep(Duration::from_millis(2));
-        good(picture)
-    }
-
-    struct Run {
-        told: Vec<Outcome>,
-        summary: Summary,
-        result: Result<(), PipelineError>,
-    }
-
-    fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Picture) -> Judgement + Send) -> Run {
-        let stop = AtomicBool::new(false);
-        let mut told = Vec::new();
-        let (summary, result) = Pipeline::new(config, &stop).run(source, judge, |outcome| {
-            told.push(outcome.clone());
-            Ok(())
-        });
-        Run { told, summary, result }
-    }
-
-    fn each_part_once(told: &[Outcome], parts: u64) {
-        let mut found: Vec<_> = told.iter().map(|outcome| outcome.ticket.part.unwrap()).collect();
-        found.sort_unstable();
-        assert_eq!(found, (1..=parts).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn every_part_is_told_though_the_queue_overflows() {
-        let Run { told, summary, result } = run(&config(Binding::Part, 2), frames(100, 50), slow);
-        result.unwrap();
-        each_part_once(&told, 100);
-        assert!(summary.unknown[&Reason::QueueOverflow] > 10, "{summary}");
-        assert!(summary.good > 5, "{summary}");
-    }
-
-    #[test]
-    fn free_frames_are_replaced_and_the_last_is_judged() {
-        let Run { told, summary, result } = run(&config(Binding::Free, 2), frames(100, 50), slow);
-        result.unwrap();
-        assert!(told.windows(2).all(|pair| pair[0].ticket.sequence < pair[1].ticket.sequence));
-        assert!(told.iter().all(|outcome| outcome.ticket.part.is_none()));
-        assert_eq!(told.last().unwrap().ticket.sequence, 100);
-        assert_eq!(summary.replaced + told.len() as u64, 100);
-        assert!(summary.replaced > 10, "{summary}");
-    }
-
-    #[test]
-    fn damaged_frames_and_a_failing_source_leave_no_part_behind() {
-        let source = Frames { unreadable: 3, fails: true, ..frames(9, 0) };
-        let Run { told, summary, result } = run(&config(Binding::Part, 16), source, good);
-        assert!(matches!(result, Err(PipelineError::Source(_))), "{result:?}");
-        each_part_once(&told, 9);
-        assert_eq!((summary.good, summary.unknown[&Reason::Unreadable]), (6, 3));
-    }
-
-    #[test]
-    fn a_detector_that_dies_leaves_no_part_behind() {
-        let mut count = 0;
-        let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(usize::MAX, 20), |picture| {
-            count += 1;
-            assert!(count < 5, "this panic belongs to the test");
-            slow(picture)
-        });
-        assert!(matches!(result, Err(PipelineError::Lost("detector"))), "{result:?}");
-        each_part_once(&told, told.len() as u64);
-        assert_eq!(summary.good, 4);
-        assert!(summary.unknown[&Reason::DetectorLost] >= 1);
-    }
-
-    #[test]
-    fn stopping_ends_an_endless_source() {
-        let stop = AtomicBool::new(false);
-        let mut told = Vec::new();
-        let (summary, result) = Pipeline::new(&config(Binding::Part, 4), &stop).run(frames(usize::MAX, 100), slow, |outcome| {
-            told.push(outcome.clone());
-            stop.store(told.len() > 20, Ordering::Relaxed);
-            Ok(())
-        });
-        result.unwrap();
-        each_part_once(&told, told.len() as u64);
-        assert!(summary.good > 0);
-    }
-
-    #[test]
-    fn a_reader_that_is_gone_stops_the_pipeline() {
-        let stop = AtomicBool::new(false);
-        let (_, result) = Pipeline::new(&config(Binding::Part, 4), &stop)
-            .run(frames(usize::MAX, 100), good, |_| Err(io::ErrorKind::BrokenPipe.into()));
-        assert!(matches!(result, Err(PipelineError::Tell(_))), "{result:?}");
-    }
-}
+mod tests;

@@ -1,0 +1,149 @@
+use std::io;
+use std::path::PathBuf;
+
+use gpiocdev::chip::Chip;
+use gpiocdev::request::Config;
+
+use super::GpioError;
+use crate::config::line::{Bias, Level, LineConfig};
+
+/// Names that an error lists at most.
+const OFFERED: usize = 24;
+
+/// A line that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its chip's device, for this boot.
+    pub chip: PathBuf,
+    /// Its number there.
+    pub offset: u32,
+    /// For messages.
+    pub name: String,
+}
+
+/// A GPIO line of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Its name; may be empty.
+    pub name: String,
+    /// Its chip's label.
+    pub chip: String,
+    /// Its number on the chip.
+    pub offset: u32,
+    /// Who uses it; empty if nobody does.
+    pub user: String,
+    device: PathBuf,
+}
+
+/// What this machine has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The lines, by chip.
+    pub lines: Vec<Line>,
+    /// Chips that this user may not look at.
+    pub denied: Vec<PathBuf>,
+}
+
+/// Looks at all chips.
+pub fn list() -> Listing {
+    let mut listing = Listing::default();
+    for device in device_files() {
+        let Ok(chip) = Chip::from_path(&device) else {
+            listing.denied.push(device);
+            continue;
+        };
+        let (Ok(info), Ok(lines)) = (chip.info(), chip.line_info_iter()) else { continue };
+        for line in lines.filter_map(Result::ok) {
+            let user = match (line.used, line.consumer.is_empty()) {
+                (false, _) => String::new(),
+                (true, true) => "the kernel".into(),
+                (true, false) => line.consumer,
+            };
+            let (chip, device) = (info.label.clone(), device.clone());
+            listing.lines.push(Line { name: line.name, chip, offset: line.offset, user, device });
+        }
+    }
+    listing
+}
+
+/// Finds a line that is free; `key` names it in errors.
+///
+/// # Errors
+/// When there is none, more than one, or somebody else uses it.
+pub fn find(key: &str, config: &LineConfig) -> Result<Found, GpioError> {
+    let (key, line) = (key.to_owned(), wanted(config));
+    let Listing { lines, denied } = list();
+    let fits = |other: &&Line| {
+        let right_chip = config.chip.as_ref().is_none_or(|chip| *chip == other.chip);
+        let right_line = match (&config.line, config.offset) {
+            (Some(name), _) => *name == other.name,
+            (None, offset) => offset == Some(other.offset),
+        };
+        right_chip && right_line
+    };
+    let found: Vec<&Line> = lines.iter().filter(fits).collect();
+    match found[..] {
+        [] => Err(GpioError::Missing { key, line, offered: offered(&lines), denied }),
+        [Line { user, .. }] if !user.is_empty() => Err(GpioError::Taken { key, line, consumer: user.clone() }),
+        [Line { device, offset, .. }] => Ok(Found { chip: device.clone(), offset: *offset, name: line }),
+        _ => {
+            let chips: Vec<_> = found.iter().map(|found| format!("{} offset {}", found.chip, found.offset)).collect();
+            Err(GpioError::Ambiguous { key, line, chips: chips.join(", ") })
+        }
+    }
+}
+
+impl Found {
+    /// A configuration of this line for a request, with level and bias as configured.
+    pub(super) fn configure<'a>(&self, request: &'a mut Config, config: &LineConfig) -> &'a mut Config {
+        request.on_chip(&self.chip).with_line(self.offset);
+        match config.active {
+            Level::High => request.as_active_high(),
+            Level::Low => request.as_active_low(),
+        };
+        if let Some(bias) = config.bias {
+            request.with_bias(match bias {
+                Bias::Disabled => gpiocdev::line::Bias::Disabled,
+                Bias::PullUp => gpiocdev::line::Bias::PullUp,
+                Bias::PullDown => gpiocdev::line::Bias::PullDown,
+            });
+        }
+        request
+    }
+
+    /// The kernel's refusal as an error of ours.
+    pub(super) fn refused(&self, key: &str, source: gpiocdev::Error) -> GpioError {
+        GpioError::Refused { key: key.to_owned(), line: self.name.clone(), source }
+    }
+}
+
+/// The chips' devices. The crate leaves out those that it may not open; we want to tell of them.
+fn device_files() -> Vec<PathBuf> {
+    let names = |entry: io::Result<std::fs::DirEntry>| entry.ok().map(|entry| entry.path());
+    let is_chip = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("gpiochip"));
+    let mut paths: Vec<_> = std::fs::read_dir("/dev").into_iter().flatten().filter_map(names).filter(is_chip).collect();
+    paths.sort();
+    paths
+}
+
+fn wanted(config: &LineConfig) -> String {
+    match (&config.line, &config.chip, config.offset) {
+        (Some(line), None, _) => format!("{line:?}"),
+        (Some(line), Some(chip), _) => format!("{line:?} on the chip {chip:?}"),
+        (None, chip, offset) => {
+            format!("{} on the chip {:?}", offset.unwrap_or_default(), chip.as_deref().unwrap_or_default())
+        }
+    }
+}
+
+fn offered(lines: &[Line]) -> String {
+    let mut named: Vec<_> =
+        lines.iter().filter(|line| !line.name.is_empty()).map(|line| format!("{} ({})", line.name, line.chip)).collect();
+    let more = named.len().saturating_sub(OFFERED);
+    named.truncate(OFFERED);
+    match (named.is_empty(), more) {
+        (true, _) => "no named lines".into(),
+        (false, 0) => named.join(", "),
+        (false, more) => format!("{} and {more} more", named.join(", ")),
+    }
+}

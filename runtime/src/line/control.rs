@@ -1,0 +1,381 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use super::pulse::{Fired, Pulse};
+use crate::config::line::{LineControlConfig, OnUnknown, Output, Travel};
+use crate::pipeline::Reason;
+
+/// Where a part was when its trigger came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Time of the trigger.
+    pub at: Duration,
+    /// The encoder's count then; 0 without an encoder.
+    pub count: i64,
+}
+
+/// What is known of a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The detector says so.
+    Good,
+    /// The detector says so.
+    Anomalous,
+    /// Nobody can say; `on_unknown` decides.
+    Unknown(Reason),
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A part was seen. Numbers grow.
+    Seen {
+        /// Which part.
+        part: u64,
+        /// Where it is.
+        place: Place,
+    },
+    /// The detector or the pipeline has an answer.
+    Judged {
+        /// Which part.
+        part: u64,
+        /// The answer.
+        found: Found,
+    },
+    /// The belt is here now.
+    Count {
+        /// Pulses since the start.
+        count: i64,
+        /// When the pulse came.
+        at: Duration,
+    },
+    /// Nobody knows any more where the belt is.
+    EncoderLost,
+    /// A person has looked after the stop: the stop output is released.
+    Reset,
+    /// The service ends: parts in transit will not be acted on.
+    Abandon,
+    /// Only time has passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Change an output.
+    Set(Output, bool),
+    /// A part has its final answer. Each part is settled exactly once, in the order in which they were seen; only those for which there
+    /// was no room are settled at once.
+    Settled(Settled),
+    /// The stop output was raised, for this reason.
+    Stopped(StopCause),
+    /// An answer came for a part that was settled or never seen.
+    Late(u64),
+}
+
+/// The final answer for a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Which part.
+    pub part: u64,
+    /// What was known in time.
+    pub found: Found,
+    /// What was done.
+    pub disposition: Disposition,
+    /// From the trigger to now.
+    pub after: Duration,
+}
+
+/// What was done with a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disposition {
+    /// A `good` pulse.
+    Pass,
+    /// A `reject` pulse.
+    Reject,
+    /// No pulse, and the stop output is active.
+    Stop,
+    /// No pulse: the service ended while the part was in transit, or there was no room to follow it.
+    Nothing,
+}
+
+/// Why the stop output was raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// A part was unknown, and `on_unknown` is "stop".
+    Unknown,
+    /// As many parts in a row were unknown as the configuration allows.
+    UnknownsInARow,
+    /// As many parts in a row were rejected as the configuration allows.
+    RejectsInARow,
+    /// An actuator had no time to rest between two pulses.
+    PulsesTooClose(Output),
+    /// More parts are in transit than the configuration has room for.
+    TooManyParts,
+    /// The belt's position was lost.
+    EncoderLost,
+    /// The line thread woke so late that a pulse would have hit another part.
+    TooLate,
+}
+
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopCause::Unknown => f.write_str("a part was unknown"),
+            StopCause::UnknownsInARow => f.write_str("too many parts in a row were unknown"),
+            StopCause::RejectsInARow => f.write_str("too many parts in a row were rejected"),
+            StopCause::PulsesTooClose(output) => write!(f, "{} had to pulse again before its min_gap_ms was over", output.word()),
+            StopCause::TooManyParts => f.write_str("more parts are in transit than line.parts"),
+            StopCause::EncoderLost => f.write_str("encoder pulses were lost or came too fast: the belt's position is unknown"),
+            StopCause::TooLate => f.write_str("the line thread woke too late: a pulse would have hit another part"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    number: u64,
+    place: Place,
+    found: Option<Found>,
+}
+
+/// Follows parts from trigger to actuator, in order, and decides what the outputs do.
+///
+/// It never allocates after [`Control::new`].
+#[derive(Debug)]
+pub struct Control {
+    config: LineControlConfig,
+    parts: VecDeque<Part>,
+    last: Option<Part>,
+    count: i64,
+    count_at: Duration,
+    reject: Pulse,
+    good: Pulse,
+    strobe: Pulse,
+    busy: bool,
+    stopped: bool,
+    unknowns: u32,
+    rejects: u32,
+}
+
+impl Control {
+    /// A line without parts; every output is inactive.
+    pub fn new(config: LineControlConfig) -> Control {
+        let pulse = |output| {
+            let settings = config.pulse(output);
+            Pulse::new(settings.width, settings.rest)
+        };
+        Control {
+            parts: VecDeque::with_capacity(config.parts),
+            last: None,
+            count: 0,
+            count_at: Duration::ZERO,
+            reject: pulse(Output::Reject),
+            good: pulse(Output::Good),
+            strobe: pulse(Output::Strobe),
+            busy: false,
+            stopped: false,
+            unknowns: 0,
+            rejects: 0,
+            config,
+        }
+    }
+
+    /// Takes an event in at time `now` and says what to do, in this order. What was due before `now` is done first.
+    pub fn step(&mut self, event: Event, now: Duration, act: &mut impl FnMut(Action)) {
+        self.advance(now, act);
+        match event {
+            Event::Seen { part, place } => self.admit(part, place, now, act),
+            Event::Judged { part, found } => self.judge(part, found, act),
+            Event::Count { count, at } => (self.count, self.count_at) = (count, at),
+            Event::EncoderLost => {
+                self.parts.iter_mut().for_each(|part| part.found = Some(Found::Unknown(Reason::EncoderLost)));
+                self.raise(StopCause::EncoderLost, act);
+            }
+            Event::Reset => {
+                (self.unknowns, self.rejects) = (0, 0);
+                if std::mem::take(&mut self.stopped) {
+                    act(Action::Set(Output::Stop, false));
+                }
+            }
+            Event::Abandon => {
+                while let Some(part) = self.parts.pop_front() {
+                    let found = Found::Unknown(Reason::Stopped);
+                    act(settled(&part, found, Disposition::Nothing, now));
+                }
+            }
+            Event::Tick => {}
+        }
+        self.advance(now, act);
+        let busy = self.parts.iter().any(|part| part.found.is_none());
+        if std::mem::replace(&mut self.busy, busy) != busy {
+            act(Action::Set(Output::Busy, busy));
+        }
+    }
+
+    /// When to step again at the latest.
+    pub fn due(&self) -> Option<Duration> {
+        let pulses = [&self.reject, &self.good, &self.strobe].map(Pulse::due).into_iter().flatten();
+        let arrival = self.parts.front().and_then(|part| self.arrival(part));
+        pulses.chain(arrival).chain(self.deadline()).min()
+    }
+
+    /// Parts in transit.
+    pub fn in_transit(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Whether the stop output is active.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn admit(&mut self, number: u64, mut place: Place, now: Duration, act: &mut impl FnMut(Action)) {
+        if let Some(last) = self.last {
+            // Two clocks may disagree by a moment; the order of parts is not theirs to change.
+            place = Place { at: place.at.max(last.place.at), count: place.count.max(last.place.count) };
+        }
+        let mut part = Part { number, place, found: None };
+        if self.last.replace(part).is_some_and(|last| self.is_crowded(last.place, place)) {
+            let crowded = Some(Found::Unknown(Reason::Crowded));
+            part.found = crowded;
+            // Both or none: the actuator cannot tell them apart.
+            if let Some(neighbour) = self.parts.back_mut() {
+                neighbour.found = crowded;
+            }
+        }
+        self.fire(Output::Strobe, now, act);
+        if self.parts.len() == self.config.parts {
+            act(settled(&part, Found::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
+            self.raise(StopCause::TooManyParts, act);
+        } else {
+            self.parts.push_back(part);
+        }
+    }
+
+    fn is_crowded(&self, last: Place, next: Place) -> bool {
+        match self.config.spacing {
+            Travel::Time(spacing) => next.at - last.at < spacing,
+            Travel::Pulses(spacing) => next.count - last.count < i64::from(spacing),
+        }
+    }
+
+    fn judge(&mut self, number: u64, found: Found, act: &mut impl FnMut(Action)) {
+        match self.parts.binary_search_by_key(&number, |part| part.number) {
+            // The first answer counts: what became unknown stays unknown.
+            Ok(index) if self.parts[index].found.is_none() => self.parts[index].found = Some(found),
+            _ => act(Action::Late(number)),
+        }
+    }
+
+    /// Does everything that is due until now, in order of time.
+    fn advance(&mut self, now: Duration, act: &mut impl FnMut(Action)) {
+        while let Some(part) = self.parts.front().copied().filter(|part| self.has_arrived(part, now)) {
+            let arrival = self.arrival(&part).unwrap_or(self.count_at);
+            // A pulse that ended before this part came is not prolonged by it.
+            self.end_pulses(arrival, now, act);
+            self.expire(now);
+            self.settle(now.saturating_sub(arrival), now, act);
+        }
+        self.end_pulses(now, now, act);
+        self.expire(now);
+    }
+
+    fn arrival(&self, part: &Part) -> Option<Duration> {
+        match self.config.delay {
+            Travel::Time(delay) => Some(part.place.at + delay),
+            Travel::Pulses(_) => None,
+        }
+    }
+
+    fn has_arrived(&self, part: &Part, now: Duration) -> bool {
+        match self.config.delay {
+            Travel::Time(delay) => part.place.at + delay <= now,
+            Travel::Pulses(delay) => self.count - part.place.count >= i64::from(delay),
+        }
+    }
+
+    /// When the first part without an answer becomes unknown.
+    fn deadline(&self) -> Option<Duration> {
+        let waiting = self.parts.iter().find(|part| part.found.is_none())?;
+        Some(waiting.place.at + self.config.deadline?)
+    }
+
+    fn expire(&mut self, now: Duration) {
+        let Some(deadline) = self.config.deadline else { return };
+        for part in self.parts.iter_mut().filter(|part| part.found.is_none() && part.place.at + deadline <= now) {
+            part.found = Some(Found::Unknown(Reason::Deadline));
+        }
+    }
+
+    /// The foremost part is at the actuator.
+    fn settle(&mut self, lateness: Duration, now: Duration, act: &mut impl FnMut(Action)) {
+        let Some(part) = self.parts.pop_front() else { return };
+        let found = part.found.unwrap_or(Found::Unknown(Reason::Deadline));
+        let disposition = match (found, self.config.on_unknown) {
+            (Found::Good, _) | (Found::Unknown(_), OnUnknown::Pass) => Disposition::Pass,
+            (Found::Anomalous, _) | (Found::Unknown(_), OnUnknown::Reject) => Disposition::Reject,
+            (Found::Unknown(_), OnUnknown::Stop) => Disposition::Stop,
+        };
+        let too_late = lateness > self.config.tolerance;
+        let disposition = if too_late { Disposition::Stop } else { disposition };
+        match disposition {
+            Disposition::Pass => self.fire(Output::Good, now, act),
+            Disposition::Reject => self.fire(Output::Reject, now, act),
+            Disposition::Stop => self.raise(if too_late { StopCause::TooLate } else { StopCause::Unknown }, act),
+            Disposition::Nothing => {}
+        }
+        act(settled(&part, found, disposition, now));
+        let run = |count: u32, goes_on: bool| if goes_on { count.saturating_add(1) } else { 0 };
+        self.unknowns = run(self.unknowns, matches!(found, Found::Unknown(_)));
+        self.rejects = run(self.rejects, disposition == Disposition::Reject);
+        if self.config.stop_after_unknowns.is_some_and(|limit| self.unknowns >= limit) {
+            self.raise(StopCause::UnknownsInARow, act);
+        }
+        if self.config.stop_after_rejects.is_some_and(|limit| self.rejects >= limit) {
+            self.raise(StopCause::RejectsInARow, act);
+        }
+    }
+
+    fn pulse(&mut self, output: Output) -> &mut Pulse {
+        match output {
+            Output::Reject => &mut self.reject,
+            Output::Good => &mut self.good,
+            _ => &mut self.strobe,
+        }
+    }
+
+    fn fire(&mut self, output: Output, now: Duration, act: &mut impl FnMut(Action)) {
+        match self.pulse(output).fire(now) {
+            Fired::Merged => {}
+            Fired::Started => act(Action::Set(output, true)),
+            Fired::TooSoon => {
+                act(Action::Set(output, true));
+                self.raise(StopCause::PulsesTooClose(output), act);
+            }
+        }
+    }
+
+    /// Ends the pulses that should have ended until `time`.
+    fn end_pulses(&mut self, time: Duration, now: Duration, act: &mut impl FnMut(Action)) {
+        for output in [Output::Reject, Output::Good, Output::Strobe] {
+            if self.pulse(output).end(time, now) {
+                act(Action::Set(output, false));
+            }
+        }
+    }
+
+    fn raise(&mut self, cause: StopCause, act: &mut impl FnMut(Action)) {
+        if !std::mem::replace(&mut self.stopped, true) {
+            act(Action::Set(Output::Stop, true));
+            act(Action::Stopped(cause));
+        }
+    }
+}
+
+fn settled(part: &Part, found: Found, disposition: Disposition, now: Duration) -> Action {
+    let after = now.saturating_sub(part.place.at);
+    Action::Settled(Settled { part: part.number, found, disposition, after })
+}

@@ -1,0 +1,100 @@
+use std::time::Duration;
+
+/// A pulse output: how long it is active, and how long it must rest.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    width: Duration,
+    rest: Duration,
+    until: Option<Duration>,
+    ended: Option<Duration>,
+}
+
+/// What a wish for a pulse led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fired {
+    /// The output becomes active.
+    Started,
+    /// It was active and stays so for longer: the pulses are one.
+    Merged,
+    /// It becomes active though it should have rested: a pulse is never moved nor dropped, but somebody must know.
+    TooSoon,
+}
+
+impl Pulse {
+    /// Pulses of `width`, with at least `rest` between them.
+    pub fn new(width: Duration, rest: Duration) -> Pulse {
+        Pulse { width, rest, until: None, ended: None }
+    }
+
+    /// Wishes for a whole pulse that begins now.
+    pub fn fire(&mut self, now: Duration) -> Fired {
+        if self.until.replace(now + self.width).is_some() {
+            return Fired::Merged;
+        }
+        let rested = self.ended.is_none_or(|ended| now.saturating_sub(ended) >= self.rest);
+        if rested { Fired::Started } else { Fired::TooSoon }
+    }
+
+    /// Whether the output is active.
+    pub fn is_active(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// When the output becomes inactive.
+    pub fn due(&self) -> Option<Duration> {
+        self.until
+    }
+
+    /// Ends the pulse, now, if it should have ended until `time`.
+    pub fn end(&mut self, time: Duration, now: Duration) -> bool {
+        let over = self.until.is_some_and(|until| until <= time);
+        if over {
+            (self.until, self.ended) = (None, Some(now));
+        }
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn overlapping_pulses_are_one_and_a_short_rest_is_told() {
+        let mut pulse = Pulse::new(ms(20), ms(10));
+        assert_eq!(pulse.fire(ms(100)), Fired::Started);
+        assert_eq!(pulse.fire(ms(115)), Fired::Merged);
+        assert!(!pulse.end(ms(134), ms(134)) && pulse.end(ms(135), ms(135)) && !pulse.is_active());
+        assert_eq!(pulse.fire(ms(144)), Fired::TooSoon);
+        assert!(pulse.is_active() && pulse.end(ms(164), ms(164)));
+        assert_eq!(pulse.fire(ms(174)), Fired::Started);
+    }
+
+    proptest! {
+        /// Whenever a pulse was wished for, the output is active for a whole width from then on.
+        #[test]
+        fn every_wish_is_a_whole_pulse(pauses in prop::collection::vec(0u64..60, 1..50)) {
+            let mut pulse = Pulse::new(ms(20), ms(10));
+            let (mut now, mut last, mut ended) = (ms(0), None, None);
+            for pause in pauses {
+                let next = now + ms(pause);
+                if let Some(due) = pulse.due().filter(|due| *due <= next) {
+                    prop_assert_eq!(Some(due), last.map(|last| last + ms(20)));
+                    prop_assert!(pulse.end(due, due));
+                    ended = Some(due);
+                }
+                now = next;
+                let active = pulse.is_active();
+                let soon = ended.is_some_and(|ended| now - ended < ms(10));
+                let expected = if active { Fired::Merged } else if soon { Fired::TooSoon } else { Fired::Started };
+                prop_assert_eq!(pulse.fire(now), expected);
+                last = Some(now);
+            }
+        }
+    }
+}

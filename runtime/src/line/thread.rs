@@ -1,0 +1,302 @@
+//! The thread that carries out what the state machines of the line say.
+//!
+//! From [`LineThread::run`] on it neither allocates nor locks nor logs nor touches a disk: it sleeps until the next due time or event,
+//! and talks to the others through [`LineLink`].
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
+
+use super::control::{Action, Control, Event, Found, Place};
+use super::encoder::{Encoder, EncoderEdge, Turn};
+use super::heartbeat::Heartbeat;
+use super::link::{Command, LineLink, Report};
+use super::trigger::{Edge, Seen, Trigger};
+use crate::config::line::{InputRole, LineSettings, Output, Travel, TriggerBy};
+use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
+use crate::pipeline::Reason;
+use crate::progress::Worker;
+
+/// Descriptors beside those of the inputs.
+const OWN: usize = 3;
+/// Groups of inputs: each has a chip of its own.
+const GROUPS: usize = 4;
+/// What is still in transit at the end of the service is waited for at most so long beyond its delay.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same where a belt may stand still.
+const BELT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the line cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// A GPIO line.
+    #[error(transparent)]
+    Gpio(#[from] GpioError),
+    /// The socket of the software trigger.
+    #[error("line.trigger.socket: cannot listen at {path}")]
+    Socket {
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Inputs on more chips than one thread looks after.
+    #[error("the inputs lie on {0} GPIO chips; at most {GROUPS} are possible")]
+    Chips(usize),
+    /// A timer, or the thread itself.
+    #[error("cannot start the line thread")]
+    System(#[from] io::Error),
+}
+
+/// Everything that the line thread owns.
+#[derive(Debug)]
+pub struct LineThread<'a> {
+    link: &'a LineLink<'a>,
+    control: Control,
+    trigger: Trigger,
+    encoder: Option<Encoder>,
+    heartbeat: Heartbeat,
+    stall: Duration,
+    interval: Option<(Duration, Duration)>,
+    frames_are_parts: bool,
+    drain: Duration,
+    inputs: Inputs,
+    outputs: Outputs,
+    socket: Option<Socket>,
+    timer: OwnedFd,
+}
+
+/// A socket that leaves no file behind.
+#[derive(Debug)]
+struct Socket {
+    socket: UnixDatagram,
+    path: std::path::PathBuf,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl<'a> LineThread<'a> {
+    /// Takes hold of the lines; outputs are at their safe levels then.
+    ///
+    /// # Errors
+    /// Names the key and the line that is missing, taken or refused.
+    pub fn new(settings: &LineSettings, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
+        let (inputs, outputs) = match settings.simulated {
+            true => (Inputs::default(), Outputs::simulated()),
+            false => (Inputs::request(settings)?, Outputs::request(&settings.outputs)?),
+        };
+        let groups = inputs.descriptors().count();
+        if groups > GROUPS {
+            return Err(LineError::Chips(groups));
+        }
+        let b_active = inputs.is_active(InputRole::EncoderB).unwrap_or(false);
+        let debounce = match &settings.trigger.by {
+            TriggerBy::Edge { debounce, .. } => *debounce,
+            _ => Duration::ZERO,
+        };
+        let interval = match settings.trigger.by {
+            TriggerBy::Interval(every) => Some((link.clock().now() + every, every)),
+            _ => None,
+        };
+        let socket = match &settings.trigger.by {
+            TriggerBy::Socket(path) => Some(listen(path)?),
+            _ => None,
+        };
+        let drain = match settings.control.delay {
+            Travel::Time(delay) => delay + PATIENCE,
+            Travel::Pulses(_) => BELT_PATIENCE,
+        };
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK);
+        Ok(LineThread {
+            link,
+            control: Control::new(settings.control.clone()),
+            trigger: Trigger::new(debounce),
+            encoder: settings.encoder.as_ref().map(|config| Encoder::new(config.max_rate, config.reverse, b_active)),
+            heartbeat: Heartbeat::new(settings.heartbeat, link.clock().now()),
+            stall: settings.stall,
+            interval,
+            frames_are_parts: settings.trigger.by == TriggerBy::Frame,
+            drain,
+            inputs,
+            outputs,
+            socket,
+            timer: timer.map_err(io::Error::from)?,
+        })
+    }
+
+    /// Works until [`LineLink::finish`] and until no part is in transit any more. Outputs are safe afterwards.
+    pub fn run(mut self) {
+        let mut give_up = None;
+        loop {
+            self.link.progress.beat(Worker::Line);
+            if self.link.is_finishing() {
+                let now = self.link.clock().now();
+                let end = *give_up.get_or_insert(now + self.drain);
+                if now >= end {
+                    self.step(Event::Abandon, now);
+                }
+                if self.control.in_transit() == 0 && self.control.due().is_none() {
+                    return;
+                }
+            }
+            let ready = self.sleep(give_up);
+            self.link.woken();
+            for group in 0..GROUPS {
+                if ready[OWN + group] {
+                    self.read(group);
+                }
+            }
+            if ready[2] {
+                self.receive();
+            }
+            while let Some(command) = self.link.next_command() {
+                self.obey(command);
+            }
+            let now = self.link.clock().now();
+            if let Some((next, every)) = self.interval.filter(|(next, _)| *next <= now) {
+                // After a pause the rhythm begins anew: parts that nobody saw cannot be made up for.
+                self.interval = Some(((next + every).max(now), every));
+                self.trigger(next, None);
+            }
+            self.step(Event::Tick, now);
+            self.beat(now);
+        }
+    }
+
+    /// Sleeps until something is due or happens: wake-up, timer, socket, groups of inputs.
+    fn sleep(&self, give_up: Option<Duration>) -> [bool; OWN + GROUPS] {
+        let due = [self.control.due(), self.interval.map(|(next, _)| next), give_up, Some(self.heartbeat.due())];
+        if let Some(due) = due.into_iter().flatten().min() {
+            let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+            let timer = Itimerspec { it_interval: none, it_value: self.link.clock().monotonic(due) };
+            // It can only fail for arguments that are wrong.
+            let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &timer);
+        }
+        let wake = self.link.descriptor();
+        let socket = self.socket.as_ref().map_or(wake, |socket| socket.socket.as_fd());
+        // Unused places watch the wake-up too: an array needs no memory.
+        let mut fds: [PollFd<'_>; OWN + GROUPS] = std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
+        fds[1] = PollFd::from_borrowed_fd(self.timer.as_fd(), PollFlags::IN);
+        fds[2] = PollFd::from_borrowed_fd(socket, PollFlags::IN);
+        let mut count = OWN;
+        for fd in self.inputs.descriptors() {
+            fds[count] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
+            count += 1;
+        }
+        // An interrupted sleep is a short one.
+        let _ = poll(&mut fds[..count], None);
+        std::array::from_fn(|index| index < count && fds[index].revents().contains(PollFlags::IN))
+    }
+
+    fn read(&mut self, group: usize) {
+        // Taken out for a moment, so that the edges can be handed to the rest of us.
+        let mut inputs = std::mem::take(&mut self.inputs);
+        let read = inputs.read(group, &mut |edge| self.take(edge));
+        self.inputs = inputs;
+        if read.is_err() {
+            self.link.report(Report::InputFailed);
+        }
+    }
+
+    fn take(&mut self, edge: InputEdge) {
+        let InputEdge { role, rising, at_ns, number } = edge;
+        let at = self.link.clock().at_monotonic(at_ns);
+        match role {
+            InputRole::Trigger => {
+                self.trigger(at, Some(number));
+                self.link.count(self.trigger.counts());
+            }
+            InputRole::EncoderA | InputRole::EncoderB => {
+                let Some(encoder) = &mut self.encoder else { return };
+                let edge = EncoderEdge { is_b: role == InputRole::EncoderB, rising, at, number };
+                let event = match encoder.step(edge) {
+                    Turn::Still => return,
+                    Turn::Count(count) => Event::Count { count, at },
+                    Turn::Lost => Event::EncoderLost,
+                };
+                self.step(event, self.link.clock().now());
+            }
+            InputRole::Reset => self.step(Event::Reset, self.link.clock().now()),
+        }
+    }
+
+    fn trigger(&mut self, at: Duration, number: Option<u32>) {
+        let Some(seen) = self.trigger.step(Edge { at, number }) else { return };
+        self.admit(seen);
+        if !self.frames_are_parts && !self.link.tell_part(seen) {
+            let found = Found::Unknown(Reason::QueueOverflow);
+            self.step(Event::Judged { part: seen.part, found }, self.link.clock().now());
+        }
+    }
+
+    fn admit(&mut self, seen: Seen) {
+        let count = self.encoder.as_ref().map_or(0, Encoder::count);
+        let place = Place { at: seen.at, count };
+        self.step(Event::Seen { part: seen.part, place }, self.link.clock().now());
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Seen(seen) => self.admit(seen),
+            Command::Judged(part, found) => self.step(Event::Judged { part, found }, self.link.clock().now()),
+        }
+    }
+
+    /// Datagrams of any content.
+    fn receive(&mut self) {
+        let mut byte = [0; 1];
+        while let Some(socket) = &self.socket {
+            if socket.socket.recv(&mut byte).is_err() {
+                break;
+            }
+            self.trigger(self.link.clock().now(), None);
+        }
+    }
+
+    fn step(&mut self, event: Event, now: Duration) {
+        let LineThread { control, outputs, link, .. } = self;
+        control.step(event, now, &mut |action| match action {
+            Action::Set(output, active) => set(outputs, link, output, active),
+            Action::Settled(settled) => link.report(Report::Settled(settled)),
+            Action::Stopped(cause) => link.report(Report::Stopped(cause)),
+            Action::Late(part) => link.report(Report::Late(part)),
+        });
+    }
+
+    fn beat(&mut self, now: Duration) {
+        let moves = self.link.progress.stalled(&[Worker::Capture, Worker::Detector], self.stall).is_none();
+        if let Some(active) = self.heartbeat.step(now, moves) {
+            set(&self.outputs, self.link, Output::Healthy, active);
+        }
+    }
+}
+
+fn set(outputs: &Outputs, link: &LineLink<'_>, output: Output, active: bool) {
+    if outputs.set(output, active).is_err() {
+        link.report(Report::OutputFailed(output));
+    }
+    link.report(Report::Output { output, active, at: link.clock().now() });
+}
+
+/// A file of an earlier service that was killed is removed; one that somebody listens at is not.
+fn listen(path: &std::path::Path) -> Result<Socket, LineError> {
+    let error = |source| LineError::Socket { path: path.to_owned(), source };
+    let probe = UnixDatagram::unbound().map_err(error)?;
+    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if is_socket && probe.connect(path).is_err() {
+        std::fs::remove_file(path).map_err(error)?;
+    }
+    let socket = UnixDatagram::bind(path).map_err(error)?;
+    socket.set_nonblocking(true).map_err(error)?;
+    Ok(Socket { socket, path: path.to_owned() })
+}

@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+/// An edge on the trigger's line, as the kernel saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// When; this is *the* time of a part.
+    pub at: Duration,
+    /// The kernel's number of the edge on this line; nothing for triggers that are not edges.
+    pub number: Option<u32>,
+}
+
+/// A part that was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Counts the parts, from 1.
+    pub part: u64,
+    /// Time of its trigger.
+    pub at: Duration,
+}
+
+/// What a trigger did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TriggerCounts {
+    /// Parts.
+    pub parts: u64,
+    /// Edges that came within the debounce time of another.
+    pub bounces: u64,
+    /// Edges that the kernel could not keep: parts that passed without being seen.
+    pub missed: u64,
+}
+
+/// Makes parts of trigger edges.
+///
+/// An edge counts when the line was quiet before for the debounce time; the time of the part is the time of that first edge, not of the
+/// end of the bouncing.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    debounce: Duration,
+    last: Option<Duration>,
+    number: Option<u32>,
+    counts: TriggerCounts,
+}
+
+impl Trigger {
+    /// A trigger that takes edges within `debounce` of the last one for bounces.
+    pub fn new(debounce: Duration) -> Trigger {
+        Trigger { debounce, last: None, number: None, counts: TriggerCounts::default() }
+    }
+
+    /// Takes an edge in; gives the part that begins with it.
+    pub fn step(&mut self, edge: Edge) -> Option<Seen> {
+        if let Some(number) = edge.number {
+            let last = self.number.replace(number);
+            let lost = last.map_or(0, |last| number.wrapping_sub(last).wrapping_sub(1));
+            // A number that goes back is a line that was requested anew.
+            self.counts.missed += u64::from(if lost < u32::MAX / 2 { lost } else { 0 });
+        }
+        let last = self.last.replace(edge.at);
+        if last.is_some_and(|last| edge.at.saturating_sub(last) < self.debounce) {
+            self.counts.bounces += 1;
+            return None;
+        }
+        self.counts.parts += 1;
+        Some(Seen { part: self.counts.parts, at: edge.at })
+    }
+
+    /// What it did.
+    pub fn counts(&self) -> TriggerCounts {
+        self.counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn the_first_edge_is_the_part_and_bounces_are_counted() {
+        let mut trigger = Trigger::new(ms(5));
+        let edges = [(10, 7), (12, 8), (16, 9), (21, 10), (26, 13), (40, 14)];
+        let seen: Vec<_> =
+            edges.iter().filter_map(|(at, number)| trigger.step(Edge { at: ms(*at), number: Some(*number) })).collect();
+        let expected = [(1, 10), (2, 21), (3, 26), (4, 40)].map(|(part, at)| Seen { part, at: ms(at) });
+        assert_eq!(seen, expected);
+        assert_eq!(trigger.counts(), TriggerCounts { parts: 4, bounces: 2, missed: 2 });
+    }
+
+    #[test]
+    fn numbers_wrap_and_may_begin_anew() {
+        let mut trigger = Trigger::new(ms(0));
+        for (at, number) in [(1, u32::MAX - 1), (2, u32::MAX), (3, 0), (4, 2), (5, 1)] {
+            trigger.step(Edge { at: ms(at), number: Some(number) });
+        }
+        assert_eq!(trigger.counts(), TriggerCounts { parts: 5, bounces: 0, missed: 1 });
+    }
+
+    proptest! {
+        #[test]
+        fn every_edge_is_a_part_or_a_bounce(debounce in 0u64..20, pauses in prop::collection::vec(0u64..40, 0..100)) {
+            let mut trigger = Trigger::new(ms(debounce));
+            let (mut now, mut parts) = (ms(100), vec![]);
+            for pause in &pauses {
+                now += ms(*pause);
+                parts.extend(trigger.step(Edge { at: now, number: None }));
+            }
+            prop_assert!(parts.windows(2).all(|pair| pair[1].at - pair[0].at >= ms(debounce) && pair[1].part == pair[0].part + 1));
+            prop_assert_eq!(trigger.counts().parts + trigger.counts().bounces, pauses.len() as u64);
+        }
+    }
+}

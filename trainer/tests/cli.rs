@@ -167,7 +167,7 @@ fn bad_folders_are_named() {
     fs::create_dir_all(data.join("train/good")).unwrap();
     place.refuses(&["no good images"]);
     for i in 0..5 {
-        GrayImage::new(64, 64).save(data.join(format!("train/good/{i}.png"))).unwrap();
+        GrayImage::from_pixel(64, 64, image::Luma([i])).save(data.join(format!("train/good/{i}.png"))).unwrap();
     }
     place.refuses(&["5 good images", "at least"]);
 }

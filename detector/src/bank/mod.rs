@@ -45,6 +45,7 @@ pub struct MemoryBank {
 }
 
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // One bank a detector: the size of the smaller variant costs nothing.
 enum Vectors {
     Int8(Int8),
     F32 { values: Vec<f32> },

@@ -185,7 +185,7 @@ mod tests {
         let y10: FormatName = "y10".parse().unwrap();
         assert_eq!((y10.code().0, y10.code().to_string()), (*b"Y10 ", "Y10".into()));
         assert_eq!(FourCc::from_number(y10.code().number()), y10.code());
-        assert_eq!(FourCc(*b"Y16\xA0").to_string(), "Y16 -BE");
+        assert_eq!(FourCc(*b"Y16\xA0").to_string(), "Y16-BE");
         assert_eq!(PixelFormat::of(FourCc(*b"BA81")), Some(PixelFormat::Bayer(BayerOrder::Bggr)));
         assert_eq!(PixelFormat::of(FourCc(*b"H264")), None);
         assert!("H264".parse::<FormatName>().unwrap_err().contains("YUYV"));

@@ -21,6 +21,9 @@ pub(super) const GROUP_CODES: usize = GROUP * COARSE;
 /// Largest magnitude of a sketch's code: squared distances of two fine sketches fit 31 bits.
 pub(super) const SKETCH_LIMIT: i16 = 2047;
 
+/// Keeps the fine sketches among those found that are within the limit, with their squared distances.
+type Thin = fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>);
+
 /// One way to compute that this processor can run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
@@ -29,7 +32,7 @@ pub struct Kernel {
     dots: fn(&[i16], &[i8], usize, &mut [i32]),
     dot: fn(&[i16], &[i8]) -> i32,
     scan: fn(&[i16], &[i16; COARSE], i32, &mut Vec<u32>),
-    thin: fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>),
+    thin: Thin,
 }
 
 /// Functions check the lengths that the unsafe kernels rely on.

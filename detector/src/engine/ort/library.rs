@@ -156,7 +156,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn another_program_and_a_cut_one_are_errors() {
         let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        assert!(refused(&program[..program.len() / 2]).contains("damaged"));
+        // The rest of a test program may be notes for debuggers, which no segment needs.
+        assert!(refused(&program[..4096]).contains("damaged"));
         assert!(refused(&program[..200]).contains("damaged"));
         let error = refused(&program);
         assert!(error.contains("cannot be loaded") || error.contains("OrtGetApiBase"), "{error}");

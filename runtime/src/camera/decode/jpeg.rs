@@ -45,6 +45,8 @@ fn complete(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if !bytes.ends_with(&END_OF_IMAGE) {
         return Err("the frame is cut: its JPEG has no end marker".into());
     }
+    // Without the marker, which was seen, the decoder notices that it runs out of bytes; before the marker it would go on with grey.
+    let bytes = &bytes[..bytes.len() - END_OF_IMAGE.len()];
     match scan_without_tables(bytes) {
         Some(scan) => Ok(Cow::Owned([&bytes[..scan], &standard_tables(), &bytes[scan..]].concat())),
         None => Ok(Cow::Borrowed(bytes)),

@@ -179,7 +179,7 @@ fn check(variant: Variant, report: &VariantReport) -> Result<()> {
         Err(Error::Parity { reference, quantity: quantity.into(), difference, from: "from the float network", limit, advice })
     };
     // Written so that NaN fails.
-    if !(report.image_score <= report.limit) {
+    if report.image_score.is_nan() || report.image_score > report.limit {
         return refuse("an image score", report.image_score, report.limit);
     }
     if let (Some(found), Some(float)) = (report.image_auroc, report.float_image_auroc)

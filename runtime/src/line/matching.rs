@@ -114,7 +114,7 @@ impl<F> Matching<F> {
         let fits = self.frames.iter().take_while(|(at, _)| *at <= last).count();
         let over = self.newest.is_some_and(|newest| newest > last) || now > last + TRANSPORT;
         // A sensor that waits gives one frame for each trigger: there is nothing to wait for.
-        if !over && !(self.sensor_waits && fits > 0) {
+        if !(over || self.sensor_waits && fits > 0) {
             return None;
         }
         let taken = self.bound.is_some_and(|bound| bound >= first);

@@ -172,7 +172,8 @@ mod tests {
         let soon = Duration::from_millis(1);
         assert!(matches!(replay.next(soon).unwrap(), Capture::Nothing));
         let (first, second) = (Instant::now(), Instant::now() + soon);
-        (replay.trigger(first), replay.trigger(second));
+        replay.trigger(first);
+        replay.trigger(second);
         let shots = [shot(replay.next(soon).unwrap()), shot(replay.next(soon).unwrap())];
         assert_eq!([shots[0].at, shots[1].at], [first, second]);
         assert!(shots[0].source.ends_with("a.png") && shots[1].source.ends_with("b.png"));

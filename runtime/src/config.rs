@@ -1,8 +1,9 @@
 //! The line configuration: what `apc-runtime run` reads.
 //!
-//! Every key is documented in `configs/line/replay.toml`. Sections and keys that are unknown are errors; so are values out of bounds,
+//! Every key is documented in `configs/line/replay.toml` and its neighbours. Sections and keys that are unknown are errors; so are values out of bounds,
 //! while parsing, so that the message names their line.
 
+pub mod camera;
 pub mod line;
 
 use std::fmt;
@@ -88,6 +89,8 @@ impl RuntimeConfig {
 pub enum SourceConfig {
     /// Image files, one after the other.
     Replay(ReplayConfig),
+    /// A V4L2 camera.
+    Camera(camera::CameraConfig),
 }
 
 /// Image files, one after the other.
@@ -255,10 +258,10 @@ impl LineConfig {
             }
         }
         resolve(&mut self.detector.bundle);
-        let SourceConfig::Replay(replay) = &mut self.source;
-        match &mut replay.images {
-            Images::At(path) => resolve(path),
-            Images::Listed(paths) => paths.iter_mut().for_each(resolve),
+        match &mut self.source {
+            SourceConfig::Replay(ReplayConfig { images: Images::At(path), .. }) => resolve(path),
+            SourceConfig::Replay(ReplayConfig { images: Images::Listed(paths), .. }) => paths.iter_mut().for_each(resolve),
+            SourceConfig::Camera(_) => {}
         }
         if let Some(line) = &mut self.line {
             if let line::TriggerBy::Socket(path) = &mut line.trigger.by {
@@ -377,7 +380,7 @@ mod tests {
     fn defaults() {
         let config = parse(LEAST).unwrap();
         assert_eq!(config.frames, FramesConfig { bind: Binding::Part, queue: 8, max_age_ms: 1000 });
-        let SourceConfig::Replay(replay) = &config.source;
+        let SourceConfig::Replay(replay) = &config.source else { panic!("{config:?}") };
         assert_eq!((replay.rate, replay.repeat), (10.0, false));
         assert_eq!((&config.detector.engines[..], config.detector.threads), (&[EngineKind::Tract][..], 0));
         assert_eq!(config.setup(), Setup::default());
@@ -415,8 +418,8 @@ mod tests {
     fn required_keys_are_named() {
         assert!(parse("[source.replay]\nimages = []\n").unwrap_err().to_string().contains("detector"));
         assert!(parse("[detector]\nbundle = \"a\"\n[source.replay]\n").unwrap_err().to_string().contains("images"));
-        let error = parse(&LEAST.replace("replay", "camera")).unwrap_err().to_string();
-        assert!(error.contains("line 3") && error.contains("camera") && error.contains("replay"), "{error}");
+        let error = parse(&LEAST.replace("replay", "film")).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("film") && error.contains("replay"), "{error}");
         let error = parse("[detector]\nbundle = \"a\"\n[source.replay]\nimages = 5\n").unwrap_err().to_string();
         assert!(error.contains("line 4") && error.contains("list of images"), "{error}");
     }
@@ -429,7 +432,7 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let config = LineConfig::read(&path).unwrap();
         assert_eq!(config.detector.bundle, folder.path().join("a.apc"));
-        let SourceConfig::Replay(replay) = config.source;
+        let SourceConfig::Replay(replay) = config.source else { panic!("no replay") };
         assert_eq!(replay.images, Images::Listed(vec![folder.path().join("a.png"), "/b.png".into()]));
         assert_eq!(config.output.verdicts, folder.path().join("v.jsonl"));
         std::fs::write(&path, LEAST).unwrap();

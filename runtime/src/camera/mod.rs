@@ -1,4 +1,16 @@
-//! Cameras.
+//! V4L2 cameras: from the driver's bytes to pictures.
+//!
+//! ```text
+//! v4l2 (device, controls, stream) -> source (times, gaps, recovery by watch) -> decode -> Picture
+//! ```
+//!
+//! [`watch`] decides when a camera is given up and opened again, as a pure state machine; [`decode`] is pure too.
 
 pub mod decode;
 pub mod format;
+pub mod list;
+pub mod source;
+pub mod v4l2;
+pub mod watch;
+
+pub use source::Camera;

@@ -2,13 +2,19 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use detector::bundle::Bundle;
-use detector::{Declined, Detector};
+use detector::{Declined, Detector, Error};
 
 use super::{Answer, output, processor};
+use crate::camera::source::set_up;
+use crate::camera::v4l2::device::Device;
+use crate::config::camera::{CameraConfig, Scene};
 use crate::config::line::{LineSettings, Travel};
 use crate::config::{LineConfig, SourceConfig};
 use crate::gpio;
 use crate::pipeline::Replay;
+
+/// Blur beyond this hides what the network could see.
+const LARGEST_BLUR_PX: f64 = 2.0;
 
 /// Check a line configuration against this machine
 ///
@@ -46,9 +52,13 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
             });
             checks.add("self-test", started)?;
         }
-        let SourceConfig::Replay(replay) = &config.source;
-        let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
-        checks.add("source", images)?;
+        match &config.source {
+            SourceConfig::Replay(replay) => {
+                let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
+                checks.add("source", images)?;
+            }
+            SourceConfig::Camera(camera) => camera_check(&mut checks, camera)?,
+        }
         if let Some(line) = &config.line {
             checks.add("line", Ok((summary(line), ())))?;
             for (key, wanted) in line.lines().into_iter().filter(|_| !line.simulated) {
@@ -91,5 +101,73 @@ impl Checks {
         self.failed |= found.is_none();
         output::print(&format!("{word:6}  {name}: {text}"))?;
         Ok(found)
+    }
+}
+
+fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<()> {
+    let set_up = Device::open(&config.device).and_then(|device| {
+        let agreed = set_up(&device, config)?;
+        let rate = agreed.rate.map_or("a rate it does not tell".into(), |rate| format!("{rate:.2} frames per second"));
+        let identity = &device.identity;
+        let stable = if config.device.starts_with("/dev/v4l") {
+            ""
+        } else {
+            "; its path may name another camera after a restart: `camera list` has one that stays"
+        };
+        let text = format!("{} ({}): {} {}x{} at {rate}{stable}", identity.card, identity.driver, config.format.code(),
+            config.width, config.height);
+        Ok((text, agreed.rate))
+    });
+    let rate = checks.add("camera", set_up)?.flatten();
+    if let Some(scene) = &config.scene {
+        checks.add("takt", takt(scene, rate))?;
+        checks.add("blur", blur(scene, config.width))?;
+    }
+    Ok(())
+}
+
+/// A free-running camera must see each part.
+fn takt(scene: &Scene, rate: Option<f64>) -> detector::Result<(String, ())> {
+    let parts = scene.parts_per_second;
+    match rate {
+        Some(rate) if rate < parts => {
+            Err(Error::invalid(format!("{parts} parts per second pass, and the camera gives {rate:.2} frames: parts will be missed")))
+        }
+        Some(rate) => Ok((format!("{parts} parts per second, {rate:.2} frames"), ())),
+        None => Ok((format!("{parts} parts per second; the camera does not tell its rate"), ())),
+    }
+}
+
+/// A point that moves by more than a pixel while the shutter is open is no point any more.
+fn blur(scene: &Scene, width: u32) -> detector::Result<(String, ())> {
+    let pixel = scene.width_mm / f64::from(width);
+    let moved = scene.belt_speed_mm_s * scene.exposure_ms / 1e3;
+    let pixels = moved / pixel;
+    let text = format!("parts move {moved:.3} mm while the shutter is open, {pixels:.1} px of {pixel:.3} mm");
+    if pixels <= LARGEST_BLUR_PX {
+        return Ok((text, ()));
+    }
+    let exposure = LARGEST_BLUR_PX * pixel / scene.belt_speed_mm_s * 1e3;
+    Err(Error::invalid(format!("{text}: expose for at most {exposure:.2} ms, with more light")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCENE: Scene = Scene { width_mm: 128.0, belt_speed_mm_s: 200.0, exposure_ms: 1.0, parts_per_second: 20.0 };
+
+    #[test]
+    fn blur_is_told_with_the_exposure_that_would_do() {
+        assert!(blur(&SCENE, 640).unwrap().0.contains("0.200 mm while the shutter is open, 1.0 px of 0.200 mm"));
+        let error = blur(&Scene { exposure_ms: 4.0, ..SCENE }, 640).unwrap_err().to_string();
+        assert!(error.contains("4.0 px") && error.contains("at most 2.00 ms"), "{error}");
+    }
+
+    #[test]
+    fn too_slow_a_camera_is_refused_with_numbers() {
+        assert!(takt(&SCENE, Some(30.0)).is_ok() && takt(&SCENE, None).is_ok());
+        let error = takt(&SCENE, Some(15.0)).unwrap_err().to_string();
+        assert!(error.contains("20 parts") && error.contains("15.00 frames"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod bench;
+mod camera;
 mod check;
 mod compare;
 mod energy;
@@ -45,6 +46,7 @@ enum Command {
     Score(score::Args),
     Evaluate(evaluate::Args),
     Bench(bench::Args),
+    Camera(camera::Args),
     Check(check::Args),
     Run(run::Args),
     Model(model::Args),
@@ -131,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Score(args) => with_threads(threads).and_then(|()| score::run(&args)),
         Command::Evaluate(args) => with_threads(threads).and_then(|()| evaluate::run(&args)),
         Command::Bench(args) => with_threads(threads).and_then(|()| bench::run(&args, start)),
+        Command::Camera(args) => start_log(LevelFilter::Info).and_then(|()| camera::run(&args)),
         Command::Check(args) => with_threads(threads).and_then(|()| check::run(&args)),
         Command::Line(args) => with_threads(threads).and_then(|()| line::run(&args)),
         Command::Run(args) => run::run(&args, threads),

@@ -14,11 +14,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::{Answer, output, set_threads, start_log};
+use crate::camera::Camera;
 use crate::clock::Clock;
 use crate::config::line::Output;
-use crate::config::{LineConfig, STANDARD_OUTPUT, SourceConfig};
+use crate::config::{Binding, LineConfig, STANDARD_OUTPUT, SourceConfig};
 use crate::line::{Found, LineLink, LineThread, Report, Settled};
-use crate::pipeline::{Judgement, News, Outcome, Pipeline, Reason, Replay, Summary, VerdictLine};
+use crate::pipeline::{Judgement, News, Outcome, Pipeline, Reason, Replay, Source, Summary, VerdictLine};
 use crate::progress::{Progress, Worker};
 use crate::service::{self, Service};
 
@@ -44,8 +45,6 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     start_log(config.log.level.filter())?;
     set_threads(threads.unwrap_or(config.detector.threads))?;
     let stop = stop_on_signals()?;
-    let SourceConfig::Replay(replay) = &config.source;
-    let mut source = Replay::open(replay)?;
     let mut lines = open_output(&config.output.verdicts)?;
     let mut detector = start(args.bundle.as_deref().unwrap_or(&config.detector.bundle), &config)?;
     let (threshold, bundle) = (detector.calibration.threshold, detector.bundle.clone());
@@ -60,14 +59,13 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
         pipeline = pipeline.on_line(link, settings);
         workers.push(Worker::Line);
         stall = settings.stall;
-        if settings.trigger.sensor_waits {
-            source.wait_for_triggers();
-        }
         if settings.simulated {
             warn!("line.simulated: no GPIO line is driven");
         }
     }
     let mut record = config.line.as_ref().and_then(|settings| settings.record.as_deref()).map(open_output).transpose()?;
+    // Last: a camera that streams while the detector starts would only fill its queue.
+    let source = open_source(&config)?;
 
     let judge = |picture: &Picture| judge(&mut detector, picture);
     let mut service = Service::ready(&progress, &workers, stall);
@@ -110,6 +108,28 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     // Not a broken pipe that ends a command quietly: on a line, verdicts that nobody reads are a failure.
     result.map_err(|error| anyhow::Error::msg(output::describe(&error.into())))?;
     Ok(Answer::Done)
+}
+
+fn open_source(config: &LineConfig) -> Result<Box<dyn Source>> {
+    let waits = config.line.as_ref().is_some_and(|line| line.trigger.sensor_waits);
+    match &config.source {
+        SourceConfig::Replay(replay) => {
+            let mut replay = Replay::open(replay)?;
+            if waits {
+                replay.wait_for_triggers();
+            }
+            Ok(Box::new(replay))
+        }
+        SourceConfig::Camera(camera) => {
+            anyhow::ensure!(
+                camera.triggered || !waits,
+                "the line's trigger goes to the sensor, but source.camera.triggered is false: set it to true"
+            );
+            // Where a trigger looks for its frame, it misses a lost one by itself.
+            let each_is_a_part = config.frames.bind == Binding::Part && (config.line.is_none() || waits);
+            Ok(Box::new(Camera::open(camera, each_is_a_part)?))
+        }
+    }
 }
 
 /// One line of the record of outputs.
@@ -177,7 +197,7 @@ fn log(outcome: &Outcome, threshold: f32) {
 }
 
 /// A flag that the first signal sets; the second signal ends the process, should it hang.
-fn stop_on_signals() -> Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         flag::register_conditional_shutdown(signal, 2, Arc::clone(&stop)).context("cannot listen to signals")?;

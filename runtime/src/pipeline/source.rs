@@ -18,6 +18,16 @@ pub trait Source: Send {
     fn trigger(&mut self, _at: Instant) {}
 }
 
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn next(&mut self, patience: Duration) -> Result<Capture> {
+        (**self).next(patience)
+    }
+
+    fn trigger(&mut self, at: Instant) {
+        (**self).trigger(at);
+    }
+}
+
 /// What a source has to say.
 #[derive(Debug)]
 pub enum Capture {

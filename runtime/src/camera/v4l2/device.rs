@@ -1,0 +1,352 @@
+//! One camera: what it is, what it offers, what it is set to.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use detector::{Error, Result};
+use rustix::fs::{self, OFlags};
+use rustix::io::Errno;
+
+use super::abi::*;
+use super::sys::{self, Argument};
+use crate::camera::format::{Conversion, FourCc, Matrix, PixelFormat, Range};
+
+/// A list of a driver's is read up to here: no driver may keep us for ever.
+const LIST_LIMIT: u32 = 256;
+
+/// An open capture device.
+#[derive(Debug)]
+pub struct Device {
+    path: PathBuf,
+    pub(super) descriptor: OwnedFd,
+    /// Whether its buffers have planes.
+    pub(super) multi_planar: bool,
+    /// What it calls itself.
+    pub identity: Identity,
+}
+
+/// What a device calls itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The product.
+    pub card: String,
+    /// The kernel's driver.
+    pub driver: String,
+    /// Where it is plugged in.
+    pub bus: String,
+}
+
+/// A format with sizes and rates.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// Its code.
+    pub code: FourCc,
+    /// Sizes, with their rates.
+    pub sizes: Vec<OfferedSize>,
+}
+
+/// A size with rates.
+#[derive(Clone, Debug)]
+pub struct OfferedSize {
+    /// Width and height, or the range of both.
+    pub size: Span<(u32, u32)>,
+    /// Frames per second.
+    pub rates: Vec<Span<f64>>,
+}
+
+/// One value or a range of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Span<T> {
+    /// Exactly this.
+    One(T),
+    /// From and to.
+    Between(T, T),
+}
+
+/// What a device is set to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mode {
+    /// Pixel format.
+    pub code: FourCc,
+    /// Width.
+    pub width: u32,
+    /// Height.
+    pub height: u32,
+    /// Bytes from line to line, per plane.
+    pub strides: Vec<usize>,
+    /// Bytes of a buffer, per plane.
+    pub sizes: Vec<usize>,
+    /// Whether lines come in two fields.
+    pub interlaced: bool,
+    /// What the driver says of luma and chroma.
+    pub conversion: Conversion,
+}
+
+impl Device {
+    /// Opens a device for capture.
+    ///
+    /// # Errors
+    /// When it is missing, may not be opened, or is no camera; says what to do.
+    pub fn open(path: &Path) -> Result<Device> {
+        let descriptor = fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, fs::Mode::empty()).map_err(|errno| {
+            let advice = match errno {
+                Errno::NOENT | Errno::NXIO | Errno::NODEV => "no camera is there: `apc-runtime camera list` names those that are",
+                Errno::ACCESS | Errno::PERM => "no permission: put this user into the group that owns it (mostly `video`)",
+                Errno::BUSY => "another program uses it",
+                _ => return Error::io(path, "open")(errno.into()),
+            };
+            Error::file(path, format!("cannot be opened: {advice}"))
+        })?;
+        let mut capability = Capability::zero();
+        sys::QUERY_CAPABILITY.send(&descriptor, &mut capability).map_err(|_| Error::file(path, "is no V4L2 device"))?;
+        let own = capability.capabilities & CAP_DEVICE_CAPS != 0;
+        let capabilities = if own { capability.device_caps } else { capability.capabilities };
+        let multi_planar = capabilities & CAP_VIDEO_CAPTURE == 0;
+        if capabilities & (CAP_VIDEO_CAPTURE | CAP_VIDEO_CAPTURE_MPLANE) == 0 {
+            return Err(Error::file(path, "gives no pictures (it may be an output or carry metadata): choose another node"));
+        }
+        if capabilities & CAP_STREAMING == 0 {
+            return Err(Error::file(path, "cannot stream into mapped memory, which every current driver can"));
+        }
+        let identity =
+            Identity { card: text(&capability.card), driver: text(&capability.driver), bus: text(&capability.bus_info) };
+        Ok(Device { path: path.into(), descriptor, multi_planar, identity })
+    }
+
+    /// As it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn buffer_kind(&self) -> u32 {
+        if self.multi_planar { TYPE_CAPTURE_MPLANE } else { TYPE_CAPTURE }
+    }
+
+    pub(crate) fn failed(&self, what: &str, errno: Errno) -> Error {
+        let advice = match errno {
+            Errno::BUSY => ": another program uses it",
+            Errno::NODEV => ": the camera is gone",
+            _ => "",
+        };
+        Error::file(&self.path, format!("cannot {what}{advice} ({errno})"))
+    }
+
+    /// Pixel formats, sizes and rates.
+    pub fn offers(&self) -> Vec<Offer> {
+        let formats = (0..LIST_LIMIT).map_while(|index| {
+            let mut format = FormatDescription { index, kind: self.buffer_kind(), ..FormatDescription::zero() };
+            sys::ENUM_FORMAT.send(&self.descriptor, &mut format).ok().map(|()| FourCc::from_number(format.code))
+        });
+        formats.map(|code| Offer { code, sizes: self.sizes(code) }).collect()
+    }
+
+    fn sizes(&self, code: FourCc) -> Vec<OfferedSize> {
+        let mut sizes = Vec::new();
+        for index in 0..LIST_LIMIT {
+            let mut size = FrameSize { index, code: code.number(), ..FrameSize::zero() };
+            if sys::ENUM_FRAME_SIZES.send(&self.descriptor, &mut size).is_err() {
+                break;
+            }
+            if size.kind == SIZE_DISCRETE {
+                let [width, height, ..] = size.range;
+                sizes.push(OfferedSize { size: Span::One((width, height)), rates: self.rates(code, width, height) });
+            } else {
+                let [least_width, width, _, least_height, height, _] = size.range;
+                let size = Span::Between((least_width, least_height), (width, height));
+                sizes.push(OfferedSize { size, rates: self.rates(code, width, height) });
+                break;
+            }
+        }
+        sizes
+    }
+
+    fn rates(&self, code: FourCc, width: u32, height: u32) -> Vec<Span<f64>> {
+        let mut rates = Vec::new();
+        for index in 0..LIST_LIMIT {
+            let mut interval = FrameInterval { index, code: code.number(), width, height, ..FrameInterval::zero() };
+            if sys::ENUM_FRAME_INTERVALS.send(&self.descriptor, &mut interval).is_err() {
+                break;
+            }
+            let [shortest, longest, _] = interval.range.map(rate);
+            match (interval.kind, shortest, longest) {
+                (SIZE_DISCRETE, Some(rate), _) => rates.push(Span::One(rate)),
+                (_, Some(highest), Some(lowest)) => {
+                    rates.push(Span::Between(lowest, highest));
+                    break;
+                }
+                _ => break,
+            }
+        }
+        rates
+    }
+
+    /// What it is set to.
+    ///
+    /// # Errors
+    /// When the driver does not say.
+    pub fn mode(&self) -> Result<Mode> {
+        let failed = |errno| self.failed("ask for its format", errno);
+        if self.multi_planar {
+            let mut format = MultiFormat { kind: TYPE_CAPTURE_MPLANE, ..MultiFormat::zero() };
+            sys::GET_MULTI_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
+            Ok(Mode::of_multi(&format))
+        } else {
+            let mut format = SingleFormat { kind: TYPE_CAPTURE, ..SingleFormat::zero() };
+            sys::GET_SINGLE_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
+            Ok(Mode::of_single(&format))
+        }
+    }
+
+    /// Wishes a mode; drivers answer with the nearest that they have.
+    ///
+    /// # Errors
+    /// When the driver refuses, or another program uses the camera.
+    pub fn wish(&self, code: FourCc, width: u32, height: u32) -> Result<Mode> {
+        let failed = |errno| self.failed("set the format", errno);
+        let code = code.number();
+        if self.multi_planar {
+            let wish = MultiFormat { kind: TYPE_CAPTURE_MPLANE, width, height, code, ..MultiFormat::zero() };
+            let mut format = MultiFormat { field: FIELD_NONE, ..wish };
+            sys::SET_MULTI_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
+            Ok(Mode::of_multi(&format))
+        } else {
+            let wish = SingleFormat { kind: TYPE_CAPTURE, width, height, code, ..SingleFormat::zero() };
+            let mut format = SingleFormat { field: FIELD_NONE, ..wish };
+            sys::SET_SINGLE_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
+            Ok(Mode::of_single(&format))
+        }
+    }
+
+    /// Frames per second, if the driver knows them.
+    pub fn frame_rate(&self) -> Option<f64> {
+        let mut parameters = StreamParameters { kind: self.buffer_kind(), ..StreamParameters::zero() };
+        sys::GET_PARAMETERS.send(&self.descriptor, &mut parameters).ok()?;
+        rate(parameters.time_per_frame)
+    }
+
+    /// Wishes a frame rate and gives the one that is now set.
+    ///
+    /// # Errors
+    /// When the camera's rate cannot be set.
+    pub fn set_frame_rate(&self, wished: f64) -> Result<f64> {
+        let failed = |errno| self.failed("set the frame rate (leave `frame_rate` out if the camera has only one)", errno);
+        let time_per_frame = Fraction { numerator: 1000, denominator: (wished * 1000.0).round() as u32 };
+        let mut parameters = StreamParameters { kind: self.buffer_kind(), time_per_frame, ..StreamParameters::zero() };
+        sys::SET_PARAMETERS.send(&self.descriptor, &mut parameters).map_err(failed)?;
+        let settable = parameters.capability & CAP_TIME_PER_FRAME != 0;
+        rate(parameters.time_per_frame).filter(|_| settable).ok_or_else(|| failed(Errno::NOTTY))
+    }
+
+    /// The region of the sensor that is read out, and the largest that can be.
+    pub fn region(&self) -> Option<(Rectangle, Rectangle)> {
+        let get = |target| {
+            // Multi-planar devices also want the single-planar number here.
+            let mut selection = Selection { kind: TYPE_CAPTURE, target, ..Selection::zero() };
+            sys::GET_SELECTION.send(&self.descriptor, &mut selection).ok().map(|()| selection.rectangle)
+        };
+        Some((get(SELECTION_CROP)?, get(SELECTION_CROP_BOUNDS)?))
+    }
+
+    /// Reads only this region of the sensor.
+    ///
+    /// # Errors
+    /// When the camera cannot, or only another region.
+    pub fn set_region(&self, wished: Rectangle) -> Result<()> {
+        let mut selection =
+            Selection { kind: TYPE_CAPTURE, target: SELECTION_CROP, rectangle: wished, ..Selection::zero() };
+        let set = sys::SET_SELECTION.send(&self.descriptor, &mut selection);
+        set.map_err(|errno| self.failed("read only a region (leave `region` out, and set the region when training)", errno))?;
+        if selection.rectangle != wished {
+            let Rectangle { left, top, width, height } = selection.rectangle;
+            let problem = format!("cannot read exactly this region; the nearest it can is [{left}, {top}, {width}, {height}]");
+            return Err(Error::file(&self.path, problem));
+        }
+        Ok(())
+    }
+}
+
+impl Mode {
+    fn of_single(format: &SingleFormat) -> Mode {
+        Mode {
+            code: FourCc::from_number(format.code),
+            width: format.width,
+            height: format.height,
+            strides: vec![format.bytes_per_line as usize],
+            sizes: vec![format.size as usize],
+            interlaced: !matches!(format.field, FIELD_ANY | FIELD_NONE),
+            conversion: conversion(format.colorspace, format.ycbcr, format.quantization),
+        }
+    }
+
+    fn of_multi(format: &MultiFormat) -> Mode {
+        let planes = &format.planes[..usize::from(format.plane_count).min(MAX_PLANES)];
+        Mode {
+            code: FourCc::from_number(format.code),
+            width: format.width,
+            height: format.height,
+            strides: planes.iter().map(|plane| plane.bytes_per_line as usize).collect(),
+            sizes: planes.iter().map(|plane| plane.size as usize).collect(),
+            interlaced: !matches!(format.field, FIELD_ANY | FIELD_NONE),
+            conversion: conversion(format.colorspace, format.ycbcr.into(), format.quantization.into()),
+        }
+    }
+
+    /// How it can be decoded, if it can.
+    pub fn format(&self) -> Option<PixelFormat> {
+        PixelFormat::of(self.code)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}x{}", self.code, self.width, self.height)
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.code)?;
+        for (i, OfferedSize { size, rates }) in self.sizes.iter().enumerate() {
+            f.write_str(if i == 0 { " " } else { ", " })?;
+            match size {
+                Span::One((width, height)) => write!(f, "{width}x{height}")?,
+                Span::Between((w, h), (width, height)) => write!(f, "{w}x{h} to {width}x{height}")?,
+            }
+            for (i, rate) in rates.iter().enumerate() {
+                f.write_str(if i == 0 { " at " } else { "/" })?;
+                match rate {
+                    Span::One(rate) => write!(f, "{}", rounded(*rate))?,
+                    Span::Between(lowest, highest) => write!(f, "{} to {}", rounded(*lowest), rounded(*highest))?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The defaults are those that V4L2 derives from the colour space.
+fn conversion(colorspace: u32, ycbcr: u32, quantization: u32) -> Conversion {
+    let matrix = match ycbcr {
+        YCBCR_601 => Matrix::Bt601,
+        YCBCR_709 => Matrix::Bt709,
+        _ if colorspace == COLORSPACE_REC709 => Matrix::Bt709,
+        _ => Matrix::Bt601,
+    };
+    let full = quantization == QUANTIZATION_FULL || (quantization == 0 && colorspace == COLORSPACE_JPEG);
+    Conversion { matrix, range: if full { Range::Full } else { Range::Limited } }
+}
+
+fn rate(Fraction { numerator, denominator }: Fraction) -> Option<f64> {
+    (numerator > 0 && denominator > 0).then(|| f64::from(denominator) / f64::from(numerator))
+}
+
+fn rounded(rate: f64) -> f64 {
+    (rate * 100.0).round() / 100.0
+}
+
+/// A text of the kernel's, up to its zero.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).trim().to_string()
+}

@@ -1,0 +1,198 @@
+//! A running stream: buffers shared with the driver, and every wait bounded.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use detector::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::abi::*;
+use super::device::Device;
+use super::sys::{self, Argument, Mapping};
+
+/// A stream of frames. Dropping it stops it.
+#[derive(Debug)]
+pub struct Stream {
+    device: Device,
+    buffers: Vec<Vec<Mapping>>,
+}
+
+/// What a wait ended with.
+#[derive(Debug)]
+pub enum Wait {
+    /// A frame.
+    Frame(Dequeued),
+    /// None came in time.
+    Nothing,
+    /// The camera's signal has another size or rate than was agreed.
+    Changed,
+    /// The device or its driver has failed: open it again.
+    Lost(String),
+}
+
+/// A frame of which the driver has let go, until it is given back.
+#[derive(Debug)]
+pub struct Dequeued {
+    index: u32,
+    used: Vec<(usize, usize)>,
+    /// The driver's own word that the bytes are not sound.
+    pub damaged: bool,
+    /// The driver's count; a gap is a lost frame.
+    pub sequence: u32,
+    /// CLOCK_MONOTONIC, if the driver uses it.
+    pub monotonic: Option<Duration>,
+    /// Whether that is the start of the exposure; the end of the frame's transfer otherwise.
+    pub at_start: bool,
+}
+
+impl Stream {
+    /// Starts a stream with about `count` buffers; nothing that was captured before comes out of it.
+    ///
+    /// # Errors
+    /// When the driver refuses, or has no memory.
+    pub fn start(device: Device, count: u32) -> Result<Stream> {
+        let mut stream = Stream { device, buffers: Vec::new() };
+        let mut request =
+            RequestBuffers { count, kind: stream.device.buffer_kind(), memory: MEMORY_MMAP, ..RequestBuffers::zero() };
+        stream.call("share buffers", |device| sys::REQUEST_BUFFERS.send(&device.descriptor, &mut request))?;
+        // A driver may give more than was asked for; a broken one anything.
+        for index in 0..request.count.min(64) {
+            let mappings = stream.call("map a buffer", |device| map(device, index))?;
+            stream.buffers.push(mappings);
+            stream.call("queue a buffer", |device| queue(device, index))?;
+        }
+        // Not every camera can tell of changes; those that cannot show them by the size of their frames.
+        let mut subscription = EventSubscription { kind: EVENT_SOURCE_CHANGE, ..EventSubscription::zero() };
+        let _ = sys::SUBSCRIBE_EVENT.send(&stream.device.descriptor, &mut subscription);
+        let mut kind = stream.device.buffer_kind() as i32;
+        stream.call("start", |device| sys::STREAM_ON.send(&device.descriptor, &mut kind))?;
+        Ok(stream)
+    }
+
+    fn call<T>(&self, what: &str, call: impl FnOnce(&Device) -> rustix::io::Result<T>) -> Result<T> {
+        call(&self.device).map_err(|errno| self.device.failed(what, errno))
+    }
+
+    /// Waits for a frame, at most `patience`.
+    pub fn next(&self, patience: Duration) -> Wait {
+        let descriptor = self.device.descriptor.as_fd();
+        let mut polled = [PollFd::new(&descriptor, PollFlags::IN | PollFlags::PRI)];
+        let timeout = Timespec { tv_sec: patience.as_secs() as _, tv_nsec: patience.subsec_nanos().into() };
+        let found = match poll(&mut polled, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => return Wait::Nothing,
+            Ok(_) => polled[0].revents(),
+            Err(errno) => return Wait::Lost(format!("cannot wait for it ({errno})")),
+        };
+        if found.contains(PollFlags::PRI) && self.source_changed() {
+            return Wait::Changed;
+        }
+        if found.contains(PollFlags::IN) {
+            match self.dequeue() {
+                Ok(frame) => return Wait::Frame(frame),
+                Err(Errno::AGAIN) => {}
+                Err(errno) => return Wait::Lost(format!("gives no more frames ({errno})")),
+            }
+        }
+        if found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
+            return Wait::Lost("it was unplugged, or its driver has failed".into());
+        }
+        Wait::Nothing
+    }
+
+    fn source_changed(&self) -> bool {
+        let mut changed = false;
+        let mut event = Event::zero();
+        while sys::DEQUEUE_EVENT.send(&self.device.descriptor, &mut event).is_ok() {
+            changed |= event.kind == EVENT_SOURCE_CHANGE;
+            if event.pending == 0 {
+                break;
+            }
+        }
+        changed
+    }
+
+    fn dequeue(&self) -> rustix::io::Result<Dequeued> {
+        let (mut buffer, mut planes) = (self.blank(), [Plane::zero(); MAX_PLANES]);
+        if self.device.multi_planar {
+            sys::with_planes(&sys::DEQUEUE_BUFFER, &self.device.descriptor, &mut buffer, &mut planes)?;
+        } else {
+            sys::DEQUEUE_BUFFER.send(&self.device.descriptor, &mut buffer)?;
+            planes[0].bytes_used = buffer.bytes_used;
+        }
+        let mappings = self.buffers.get(buffer.index as usize).ok_or(Errno::BADMSG)?;
+        let used = planes.iter().zip(mappings).map(|(plane, _)| (plane.data_offset as usize, plane.bytes_used as usize));
+        let is_monotonic = buffer.flags & TIMESTAMP_MASK == TIMESTAMP_MONOTONIC;
+        let stamp = || {
+            let micros = u32::try_from(buffer.microseconds).ok()?;
+            Some(Duration::from_secs(u64::try_from(buffer.seconds).ok()?) + Duration::from_micros(micros.into()))
+        };
+        Ok(Dequeued {
+            index: buffer.index,
+            used: used.collect(),
+            damaged: buffer.flags & BUFFER_ERROR != 0,
+            sequence: buffer.sequence,
+            monotonic: is_monotonic.then(stamp).flatten(),
+            at_start: buffer.flags & TIMESTAMP_SOURCE_MASK == TIMESTAMP_START_OF_EXPOSURE,
+        })
+    }
+
+    fn blank(&self) -> Buffer {
+        Buffer { kind: self.device.buffer_kind(), memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() }
+    }
+
+    /// The bytes that the driver says it has filled, plane by plane. What lies behind them is of an older frame.
+    pub fn planes(&self, frame: &Dequeued) -> Vec<&[u8]> {
+        let mappings = self.buffers.get(frame.index as usize).map(Vec::as_slice).unwrap_or_default();
+        let filled = |(mapping, &(start, end)): (&'_ Mapping, &(usize, usize))| {
+            let bytes = mapping.bytes();
+            // `bytesused` counts from the start of the plane, also where the picture starts later.
+            (start.min(bytes.len()), end.min(bytes.len()))
+        };
+        let ranges = mappings.iter().zip(&frame.used).map(filled);
+        ranges.zip(mappings).map(|((start, end), mapping)| mapping.bytes().get(start..end).unwrap_or_default()).collect()
+    }
+
+    /// Gives a frame's memory back to the driver.
+    ///
+    /// # Errors
+    /// When the driver does not take it: the stream is of no more use.
+    pub fn give_back(&self, frame: Dequeued) -> Result<()> {
+        self.call("queue a buffer", |device| queue(device, frame.index))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut kind = self.device.buffer_kind() as i32;
+        // An unplugged camera cannot stop: closing it, which follows, frees everything all the same.
+        if let Err(errno) = sys::STREAM_OFF.send(&self.device.descriptor, &mut kind) {
+            log::debug!("{}: cannot stop ({errno})", self.device.path().display());
+        }
+    }
+}
+
+fn map(device: &Device, index: u32) -> rustix::io::Result<Vec<Mapping>> {
+    let kind = device.buffer_kind();
+    let mut buffer = Buffer { index, kind, memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() };
+    if !device.multi_planar {
+        sys::QUERY_BUFFER.send(&device.descriptor, &mut buffer)?;
+        // Of the union, the kernel fills the low half only.
+        let offset = buffer.offset_or_planes & u64::from(u32::MAX);
+        return Ok(vec![Mapping::new(&device.descriptor, offset, buffer.length as usize)?]);
+    }
+    let mut planes = [Plane::zero(); MAX_PLANES];
+    sys::with_planes(&sys::QUERY_BUFFER, &device.descriptor, &mut buffer, &mut planes)?;
+    let planes = planes.iter().take(buffer.length as usize);
+    planes.map(|plane| Mapping::new(&device.descriptor, plane.offset & u64::from(u32::MAX), plane.length as usize)).collect()
+}
+
+fn queue(device: &Device, index: u32) -> rustix::io::Result<()> {
+    let kind = device.buffer_kind();
+    let mut buffer = Buffer { index, kind, memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() };
+    if device.multi_planar {
+        sys::with_planes(&sys::QUEUE_BUFFER, &device.descriptor, &mut buffer, &mut [Plane::zero(); MAX_PLANES])
+    } else {
+        sys::QUEUE_BUFFER.send(&device.descriptor, &mut buffer)
+    }
+}

@@ -54,8 +54,12 @@ pub struct Watch {
 #[derive(Debug)]
 enum State {
     /// The time since which a frame is owed; a triggered camera without a trigger owes none.
-    Open { owed_since: Option<Duration> },
-    Closed { open_at: Duration },
+    Open {
+        owed_since: Option<Duration>,
+    },
+    Closed {
+        open_at: Duration,
+    },
 }
 
 impl Watch {

@@ -114,8 +114,14 @@ fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<()> {
         } else {
             "; its path may name another camera after a restart: `camera list` has one that stays"
         };
-        let text = format!("{} ({}): {} {}x{} at {rate}{stable}", identity.card, identity.driver, config.format.code(),
-            config.width, config.height);
+        let text = format!(
+            "{} ({}): {} {}x{} at {rate}{stable}",
+            identity.card,
+            identity.driver,
+            config.format.code(),
+            config.width,
+            config.height
+        );
         Ok((text, agreed.rate))
     });
     let rate = checks.add("camera", set_up)?.flatten();
@@ -130,9 +136,9 @@ fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<()> {
 fn takt(scene: &Scene, rate: Option<f64>) -> detector::Result<(String, ())> {
     let parts = scene.parts_per_second;
     match rate {
-        Some(rate) if rate < parts => {
-            Err(Error::invalid(format!("{parts} parts per second pass, and the camera gives {rate:.2} frames: parts will be missed")))
-        }
+        Some(rate) if rate < parts => Err(Error::invalid(format!(
+            "{parts} parts per second pass, and the camera gives {rate:.2} frames: parts will be missed"
+        ))),
         Some(rate) => Ok((format!("{parts} parts per second, {rate:.2} frames"), ())),
         None => Ok((format!("{parts} parts per second; the camera does not tell its rate"), ())),
     }

@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn settings_keep_their_kinds() {
-        let text = format!("{LEAST}region = [0, 8, 320, 240]\n[controls]\ngain = 3\nauto = false\nexposure_auto = \"Manual Mode\"\n");
+        let text =
+            format!("{LEAST}region = [0, 8, 320, 240]\n[controls]\ngain = 3\nauto = false\nexposure_auto = \"Manual Mode\"\n");
         let config: CameraConfig = toml::from_str(&text).unwrap();
         let expected = [Setting::Boolean(false), Setting::Entry("Manual Mode".into()), Setting::Integer(3)];
         assert!(config.controls.values().eq(&expected), "{:?}", config.controls);

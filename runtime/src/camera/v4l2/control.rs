@@ -89,7 +89,9 @@ impl Control {
                 fits.then_some(*value)
             }
             (Kind::Boolean, Setting::Boolean(value)) => Some(i32::from(*value)),
-            (Kind::Menu(entries), Setting::Integer(value)) => entries.iter().map(|(index, _)| *index).find(|index| index == value),
+            (Kind::Menu(entries), Setting::Integer(value)) => {
+                entries.iter().map(|(index, _)| *index).find(|index| index == value)
+            }
             (Kind::Menu(entries), Setting::Entry(name)) => {
                 entries.iter().find(|(_, entry)| entry.eq_ignore_ascii_case(name)).map(|(index, _)| *index)
             }
@@ -135,7 +137,13 @@ impl Device {
                 8 => Kind::Integer { minimum: 0, maximum: query.maximum, step: 1 },
                 _ => Kind::Other,
             };
-            controls.push(Control { id: query.id, name: plain(&text(&query.name)), kind, default: query.default, flags: query.flags });
+            controls.push(Control {
+                id: query.id,
+                name: plain(&text(&query.name)),
+                kind,
+                default: query.default,
+                flags: query.flags,
+            });
         }
         controls
     }

@@ -89,15 +89,18 @@ impl Device {
     /// # Errors
     /// When it is missing, may not be opened, or is no camera; says what to do.
     pub fn open(path: &Path) -> Result<Device> {
-        let descriptor = fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, fs::Mode::empty()).map_err(|errno| {
-            let advice = match errno {
-                Errno::NOENT | Errno::NXIO | Errno::NODEV => "no camera is there: `apc-runtime camera list` names those that are",
-                Errno::ACCESS | Errno::PERM => "no permission: put this user into the group that owns it (mostly `video`)",
-                Errno::BUSY => "another program uses it",
-                _ => return Error::io(path, "open")(errno.into()),
-            };
-            Error::file(path, format!("cannot be opened: {advice}"))
-        })?;
+        let descriptor =
+            fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, fs::Mode::empty()).map_err(|errno| {
+                let advice = match errno {
+                    Errno::NOENT | Errno::NXIO | Errno::NODEV => {
+                        "no camera is there: `apc-runtime camera list` names those that are"
+                    }
+                    Errno::ACCESS | Errno::PERM => "no permission: put this user into the group that owns it (mostly `video`)",
+                    Errno::BUSY => "another program uses it",
+                    _ => return Error::io(path, "open")(errno.into()),
+                };
+                Error::file(path, format!("cannot be opened: {advice}"))
+            })?;
         let mut capability = Capability::zero();
         sys::QUERY_CAPABILITY.send(&descriptor, &mut capability).map_err(|_| Error::file(path, "is no V4L2 device"))?;
         let own = capability.capabilities & CAP_DEVICE_CAPS != 0;
@@ -253,8 +256,7 @@ impl Device {
     /// # Errors
     /// When the camera cannot, or only another region.
     pub fn set_region(&self, wished: Rectangle) -> Result<()> {
-        let mut selection =
-            Selection { kind: TYPE_CAPTURE, target: SELECTION_CROP, rectangle: wished, ..Selection::zero() };
+        let mut selection = Selection { kind: TYPE_CAPTURE, target: SELECTION_CROP, rectangle: wished, ..Selection::zero() };
         let set = sys::SET_SELECTION.send(&self.descriptor, &mut selection);
         set.map_err(|errno| self.failed("read only a region (leave `region` out, and set the region when training)", errno))?;
         if selection.rectangle != wished {

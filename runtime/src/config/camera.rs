@@ -138,7 +138,7 @@ mod tests {
             ("buffers = 1", "2 to 32"),
             ("matrix = \"bt2020\"", "bt709"),
             ("exposure = 5", "exposure"),
-            ("[controls]\ngain = 1.5", "controls"),
+            ("[controls]\ngain = 1.5", "whole number"),
             ("[scene]\nwidth_mm = -1.0", "more than 0"),
         ] {
             let error = toml::from_str::<CameraConfig>(&format!("{LEAST}{wrong}\n")).unwrap_err().to_string();

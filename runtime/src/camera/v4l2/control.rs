@@ -46,7 +46,7 @@ pub enum Kind {
 
 /// What a configuration sets a control to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected true, false, a whole number, or the name of a menu entry")]
 pub enum Setting {
     /// Yes or no.
     Boolean(bool),

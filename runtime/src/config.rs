@@ -1,6 +1,6 @@
 //! The line configuration: what `apc-runtime run` reads.
 //!
-//! Every key is documented in `configs/line/replay.toml` and its neighbours. Sections and keys that are unknown are errors; so are values out of bounds,
+//! Every key is documented in `configs/line/`. Sections and keys that are unknown are errors; so are values out of bounds,
 //! while parsing, so that the message names their line.
 
 pub mod camera;

@@ -62,3 +62,18 @@ fn check_tells_everything_and_fails_when_one_thing_does() {
     let stdout = runtime("check", line("[detector]\nbundel = 1\n").path()).expect(1).stdout;
     assert!(stdout.contains("FAILED  configuration") && stdout.contains("line 2"), "{stdout}");
 }
+
+#[test]
+fn a_camera_that_is_not_there_is_named_with_what_to_do() {
+    let camera = "[source.camera]\ndevice = \"/dev/v4l/by-path/none\"\nformat = \"YUYV\"\nwidth = 640\nheight = 480\n";
+    let scene = "[source.camera.scene]\nwidth_mm = 64.0\nbelt_speed_mm_s = 500.0\nexposure_ms = 2.0\nparts_per_second = 5.0\n";
+    let folder = line(&format!("[detector]\nbundle = {:?}\n{camera}{scene}", product().bundle()));
+    runtime("run", folder.path()).refused(&["/dev/v4l/by-path/none", "camera list"]);
+    let stdout = runtime("check", folder.path()).expect(1).stdout;
+    for words in ["FAILED  camera", "camera list", "FAILED  blur", "at most 0.40 ms", "ok      takt"] {
+        assert!(stdout.contains(words), "{words}: {stdout}");
+    }
+    let config = folder.path().join("line.toml");
+    let grab = ["camera".as_ref(), "grab".as_ref(), "--config".as_ref(), config.as_os_str(), "-o".as_ref(), "a.png".as_ref()];
+    run("apc-runtime", grab).refused(&["/dev/v4l/by-path/none"]);
+}

@@ -17,6 +17,8 @@ use crate::pipeline::{Capture, Shot, Source};
 
 /// A larger gap in the driver's count is a counter that was set anew.
 const GAP_LIMIT: u32 = 64;
+/// Between two lines of the log about lost frames.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
 /// A rate that differs by a larger share from the one that was wished is another one.
 const RATE_TOLERANCE: f64 = 0.05;
 
@@ -86,6 +88,8 @@ pub struct Camera {
     /// Lost frames that are still to be told, and the frame that came after them.
     lost: u32,
     held: Option<Shot>,
+    /// Lost frames that are not yet in the log, and when it last told of some.
+    unlogged: (u32, Option<Instant>),
     /// Why it could not be opened, told once.
     problem: String,
     closed_at: Instant,
@@ -110,8 +114,18 @@ impl Camera {
         let (running, rate) = Running::start(config)?;
         let start = Instant::now();
         let watch = Watch::new(rate.map(|rate| Duration::from_secs_f64(1.0 / rate)), config.triggered, Duration::ZERO);
-        let (lost, held, problem) = (0, None, String::new());
-        Ok(Camera { config: config.clone(), bound, watch, start, running: Some(running), lost, held, problem, closed_at: start })
+        Ok(Camera {
+            config: config.clone(),
+            bound,
+            watch,
+            start,
+            running: Some(running),
+            lost: 0,
+            held: None,
+            unlogged: (0, None),
+            problem: String::new(),
+            closed_at: start,
+        })
     }
 
     fn name(&self) -> String {
@@ -202,10 +216,22 @@ impl Camera {
         if gap == 0 {
             return Capture::Shot(shot);
         }
-        warn!("{}: {gap} frames were lost before it", self.name());
+        self.log_lost(gap);
         self.lost = if self.bound { gap } else { 0 };
         self.held = Some(shot);
         self.told()
+    }
+
+    /// A camera that is too fast would fill the log.
+    fn log_lost(&mut self, gap: u32) {
+        let (lost, told) = self.unlogged;
+        let lost = lost + gap;
+        if told.is_some_and(|told| told.elapsed() < LOG_PAUSE) {
+            self.unlogged.0 = lost;
+        } else {
+            warn!("{}: {lost} frames were lost between camera and driver", self.name());
+            self.unlogged = (0, Some(Instant::now()));
+        }
     }
 
     /// Lost frames, then the frame after them.

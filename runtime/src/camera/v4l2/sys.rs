@@ -179,10 +179,10 @@ mod tests {
     #[test]
     fn numbers_are_the_kernels() {
         // As a C compiler prints them from linux/videodev2.h.
-        assert_eq!(u64::from(GET_SINGLE_FORMAT.opcode), 0xC0D0_5604);
-        assert_eq!(u64::from(DEQUEUE_EVENT.opcode), 0x8088_5659);
-        assert_eq!(u64::from(SUBSCRIBE_EVENT.opcode), 0x4020_565A);
-        assert_eq!(u64::from(STREAM_ON.opcode), 0x4004_5612);
+        assert_eq!(GET_SINGLE_FORMAT.opcode, 0xC0D0_5604);
+        assert_eq!(DEQUEUE_EVENT.opcode, 0x8088_5659);
+        assert_eq!(SUBSCRIBE_EVENT.opcode, 0x4020_565A);
+        assert_eq!(STREAM_ON.opcode, 0x4004_5612);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod libtorch;
 mod onnxruntime;
 mod process;
 mod python;
+mod replay;
 mod setup;
 mod test;
 mod wheel;

@@ -83,14 +83,15 @@ pub fn run(command: &mut Command) -> Result<ExitStatus> {
 /// Like [`run`], but anything but success is an error that says what the program was for.
 pub fn run_to_success(command: &mut Command, purpose: &str) -> Result<()> {
     let status = run(command).with_context(|| purpose.to_owned())?;
-    if !status.success() {
-        bail!("{purpose}: {} ended with {status}, see its message above", command.get_program().display());
-    }
-    Ok(())
+    expect_success(command, status, purpose)
 }
 
 /// Like [`run`], but hands each line of the program's standard output to `on_line` as it comes.
-pub fn run_with_lines(command: &mut Command, mut on_line: impl FnMut(&str) + Send) -> Result<ExitStatus> {
+pub fn run_with_lines(command: &mut Command, on_line: impl FnMut(&str) + Send) -> Result<ExitStatus> {
+    with_lines(command, on_line, |_| {})
+}
+
+fn with_lines(command: &mut Command, mut on_line: impl FnMut(&str) + Send, watch: impl FnMut(&Child)) -> Result<ExitStatus> {
     let mut child = start(command.stdout(Stdio::piped()))?;
     let stdout = child.stdout.take().context("a program has no standard output")?;
     thread::scope(|scope| {
@@ -99,7 +100,7 @@ pub fn run_with_lines(command: &mut Command, mut on_line: impl FnMut(&str) + Sen
                 on_line(&String::from_utf8_lossy(&line));
             }
         });
-        let status = wait(&mut child);
+        let status = wait_watching(&mut child, watch);
         // What the program left behind would keep its output, and so the thread, open for ever.
         signal_group(&child, Signal::KILL);
         status
@@ -116,15 +117,25 @@ pub struct Usage {
 
 /// Like [`run_to_success`], and tells what the program used.
 pub fn measure(command: &mut Command, purpose: &str) -> Result<Usage> {
+    // Its results are of no use here: with its messages they go to standard error.
+    measure_with_lines(command, purpose, |line| eprintln!("{line}"))
+}
+
+/// Like [`run_with_lines`], but anything but success is an error; tells what the program used.
+pub fn measure_with_lines(command: &mut Command, purpose: &str, on_line: impl FnMut(&str) + Send) -> Result<Usage> {
     let started = Instant::now();
     let mut peak_memory = 0;
-    let mut child = start(command.stdout(io::stderr()))?;
     // The kernel keeps the peak itself; it is gone with the process, so that growth in the last instants can be missed.
-    let status = wait_watching(&mut child, |child| peak_memory = peak_memory.max(resident_peak(child).unwrap_or(0)))?;
+    let status = with_lines(command, on_line, |child| peak_memory = peak_memory.max(resident_peak(child).unwrap_or(0)))?;
+    expect_success(command, status, purpose)?;
+    Ok(Usage { seconds: started.elapsed().as_secs_f64(), peak_memory })
+}
+
+fn expect_success(command: &Command, status: ExitStatus, purpose: &str) -> Result<()> {
     if !status.success() {
         bail!("{purpose}: {} ended with {status}, see its message above", command.get_program().display());
     }
-    Ok(Usage { seconds: started.elapsed().as_secs_f64(), peak_memory })
+    Ok(())
 }
 
 /// The process's largest resident memory so far, in bytes.
@@ -141,9 +152,7 @@ pub fn output_of(command: &mut Command, purpose: &str) -> Result<String> {
         text.push_str(line);
         text.push('\n');
     })?;
-    if !status.success() {
-        bail!("{purpose}: {} ended with {status}, see its message above", command.get_program().display());
-    }
+    expect_success(command, status, purpose)?;
     Ok(text)
 }
 

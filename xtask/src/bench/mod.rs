@@ -3,6 +3,7 @@
 mod learning;
 mod peers;
 mod product;
+mod service;
 mod trial;
 
 use anyhow::Result;
@@ -22,6 +23,7 @@ enum Bench {
     Learning(learning::Args),
     Product(product::Args),
     Peers(peers::Args),
+    Service(service::Args),
 }
 
 /// Runs the command.
@@ -30,5 +32,6 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
         Bench::Peers(args) => peers::run(workspace, args).map(|()| true),
+        Bench::Service(args) => service::run(workspace, args).map(|()| true),
     }
 }

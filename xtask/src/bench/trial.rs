@@ -54,11 +54,16 @@ impl<'a> Trial<'a> {
         Figures::parse(&text, Path::new("apc-trainer evaluate --json"))
     }
 
-    /// Makes the bundle; its figures with the runtime's own code.
-    pub fn export_and_evaluate(&self) -> Result<Figures> {
+    /// Makes the bundle.
+    pub fn export(&self) -> Result<()> {
         let mut export = Command::new(self.build.program("apc-export")?);
         export.arg("bundle").arg(self.run()).arg("-o").arg(self.bundle()).arg("--no-evaluate");
-        process::run_to_success(&mut export, "cannot export")?;
+        process::run_to_success(&mut export, "cannot export")
+    }
+
+    /// Makes the bundle; its figures with the runtime's own code.
+    pub fn export_and_evaluate(&self) -> Result<Figures> {
+        self.export()?;
         let mut evaluate = Command::new(self.build.program("apc-runtime")?);
         evaluate.arg("evaluate").arg("--model").arg(self.bundle()).arg("--data").arg(self.data).arg("--json");
         let text = process::output_of(&mut evaluate, "cannot evaluate the bundle")?;

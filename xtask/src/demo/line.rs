@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use crate::binaries::Build;
 use crate::figures::{Figures, Latency};
-use crate::process;
 use crate::wheel::sha256;
+use crate::{process, replay};
 
 /// What runs past the camera.
 pub struct Line {
@@ -108,19 +108,8 @@ impl Line {
     /// Writes the line configuration and the list of parts beside it.
     fn configure(&self, parts: &[Part], rate: f64) -> Result<PathBuf> {
         fs::create_dir_all(&self.folder).with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
-        let images: Vec<toml::Value> = parts.iter().map(|(path, _)| path.display().to_string().into()).collect();
-        let table = |entries: Vec<(&str, toml::Value)>| -> toml::Value {
-            toml::Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-        };
-        let config = table(vec![
-            ("detector", table(vec![("bundle", self.bundle.display().to_string().into())])),
-            ("source", table(vec![("replay", table(vec![("images", images.into()), ("rate", rate.into())]))])),
-            ("log", table(vec![("level", "warn".into())])),
-        ]);
-        let path = self.folder.join("line.toml");
-        let text = toml::to_string(&config).context("cannot write the line configuration as TOML")?;
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(path)
+        let images: Vec<&Path> = parts.iter().map(|(path, _)| path.as_path()).collect();
+        replay::configure(&self.folder.join("line.toml"), &self.bundle, &images, rate)
     }
 }
 

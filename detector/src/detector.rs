@@ -155,7 +155,8 @@ pub fn untested_scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, ma
     Ok(match variant {
         Variant::Fused => Box::new(FusedScorer::new(network, input, smoothing)),
         Variant::Float | Variant::Int8 => {
-            Box::new(PatchScorer::new(network, input, manifest.descriptor.kind, bundle.bank()?, smoothing))
+            let (descriptor, defects) = (manifest.descriptor.kind, manifest.defects);
+            Box::new(PatchScorer::new(network, input, descriptor, bundle.bank()?, defects, smoothing))
         }
     })
 }

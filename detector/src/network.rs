@@ -48,6 +48,9 @@ pub struct Backbone {
     pub variant: Variant,
     /// Stages whose results are used, in order; the network ends after the last.
     pub layers: Vec<String>,
+    /// Hidden units of the defect head (see [`Network::defects`]); none where nothing was learned from anomalous samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defect_units: Option<usize>,
 }
 
 impl Backbone {
@@ -79,6 +82,7 @@ impl Backbone {
             inner_factor,
             variant: Variant::Torchvision,
             layers: vec!["layer2".into(), "layer3".into()],
+            defect_units: None,
         })
     }
 
@@ -109,7 +113,8 @@ impl Backbone {
                 outputs.push(Output { layer, node: x, channels: builder.channels[x] });
             }
         }
-        Ok(Network { nodes: builder.nodes, outputs })
+        let defects = self.defect_units.map(|units| defect_head(&mut builder, &outputs, units));
+        Ok(Network { nodes: builder.nodes, outputs, defects })
     }
 
     fn block(&self, g: &mut Builder, x: usize, name: &str, planes: usize, expansion: usize, stride: usize) -> usize {
@@ -148,9 +153,13 @@ impl Backbone {
         let fits = (1..=8).contains(&self.blocks.len())
             && self.blocks.iter().all(|&n| (1..=64).contains(&n))
             && (1..=512).contains(&self.width)
-            && (1..=8).contains(&self.inner_factor);
+            && (1..=8).contains(&self.inner_factor)
+            && self.defect_units.is_none_or(|units| (1..=4096).contains(&units));
         if !fits {
-            return Err(Error::invalid(format!("backbone {:?}: blocks, width or inner_factor out of bounds", self.name)));
+            return Err(Error::invalid(format!(
+                "backbone {:?}: blocks, width, inner_factor or defect_units out of bounds",
+                self.name
+            )));
         }
         let mut last = 0;
         for layer in &self.layers {
@@ -171,6 +180,28 @@ impl Backbone {
         }
         Ok(last)
     }
+}
+
+/// Two 1x1 convolutions over the patch descriptors of `layers`. The first is computed on each layer's own grid and enlarged afterwards,
+/// which gives the same, since enlarging is linear, and costs less.
+fn defect_head(g: &mut Builder, layers: &[Output], units: usize) -> Output {
+    let mut hidden: Option<usize> = None;
+    for Output { layer, node, channels } in layers {
+        let mean = g.push(Op::Mean, vec![*node], *channels);
+        let name = format!("defects.{layer}");
+        let part = g.conv_norm(mean, &name, &format!("{name}.norm"), units, 1, 1);
+        hidden = Some(match hidden {
+            None => part,
+            Some(finest) => {
+                let large = g.push(Op::Enlarge, vec![part, finest], units);
+                g.push(Op::Add, vec![finest, large], units)
+            }
+        });
+    }
+    // A sound description has at least one layer.
+    let active = g.relu(hidden.unwrap_or(0));
+    let node = g.conv_norm(active, "defects.logit", "defects.logit.norm", 1, 1, 1);
+    Output { layer: "defects".into(), node, channels: 1 }
 }
 
 /// A convolution without bias, followed by a batch normalisation; padding is half the kernel.
@@ -211,6 +242,10 @@ pub enum Op {
         /// Round the output size up.
         ceil: bool,
     },
+    /// Mean over 3x3 neighbours, zeros outside counted.
+    Mean,
+    /// Bilinear enlarging (half-pixel centres) to the size of the second input.
+    Enlarge,
     /// Sum of two nodes.
     Add,
     /// `max(x, 0)`.
@@ -242,11 +277,18 @@ pub struct Output {
 pub struct Network {
     /// Nodes, inputs before users.
     pub nodes: Vec<Node>,
-    /// Results, shallow before deep.
+    /// Feature maps, shallow before deep.
     pub outputs: Vec<Output>,
+    /// One logit for each patch: does it look like a defect that is known?
+    pub defects: Option<Output>,
 }
 
 impl Network {
+    /// Everything that an engine gives, in its order: the feature maps, then the defect head's logits.
+    pub fn results(&self) -> impl Iterator<Item = &Output> {
+        self.outputs.iter().chain(&self.defects)
+    }
+
     /// The convolutions in evaluation order.
     pub fn convs(&self) -> impl Iterator<Item = &Conv> {
         self.nodes.iter().filter_map(|node| if let Op::Conv(conv) = &node.op { Some(conv) } else { None })
@@ -327,6 +369,20 @@ mod tests {
         assert_eq!(shape("layer2.0.conv2.weight"), Some(vec![256, 256, 3, 3]));
         assert_eq!(shape("layer3.5.bn3.running_var"), Some(vec![1024]));
         assert_eq!(shape("layer4.0.conv1.weight"), None, "cut after the last layer used");
+    }
+
+    #[test]
+    fn a_defect_head_reads_every_layer() {
+        let backbone = Backbone { defect_units: Some(64), ..Backbone::preset("resnet18").unwrap() };
+        let network = backbone.network().unwrap();
+        let names: Vec<&str> = network.results().map(|output| output.layer.as_str()).collect();
+        assert_eq!(names, ["layer2", "layer3", "defects"]);
+        let parameters = network.parameters();
+        let shape = |name: &str| parameters.iter().find(|(n, _)| n == name).map(|(_, shape)| shape.clone());
+        assert_eq!(shape("defects.layer2.weight"), Some(vec![64, 128, 1, 1]));
+        assert_eq!(shape("defects.layer3.weight"), Some(vec![64, 256, 1, 1]));
+        assert_eq!(shape("defects.logit.weight"), Some(vec![1, 64, 1, 1]));
+        assert!(Backbone { defect_units: Some(0), ..backbone }.network().is_err());
     }
 
     #[test]

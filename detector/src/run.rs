@@ -6,7 +6,7 @@
 //!     bank.safetensors           float coreset, tensor `vectors [len, dims]`
 //!     split.json                 every image that training or calibration saw
 //!     reference/000.png ...      network-size pictures: good, anomalous, noise
-//!     reference.safetensors      libtorch's results for them: `000.layer2`, `000.layer3`, `000.map`
+//!     reference.safetensors      libtorch's results for them: `000.layer2`, `000.layer3`, `000.map` ...
 //!     calibration/000.png ...    network-size pictures of held-out good images
 //! ```
 
@@ -17,10 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::bank::{MemoryBank, Quantisation};
 use crate::descriptor::{FeatureMap, PatchDescriptor};
+use crate::engine::Engine;
 use crate::map::Smoothing;
-use crate::network::Backbone;
+use crate::network::{Backbone, Output};
 use crate::picture::Picture;
 use crate::preprocess::{Prepared, Preprocess, Rect};
+use crate::scorer::{KnownDefects, PatchScorer};
 use crate::tensors::{Tensors, Values};
 use crate::{Error, Result, files};
 
@@ -37,7 +39,7 @@ pub struct RunInfo {
     pub format: u32,
     /// Name of the product.
     pub name: String,
-    /// `patchcore` or `apc`.
+    /// `patchcore`, `apc` or `apc+`.
     pub mode: String,
     /// Version of the kit.
     pub kit: String,
@@ -57,6 +59,9 @@ pub struct RunInfo {
     pub input: Preprocess,
     /// How distances become a map.
     pub smoothing: Smoothing,
+    /// How the network's defect head joins the distances; where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defects: Option<KnownDefects>,
     /// Pictures for the parity gate.
     pub references: Vec<Reference>,
     /// Pictures for the threshold.
@@ -151,8 +156,8 @@ pub struct Run {
 /// libtorch's results for one reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
-    /// In the order of the backbone's layers.
-    pub layers: Vec<FeatureMap>,
+    /// In the order of the network's results: feature maps, and the defect head's logits where it has them.
+    pub results: Vec<FeatureMap>,
     /// `[height, width]` of the input, row-major.
     pub map: Vec<f32>,
 }
@@ -174,7 +179,7 @@ impl Run {
         if info.format != FORMAT {
             return Err(Error::file(path, format!("has format {}; this version reads {FORMAT}: train again", info.format)));
         }
-        info.input.validate().map_err(|error| Error::file(&path, error.to_string()))?;
+        info.validate().map_err(|error| Error::file(&path, error.to_string()))?;
         Ok(Run { folder: folder.to_path_buf(), info })
     }
 
@@ -243,22 +248,33 @@ impl Run {
                 _ => Err(Error::file(&path, format!("tensor {name:?} is missing"))),
             }
         };
+        let network = self.info.backbone.network()?;
         let one = |index: usize| -> Result<Expected> {
-            let layer = |layer: &String| {
+            let result = |Output { layer, .. }: &Output| {
                 let (shape, values) = take(format!("{index:03}.{layer}"))?;
                 let [channels, height, width] = shape[..] else {
                     return Err(Error::file(&path, format!("{index:03}.{layer} must have three axes")));
                 };
                 Ok(FeatureMap { channels, height, width, values })
             };
-            let layers = self.info.backbone.layers.iter().map(layer).collect::<Result<_>>()?;
-            Ok(Expected { layers, map: take(format!("{index:03}.map"))?.1 })
+            let results = network.results().map(result).collect::<Result<_>>()?;
+            Ok(Expected { results, map: take(format!("{index:03}.map"))?.1 })
         };
         (0..self.info.references.len()).map(one).collect()
     }
 }
 
 impl RunInfo {
+    fn validate(&self) -> Result<()> {
+        self.input.validate()?;
+        KnownDefects::validate(self.defects, self.backbone.defect_units)
+    }
+
+    /// The scorer of this run's detector, over any engine of its network.
+    pub fn scorer<E: Engine>(&self, engine: E, bank: MemoryBank) -> PatchScorer<E> {
+        PatchScorer::new(engine, self.input.clone(), self.descriptor, bank, self.defects, self.smoothing)
+    }
+
     /// Writes `run.toml`, the last file of a run.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::bank::MemoryBank;
 use crate::descriptor::{FeatureMap, PatchDescriptor, Patches};
 use crate::engine::Engine;
@@ -28,12 +30,45 @@ impl Times {
     }
 }
 
+/// How the logits of the network's defect head join the distances to the memory bank: a patch scores
+/// `distance + weight * ln(1 + exp(logit))`. What nobody has seen before is still judged by its distance, and no logit can excuse it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownDefects {
+    /// In the units of distances.
+    pub weight: f32,
+}
+
+impl KnownDefects {
+    /// Checks what may come from a file: a network with a defect head needs them, any other has no use for them.
+    ///
+    /// # Errors
+    /// When the two do not fit, or the weight is out of bounds.
+    pub fn validate(defects: Option<KnownDefects>, units: Option<usize>) -> Result<()> {
+        match (defects, units) {
+            (None, None) => Ok(()),
+            (Some(KnownDefects { weight }), Some(_)) if (0.0..=1e6).contains(&weight) => Ok(()),
+            (Some(KnownDefects { weight }), Some(_)) => {
+                Err(Error::invalid(format!("defects.weight is {weight}; 0 to 1000000 was expected")))
+            }
+            _ => Err(Error::invalid("a network with a defect head needs the section [defects], and only such a network")),
+        }
+    }
+
+    /// Adds the head's share to the distances.
+    fn join(self, logits: &[f32], distances: &mut [f32]) {
+        for (distance, logit) in distances.iter_mut().zip(logits) {
+            *distance += self.weight * (logit.max(0.0) + (-logit.abs()).exp().ln_1p());
+        }
+    }
+}
+
 /// What a detector says of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
-    /// Largest patch distance (L2, in the descriptor's units).
+    /// Largest patch score (L2 distance in the descriptor's units, and what [`KnownDefects`] adds).
     pub score: f32,
-    /// Raw distances per input pixel.
+    /// Patch scores per input pixel.
     pub map: ScoreMap,
     /// Durations of the stages.
     pub times: Times,
@@ -98,29 +133,44 @@ pub struct PatchScorer<E> {
     engine: E,
     descriptor: PatchDescriptor,
     bank: MemoryBank,
+    defects: Option<KnownDefects>,
     finish: Finish,
 }
 
 impl<E: Engine> PatchScorer<E> {
-    /// Puts the parts together.
+    /// Puts the parts together. With `defects`, the engine's last result is the defect head's.
     pub fn new(
         engine: E,
         preprocess: Preprocess,
         descriptor: PatchDescriptor,
         bank: MemoryBank,
+        defects: Option<KnownDefects>,
         smoothing: Smoothing,
     ) -> PatchScorer<E> {
-        PatchScorer { engine, descriptor, bank, finish: Finish::new(preprocess, smoothing) }
+        PatchScorer { engine, descriptor, bank, defects, finish: Finish::new(preprocess, smoothing) }
     }
 
-    /// Score and map from descriptors: everything after the backbone.
-    fn judge(&mut self, patches: &Patches, content: Rect) -> Result<(f32, ScoreMap)> {
+    /// Score and map from the network's results: everything after the backbone.
+    fn judge(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
+        let logits = self.defects.and_then(|_| results.pop());
+        let patches = self.descriptor.describe(&results)?;
+        let mut distances = self.distances(&patches)?;
+        if let Some((defects, logits)) = self.defects.zip(logits) {
+            if logits.values.len() != distances.len() {
+                let (found, expected) = (logits.values.len(), distances.len());
+                return Err(Error::invalid(format!("the network gives {found} defect logits for {expected} patches")));
+            }
+            defects.join(&logits.values, &mut distances);
+        }
+        Ok(self.finish.finish(distances, (patches.height, patches.width), content))
+    }
+
+    fn distances(&self, patches: &Patches) -> Result<Vec<f32>> {
         if patches.dims != self.bank.dims() {
             let (found, expected) = (patches.dims, self.bank.dims());
             return Err(Error::invalid(format!("descriptors have {found} values, the memory bank's vectors {expected}")));
         }
-        let distances = self.bank.nearest(&patches.values)?.iter().map(|found| found.distance).collect();
-        Ok(self.finish.finish(distances, (patches.height, patches.width), content))
+        Ok(self.bank.nearest(&patches.values)?.iter().map(|found| found.distance).collect())
     }
 }
 
@@ -137,23 +187,22 @@ impl<E: Engine> Scorer for PatchScorer<E> {
         let start = Instant::now();
         let input = self.finish.preprocess.normalise(&prepared.pixels);
         let normalised = Instant::now();
-        let layers = self.engine.run(&input)?;
+        let results = self.engine.run(&input)?;
         let ran = Instant::now();
-        let patches = self.descriptor.describe(&layers)?;
-        let (score, map) = self.judge(&patches, prepared.content)?;
+        let (score, map) = self.judge(results, prepared.content)?;
         let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
         Ok(Scored { score, map, times })
     }
 }
 
-/// The scorer of a graph with the memory bank inside: an image goes in, the patches' distances come out.
+/// The scorer of a graph with the memory bank inside: an image goes in, the patches' scores come out.
 pub struct FusedScorer<E> {
     engine: E,
     finish: Finish,
 }
 
 impl<E: Engine> FusedScorer<E> {
-    /// The engine's first output is the map of distances, `[1, rows, columns]`.
+    /// The engine's first output is the map of patch scores, `[1, rows, columns]`.
     pub fn new(engine: E, preprocess: Preprocess, smoothing: Smoothing) -> FusedScorer<E> {
         FusedScorer { engine, finish: Finish::new(preprocess, smoothing) }
     }
@@ -259,7 +308,7 @@ mod tests {
         let preprocess = Preprocess { colour: Colour::Rgb, region: None, size, resize, crop: None, mean, std };
         // A flat picture of 100, as the 3x3 mean sees it inside, at an edge and in a corner.
         let bank = MemoryBank::new(&[100.0, 600.0 / 9.0, 400.0 / 9.0], 1, Quantisation::F32).unwrap();
-        PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, Smoothing { sigma: 0.0 })
+        PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, None, Smoothing { sigma: 0.0 })
     }
 
     #[test]
@@ -272,6 +321,14 @@ mod tests {
         // The spot is one block, and the 3x3 mean spreads it evenly over its neighbours.
         assert!((8..32).contains(&y) && (32..56).contains(&x), "{y} {x}");
         assert!((scored.score - 10.0).abs() < 0.1, "a ninth of 90: {}", scored.score);
+    }
+
+    #[test]
+    fn known_defects_add_to_the_distance_and_never_take_from_it() {
+        let mut distances = vec![1.0, 1.0, 1.0, 1.0];
+        KnownDefects { weight: 0.5 }.join(&[-200.0, 0.0, 4.0, 200.0], &mut distances);
+        let expected = [1.0, 1.0 + 0.5 * 2f32.ln(), 1.0 + 0.5 * (1.0 + 4f32.exp()).ln(), 101.0];
+        distances.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5, "{distances:?}"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use detector::dataset::Dataset;
 use detector::engine::TractEngine;
 use detector::evaluate::evaluate;
 use detector::run::{ReferenceKind, Run, StoredPicture};
-use detector::scorer::{PatchScorer, Scorer};
+use detector::scorer::Scorer;
 use detector::{Error, files};
 
 use crate::report::{CalibrationReport, Report, without_latency};
@@ -72,7 +72,7 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     contents.insert("split.json".into(), json(&run.split()?)?);
     let bank_file = describe(&bank);
 
-    let mut scorer = PatchScorer::new(engine, info.input.clone(), info.descriptor, bank.clone(), info.smoothing);
+    let mut scorer = info.scorer(engine, bank.clone());
     let calibration = threshold(&run, &mut scorer, progress)?;
     let self_test = self_test(&run, &mut contents)?;
     let references = variants::score(&run, &self_test, &mut scorer)?;
@@ -104,6 +104,7 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
         descriptor: PatchDescriptorSection { kind: info.descriptor },
         bank: bank_file,
         smoothing: info.smoothing,
+        defects: info.defects,
         calibration,
         self_test: SelfTest { tolerance: TOLERANCE, references },
         variants,

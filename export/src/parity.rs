@@ -3,9 +3,10 @@
 use detector::bank::Quantisation;
 use detector::descriptor::FeatureMap;
 use detector::engine::{Engine, TractEngine};
+use detector::network::Network;
 use detector::preprocess::Prepared;
 use detector::run::{Expected, FEWEST_REFERENCES, Reference, ReferenceKind, Run, Use};
-use detector::scorer::{PatchScorer, Scorer};
+use detector::scorer::Scorer;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Progress, Result};
@@ -72,10 +73,11 @@ pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, pr
         progress(STEP, done, total);
     };
 
+    let network = run.info.backbone.network()?;
     let mut kinds: Vec<Differences> = Vec::new();
     for ((reference, expected), picture) in references.iter().zip(&expected).zip(&pictures) {
         let found = engine.run(&run.info.input.normalise(&picture.pixels))?;
-        let difference = layers(run, reference, &found, expected)?;
+        let difference = results(&network, reference, &found, expected)?;
         entry(&mut kinds, reference.kind).feature_maps.raise(difference);
         tick();
     }
@@ -83,7 +85,7 @@ pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, pr
     let info = &run.info;
     let mut scores = Vec::with_capacity(references.len());
     let bank = run.bank(Quantisation::F32)?;
-    let mut scorer = PatchScorer::new(&mut *engine, info.input.clone(), info.descriptor, bank, info.smoothing);
+    let mut scorer = info.scorer(&mut *engine, bank);
     for ((reference, expected), picture) in references.iter().zip(&expected).zip(&pictures) {
         let scored = scorer.score_prepared(picture)?;
         same_size(reference, "score map", scored.map.values.len(), expected.map.len())?;
@@ -102,7 +104,7 @@ pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, pr
         Quantisation::Int8 => {
             let mut worst = 0.0f32;
             let bank = run.bank(quantisation)?;
-            let mut scorer = PatchScorer::new(&mut *engine, info.input.clone(), info.descriptor, bank, info.smoothing);
+            let mut scorer = info.scorer(&mut *engine, bank);
             for ((reference, score), picture) in references.iter().zip(scores).zip(&pictures) {
                 let difference = relative(&[scorer.score_prepared(picture)?.score], &[score]);
                 worst.raise(within(reference, "image score", difference, BANK)?);
@@ -140,13 +142,13 @@ fn enough(run: &Run) -> Result<()> {
     }
 }
 
-/// Largest difference of any layer.
-fn layers(run: &Run, reference: &Reference, found: &[FeatureMap], expected: &Expected) -> Result<f32> {
-    let names = &run.info.backbone.layers;
+/// Largest difference of any of the network's results.
+fn results(network: &Network, reference: &Reference, found: &[FeatureMap], expected: &Expected) -> Result<f32> {
+    same_size(reference, "results", found.len(), expected.results.len())?;
     let mut worst = 0.0f32;
-    for ((name, found), expected) in names.iter().zip(found).zip(&expected.layers) {
-        same_size(reference, name, found.values.len(), expected.values.len())?;
-        worst.raise(gate(reference, name, relative(&found.values, &expected.values))?);
+    for ((output, found), expected) in network.results().zip(found).zip(&expected.results) {
+        same_size(reference, &output.layer, found.values.len(), expected.values.len())?;
+        worst.raise(gate(reference, &output.layer, relative(&found.values, &expected.values))?);
     }
     Ok(worst)
 }

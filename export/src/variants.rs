@@ -7,7 +7,7 @@ use detector::calibration::calibrate;
 use detector::engine::{Engine, TractEngine};
 use detector::metrics::Ranking;
 use detector::run::{ReferenceKind, Run, StoredPicture};
-use detector::scorer::{FusedScorer, PatchScorer, Scorer};
+use detector::scorer::{FusedScorer, Scorer};
 use serde::{Deserialize, Serialize};
 
 use crate::onnx::{self, Range};
@@ -78,7 +78,7 @@ impl<'a> Float<'a> {
         let info = &self.run.info;
         let (network, weights, input) = (info.backbone.network()?, self.run.weights()?, info.input.input());
         let (onnx, file, limit) = match variant {
-            Variant::Fused => (onnx::fused(&network, &weights, input, self.bank)?, "detector.onnx", FUSED_LIMIT),
+            Variant::Fused => (onnx::fused(&network, &weights, input, self.bank, info.defects)?, "detector.onnx", FUSED_LIMIT),
             Variant::Int8 => {
                 let ranges = self.ranges(&onnx::observer(&network, &weights, input)?)?;
                 (onnx::int8(&network, &weights, input, &ranges)?, "backbone.int8.onnx", INT8_LIMIT)
@@ -88,7 +88,7 @@ impl<'a> Float<'a> {
         let engine = TractEngine::load(&onnx, input)?;
         let mut scorer: Box<dyn Scorer> = match variant {
             Variant::Fused => Box::new(FusedScorer::new(engine, info.input.clone(), info.smoothing)),
-            _ => Box::new(PatchScorer::new(engine, info.input.clone(), info.descriptor, self.bank.clone(), info.smoothing)),
+            _ => Box::new(info.scorer(engine, self.bank.clone())),
         };
         let title = if variant == Variant::Fused { "fused network" } else { "int8 network" };
         let (references, calibration) = self.scores(scorer.as_mut(), title, progress)?;

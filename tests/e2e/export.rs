@@ -267,8 +267,8 @@ fn hostile_bundles_are_refused() {
 /// A sound archive around a bank that is not: what a wrong exporter would write.
 #[test]
 fn unsound_contents_are_named() {
-    let newer = repacked(|manifest| manifest.replacen("format = 1", "format = 2", 1), |_, _| {});
-    refuse_bundle(&newer, &["format 2", "up to 1", "update"]);
+    let newer = repacked(|manifest| manifest.replacen("format = 2", "format = 3", 1), |_, _| {});
+    refuse_bundle(&newer, &["format 3", "up to 2", "update"]);
     let unknown = repacked(|manifest| format!("colour_of_magic = 8\n{manifest}"), |_, _| {});
     refuse_bundle(&unknown, &["colour_of_magic"]);
 

@@ -85,6 +85,30 @@ fn max_pool(x: &Map, padding: usize, ceil: bool) -> Map {
     })
 }
 
+/// Over 3x3 neighbours; what lies outside counts as zero.
+fn mean(x: &Map) -> Map {
+    Map::new(x.channels, x.height, x.width, |c, y, column| {
+        let near = (0..9).filter_map(|k| x.at(c, (y + k / 3).wrapping_sub(1), (column + k % 3).wrapping_sub(1)));
+        near.sum::<f64>() / 9.0
+    })
+}
+
+/// Bilinear with half-pixel centres.
+fn enlarge(x: &Map, like: &Map) -> Map {
+    let taps = |i: usize, from: usize, to: usize| {
+        let at = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).clamp(0.0, (from - 1) as f64);
+        let low = at.floor() as usize;
+        (low, (low + 1).min(from - 1), at - at.floor())
+    };
+    Map::new(x.channels, like.height, like.width, |c, y, column| {
+        let (top, bottom, down) = taps(y, x.height, like.height);
+        let (left, right, along) = taps(column, x.width, like.width);
+        let at = |y: usize, column: usize| x.values[(c * x.height + y) * x.width + column];
+        let row = |y: usize| at(y, left) * (1.0 - along) + at(y, right) * along;
+        row(top) * (1.0 - down) + row(bottom) * down
+    })
+}
+
 impl Engine for NaiveEngine {
     fn name(&self) -> &'static str {
         "naive"
@@ -99,6 +123,8 @@ impl Engine for NaiveEngine {
                 Op::Input => Map::new(3, height, width, |c, y, x| f64::from(input[(c * height + y) * width + x])),
                 Op::Conv(conv) => self.conv_norm(conv, of(0)),
                 Op::MaxPool { padding, ceil } => max_pool(of(0), *padding, *ceil),
+                Op::Mean => mean(of(0)),
+                Op::Enlarge => enlarge(of(0), of(1)),
                 Op::Relu => Map { values: of(0).values.iter().map(|v| v.max(0.0)).collect(), ..of(0).clone() },
                 Op::Add => {
                     let sums = of(0).values.iter().zip(&of(1).values).map(|(a, b)| a + b).collect();
@@ -112,6 +138,6 @@ impl Engine for NaiveEngine {
             let values = values.iter().map(|value| *value as f32).collect();
             FeatureMap { channels: *channels, height: *height, width: *width, values }
         };
-        Ok(self.network.outputs.iter().map(|out| output(out.node)).collect())
+        Ok(self.network.results().map(|out| output(out.node)).collect())
     }
 }

@@ -14,7 +14,7 @@ use detector::network::{Backbone, Block, Network, Variant};
 use detector::picture::{Colour, Picture};
 use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Prepared, Preprocess, Rect, Resize, Size};
 use detector::run::{FORMAT, Reference, ReferenceKind, RunInfo, Split, SplitImage, StoredPicture, Use};
-use detector::scorer::{PatchScorer, Scorer};
+use detector::scorer::{KnownDefects, PatchScorer, Scorer};
 use detector::tensors::Tensors;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -52,6 +52,7 @@ impl Default for SyntheticRun {
             inner_factor: 1,
             variant: Variant::Torchvision,
             layers: vec!["layer2".into(), "layer3".into()],
+            defect_units: None,
         };
         let input = Preprocess {
             colour: Colour::Rgb,
@@ -86,7 +87,8 @@ impl SyntheticRun {
         write_split(run, data, &[(Use::Bank, bank_images), (Use::Calibration, calibration), (Use::Anomalous, &anomalous)]);
 
         let smoothing = Smoothing::default();
-        let scorer = PatchScorer::new(self.engine(self.weights()), self.input.clone(), PatchDescriptor::Concat, bank, smoothing);
+        let (for_scores, input) = (self.engine(self.weights()), self.input.clone());
+        let scorer = PatchScorer::new(for_scores, input, PatchDescriptor::Concat, bank, self.defects(), smoothing);
         let mut references = Vec::new();
         references.extend(calibration[..GOOD_REFERENCES].iter().map(|path| (ReferenceKind::Good, self.prepare(path))));
         references.extend(anomalous.iter().map(|path| (ReferenceKind::Anomalous, self.prepare(path))));
@@ -134,6 +136,11 @@ impl SyntheticRun {
         NaiveEngine { network: self.network(), weights, size: self.input.input() }
     }
 
+    /// Of the defect head, where the backbone has one; its weights are random like the others.
+    fn defects(&self) -> Option<KnownDefects> {
+        self.backbone.defect_units.map(|_| KnownDefects { weight: 0.1 })
+    }
+
     fn prepare(&self, path: &Path) -> Prepared {
         self.input.prepare(&Picture::read(path).expect("picture").pixels).expect("region in picture")
     }
@@ -141,7 +148,8 @@ impl SyntheticRun {
     fn bank(&self, engine: &mut NaiveEngine, images: &[PathBuf]) -> MemoryBank {
         let (mut vectors, mut dims) = (Vec::new(), 0);
         for path in images {
-            let layers = engine.run(&self.input.normalise(&self.prepare(path).pixels)).expect("feature maps");
+            let mut layers = engine.run(&self.input.normalise(&self.prepare(path).pixels)).expect("feature maps");
+            layers.truncate(self.backbone.layers.len());
             let patches = PatchDescriptor::Concat.describe(&layers).expect("descriptors");
             dims = patches.dims;
             vectors.extend(patches.values);
@@ -164,6 +172,7 @@ impl SyntheticRun {
             backbone: self.backbone.clone(),
             input: self.input.clone(),
             smoothing: Smoothing::default(),
+            defects: self.defects(),
             references,
             calibration,
             seconds: BTreeMap::from([("bank".into(), 0.5)]),
@@ -195,7 +204,7 @@ fn write_references(
     let mut references = Vec::new();
     for (i, (kind, prepared)) in pictures.iter().enumerate() {
         let layers = engine.run(&scorer.preprocess().normalise(&prepared.pixels)).expect("feature maps");
-        for (output, map) in engine.network.outputs.iter().zip(layers) {
+        for (output, map) in engine.network.results().zip(layers) {
             expected.insert(format!("{i:03}.{}", output.layer), [map.channels, map.height, map.width], map.values);
         }
         let scored = scorer.score_prepared(prepared).expect("score");
@@ -227,7 +236,7 @@ mod tests {
         let run = Run::open(&run).unwrap();
         let engine = synthetic.engine(run.weights().unwrap());
         let bank = run.bank(Quantisation::F32).unwrap();
-        let mut scorer = PatchScorer::new(engine, run.info.input.clone(), run.info.descriptor, bank, run.info.smoothing);
+        let mut scorer = run.info.scorer(engine, bank);
         assert_eq!(run.expected().unwrap().len(), run.info.references.len());
         let samples = Dataset::open(&data).unwrap().unseen(&run.split().unwrap()).unwrap();
         let figures = evaluate(&mut scorer, &samples, None, &mut || {}).unwrap().figures;

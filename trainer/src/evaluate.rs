@@ -12,7 +12,7 @@ use detector::evaluate::{Evaluation, evaluate};
 use detector::network::Network;
 use detector::preprocess::Size;
 use detector::run::Run;
-use detector::scorer::{PatchScorer, Scorer};
+use detector::scorer::Scorer;
 use tch::{Device, Tensor, no_grad};
 
 use crate::network::{Named, Norms, device, forward, to_vec, upload};
@@ -56,7 +56,7 @@ pub fn evaluate_run(run: &Run, data: &Path, device_name: &str) -> Result<(Evalua
     let parameters = upload(&network, &run.weights()?, device)?;
     let engine = TorchEngine { network, parameters, size: run.info.input.input(), device };
     let bank = run.bank(Quantisation::F32)?;
-    let mut scorer = PatchScorer::new(engine, run.info.input.clone(), run.info.descriptor, bank, run.info.smoothing);
+    let mut scorer = run.info.scorer(engine, bank);
     let scores = run
         .info
         .calibration

@@ -35,11 +35,17 @@ pub struct Describer<'a> {
 }
 
 impl Describer<'_> {
-    /// Feature maps `[batch, channels, height, width]` of normalised images, one after the other in `images`.
+    /// The network's results `[batch, channels, height, width]` for normalised images, one after the other in `images`.
     pub fn layers(&self, images: &[f32]) -> Vec<Tensor> {
+        let input = self.upload(images);
+        no_grad(|| forward(self.network, self.parameters, &input, Norms::Frozen))
+    }
+
+    /// Normalised images as `[batch, 3, height, width]` on the device.
+    pub fn upload(&self, images: &[f32]) -> Tensor {
         let size = self.rule.input();
         let input = Tensor::from_slice(images).reshape([-1, 3, i64::from(size.height), i64::from(size.width)]);
-        no_grad(|| forward(self.network, self.parameters, &input.to_device(self.device), Norms::Frozen))
+        input.to_device(self.device)
     }
 }
 

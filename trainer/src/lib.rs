@@ -1,14 +1,18 @@
-//! Learns one product: PatchCore's memory bank from good images, after fine-tuning the backbone with a few anomalous ones.
+//! Learns one product: PatchCore's memory bank from good images, and from a few anomalous ones a defect head or a fine-tuned backbone.
 //!
 //! The only crate that links libtorch. It leaves a run ([`detector::run`]) and never meets the camera.
 
+pub mod adamw;
 pub mod apc;
 pub mod cli;
 pub mod coreset;
 pub mod data;
+pub mod defects;
 pub mod evaluate;
+pub mod examples;
 pub mod features;
 pub mod interrupt;
+pub mod learning;
 pub mod network;
 pub mod patches;
 pub mod progress;

@@ -20,7 +20,7 @@ pub enum Norms {
     Trained,
 }
 
-/// Feature maps `[batch, channels, height, width]` of the network's outputs for `[batch, 3, height, width]`.
+/// The network's results `[batch, channels, height, width]`, in their order, for `[batch, 3, height, width]`.
 pub fn forward(network: &Network, parameters: &Named, image: &Tensor, norms: Norms) -> Vec<Tensor> {
     let mut values: Vec<Tensor> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
@@ -38,11 +38,23 @@ pub fn forward(network: &Network, parameters: &Named, image: &Tensor, norms: Nor
                 y.batch_norm(Some(weight), Some(bias), Some(mean), Some(var), train, 0.1, BATCH_NORM_EPSILON, true)
             }
             Op::MaxPool { padding, ceil } => input(0).max_pool2d([3, 3], [2, 2], [*padding as i64; 2], [1, 1], *ceil),
+            Op::Mean => mean(input(0)),
+            Op::Enlarge => enlarge(input(0), input(1)),
             Op::Add => input(0) + input(1),
             Op::Relu => input(0).relu(),
         });
     }
-    network.outputs.iter().map(|output| values[output.node].shallow_clone()).collect()
+    network.results().map(|output| values[output.node].shallow_clone()).collect()
+}
+
+/// Mean over 3x3 neighbours, zeros outside counted.
+pub fn mean(map: &Tensor) -> Tensor {
+    map.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None)
+}
+
+/// Bilinear enlarging (half-pixel centres) to the size of another map.
+pub fn enlarge(map: &Tensor, like: &Tensor) -> Tensor {
+    map.upsample_bilinear2d(&like.size()[2..], false, None, None)
 }
 
 /// Weights for learning from scratch: convolutions as in He et al. (arXiv 1502.01852), normalisations neutral.

@@ -3,13 +3,13 @@
 
 use tch::{Kind, Tensor};
 
+use crate::network::{enlarge, mean};
+
 /// Descriptors `[batch * height * width, dims]` of `[batch, channels, height, width]` layers, the finest first.
 pub fn describe(layers: &[Tensor]) -> Tensor {
-    let pooled = |layer: &Tensor| layer.avg_pool2d([3, 3], [1, 1], [1, 1], false, true, None);
-    let finest = pooled(&layers[0]);
-    let grid = &finest.size()[2..];
+    let finest = mean(&layers[0]);
     let mut parts = vec![finest.shallow_clone()];
-    parts.extend(layers[1..].iter().map(|layer| pooled(layer).upsample_bilinear2d(grid, false, None, None)));
+    parts.extend(layers[1..].iter().map(|layer| enlarge(&mean(layer), &finest)));
     let joined = Tensor::cat(&parts, 1);
     let dims = joined.size()[1];
     joined.permute([0, 2, 3, 1]).reshape([-1, dims])

@@ -15,6 +15,10 @@ pub enum Mode {
     PatchCore,
     /// Fine-tuned with a few anomalous samples (AnomalousPatchCore, arXiv 2408.15113).
     Apc,
+    /// Pretrained features as they are, and a defect head on them that learns from a few anomalous samples
+    /// (docs/decisions/0020-a-defect-head.md).
+    #[serde(rename = "apc+")]
+    ApcPlus,
 }
 
 impl std::fmt::Display for Mode {
@@ -22,6 +26,7 @@ impl std::fmt::Display for Mode {
         f.write_str(match self {
             Mode::PatchCore => "patchcore",
             Mode::Apc => "apc",
+            Mode::ApcPlus => "apc+",
         })
     }
 }
@@ -47,9 +52,15 @@ pub struct Recipe {
     /// Which network.
     #[serde(default)]
     pub backbone: BackboneChoice,
-    /// APC mode only.
+    /// What batches are made of, in both modes that learn from anomalous samples.
+    #[serde(default)]
+    pub examples: Examples,
+    /// Fine-tuning: mode `apc`, and `apc+` without pretrained weights.
     #[serde(default)]
     pub finetune: Finetune,
+    /// The defect head: mode `apc+`.
+    #[serde(default)]
+    pub defects: Defects,
     /// The memory bank.
     #[serde(default)]
     pub bank: Bank,
@@ -74,6 +85,8 @@ pub struct Data {
     /// Defect types to draw them from; all when empty. The others are what is then tested on: the hard split, which shows whether a
     /// detector knows only what it was taught.
     pub learned_types: Vec<String>,
+    /// Whether to learn from the masks of anomalous samples, where they have some.
+    pub masks: bool,
     /// Share of the good training images that is held out for the threshold.
     pub calibration_share: f64,
     /// Flat layout only: share of the good images that is left for evaluation.
@@ -88,6 +101,7 @@ impl Default for Data {
             anomalous_samples: 0,
             draw: Draw::Random,
             learned_types: Vec::new(),
+            masks: true,
             calibration_share: 0.15,
             test_share: 0.2,
         }
@@ -142,14 +156,34 @@ impl Default for BackboneChoice {
     }
 }
 
-/// Fine-tuning in APC mode.
+/// What batches are made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Examples {
+    /// Images in a step, half of them good.
+    pub batch: usize,
+    /// Share of anomalous batch images that are a real defect pasted on a good image; needs masks.
+    pub pasted: f64,
+    /// Share of anomalous batch images that are a simulated defect on a good image.
+    pub simulated: f64,
+    /// Mirror images at random.
+    pub flip: bool,
+    /// Largest random rotation in degrees.
+    pub rotation: f64,
+}
+
+impl Default for Examples {
+    fn default() -> Self {
+        Examples { batch: 8, pasted: 0.5, simulated: 0.0, flip: true, rotation: 10.0 }
+    }
+}
+
+/// Fine-tuning of the backbone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Finetune {
     /// Optimiser steps.
     pub steps: usize,
-    /// Images in a step, half of them good.
-    pub batch: usize,
     /// Highest learning rate; it rises over the first tenth and falls to zero along a cosine.
     pub learning_rate: f64,
     /// Learning rate of the backbone relative to the heads'.
@@ -162,12 +196,6 @@ pub struct Finetune {
     pub segmentation: f64,
     /// Weight of the loss "what does the image look like".
     pub reconstruction: f64,
-    /// Share of anomalous batch images that are a real defect pasted on a good image; needs masks.
-    pub pasted: f64,
-    /// Mirror images at random.
-    pub flip: bool,
-    /// Largest random rotation in degrees.
-    pub rotation: f64,
     /// Steps between checkpoints.
     pub checkpoint: usize,
 }
@@ -176,18 +204,40 @@ impl Default for Finetune {
     fn default() -> Self {
         Finetune {
             steps: 300,
-            batch: 8,
             learning_rate: 1e-3,
             backbone_rate: 0.1,
             weight_decay: 1e-2,
             classification: 10.0,
             segmentation: 1.0,
             reconstruction: 1.0,
-            pasted: 0.5,
-            flip: true,
-            rotation: 10.0,
             checkpoint: 50,
         }
+    }
+}
+
+/// The defect head.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Defects {
+    /// Hidden units.
+    pub units: usize,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Highest learning rate; it rises over the first tenth and falls to zero along a cosine.
+    pub learning_rate: f64,
+    /// Weight decay (AdamW).
+    pub weight_decay: f64,
+    /// Weight of the loss "is this image anomalous" beside "is this patch anomalous".
+    pub image_loss: f64,
+    /// How much one nat of the head's logit counts, relative to a good image's largest distance.
+    pub weight: f64,
+    /// Steps between checkpoints.
+    pub checkpoint: usize,
+}
+
+impl Default for Defects {
+    fn default() -> Self {
+        Defects { units: 64, steps: 400, learning_rate: 2e-3, weight_decay: 1e-2, image_loss: 0.3, weight: 0.1, checkpoint: 50 }
     }
 }
 
@@ -266,13 +316,23 @@ impl Recipe {
         within("calibration.false_reject_rate", self.calibration.false_reject_rate, 1e-6, 0.5)?;
         let tune = &self.finetune;
         within("finetune.steps", tune.steps as f64, 1.0, 1e7)?;
-        within("finetune.batch", tune.batch as f64, 2.0, 1024.0)?;
         within("finetune.checkpoint", tune.checkpoint as f64, 1.0, 1e7)?;
         within("finetune.learning_rate", tune.learning_rate, 1e-9, 1.0)?;
         within("finetune.backbone_rate", tune.backbone_rate, 0.0, 100.0)?;
         within("finetune.weight_decay", tune.weight_decay, 0.0, 1.0)?;
-        within("finetune.pasted", tune.pasted, 0.0, 1.0)?;
-        within("finetune.rotation", tune.rotation, 0.0, 180.0)?;
+        let examples = &self.examples;
+        within("examples.batch", examples.batch as f64, 2.0, 1024.0)?;
+        within("examples.pasted", examples.pasted, 0.0, 1.0)?;
+        within("examples.simulated", examples.simulated, 0.0, 1.0 - examples.pasted)?;
+        within("examples.rotation", examples.rotation, 0.0, 180.0)?;
+        let defects = &self.defects;
+        within("defects.units", defects.units as f64, 1.0, 4096.0)?;
+        within("defects.steps", defects.steps as f64, 1.0, 1e7)?;
+        within("defects.learning_rate", defects.learning_rate, 1e-9, 1.0)?;
+        within("defects.weight_decay", defects.weight_decay, 0.0, 1.0)?;
+        within("defects.image_loss", defects.image_loss, 0.0, 1e6)?;
+        within("defects.weight", defects.weight, 0.0, 1e3)?;
+        within("defects.checkpoint", defects.checkpoint as f64, 1.0, 1e7)?;
         for (key, weight) in [
             ("finetune.classification", tune.classification),
             ("finetune.segmentation", tune.segmentation),
@@ -283,6 +343,12 @@ impl Recipe {
         if self.mode == Mode::Apc && self.data.anomalous_samples == 0 {
             return Err(Error::invalid(
                 "mode \"apc\" learns from anomalous samples: set data.anomalous_samples, 10 for instance",
+            ));
+        }
+        if self.mode == Mode::ApcPlus && self.data.anomalous_samples == 0 && examples.simulated == 0.0 {
+            return Err(Error::invalid(
+                "mode \"apc+\" learns from anomalous samples or simulated ones: set data.anomalous_samples, 10 for instance, or \
+                 examples.simulated",
             ));
         }
         self.preprocess(Colour::Rgb).validate()

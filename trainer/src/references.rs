@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use detector::map::Smoothing;
+use detector::network::Output;
 use detector::preprocess::{Prepared, Rect};
 use detector::run::{Reference, ReferenceKind, StoredPicture};
-use detector::scorer::Inside;
+use detector::scorer::{Inside, KnownDefects};
 use detector::tensors::Tensors;
 use image::RgbImage;
 use rand::{Rng, SeedableRng};
@@ -28,7 +29,7 @@ pub fn make(
     describer: &Describer<'_>,
     selection: &Selection,
     bank: &[f32],
-    layers: &[String],
+    defects: Option<KnownDefects>,
     seed: u64,
     folder: &Path,
 ) -> Result<Vec<Reference>> {
@@ -54,13 +55,15 @@ pub fn make(
     let mut references = Vec::new();
     for (index, (kind, prepared)) in pictures.iter().enumerate() {
         let maps = describer.layers(&rule.normalise(&prepared.pixels));
-        for (layer, map) in layers.iter().zip(&maps) {
+        for (Output { layer, .. }, map) in describer.network.results().zip(&maps) {
             let shape: Vec<usize> = map.size()[1..].iter().map(|size| *size as usize).collect();
             results.insert(format!("{index:03}.{layer}"), shape, to_vec(map)?);
         }
-        let dims: i64 = maps.iter().map(|map| map.size()[1]).sum();
+        let (layers, logits) = maps.split_at(describer.network.outputs.len());
+        let dims: i64 = layers.iter().map(|map| map.size()[1]).sum();
         let bank = Tensor::from_slice(bank).reshape([-1, dims]);
-        let (score, map) = no_grad(|| judge(&maps, &bank, prepared.content, rule.input().into(), sigma))?;
+        let known = logits.first().zip(defects);
+        let (score, map) = no_grad(|| judge((layers, known), &bank, prepared.content, rule.input().into(), sigma))?;
         let [height, width]: [u32; 2] = rule.input().into();
         results.insert(format!("{index:03}.map"), [height as usize, width as usize], to_vec(&map)?);
         let picture = store(prepared, folder, "reference", index)?;
@@ -71,8 +74,17 @@ pub fn make(
 }
 
 /// libtorch's image score and map of one image.
-fn judge(maps: &[Tensor], bank: &Tensor, content: Rect, input: [u32; 2], sigma: f64) -> Result<(f32, Tensor)> {
-    let distances = patches::nearest(&patches::describe(maps).to_device(Device::Cpu), bank);
+fn judge(
+    (maps, known): (&[Tensor], Option<(&Tensor, KnownDefects)>),
+    bank: &Tensor,
+    content: Rect,
+    input: [u32; 2],
+    sigma: f64,
+) -> Result<(f32, Tensor)> {
+    let mut distances = patches::nearest(&patches::describe(maps).to_device(Device::Cpu), bank);
+    if let Some((logits, KnownDefects { weight })) = known {
+        distances += logits.to_device(Device::Cpu).softplus().flatten(0, -1) * f64::from(weight);
+    }
     let grid = (maps[0].size()[2], maps[0].size()[3]);
     let inside = Inside::new((grid.0 as usize, grid.1 as usize), (input[0] as usize, input[1] as usize), content);
     let indices: Vec<i64> = inside.indices().map(|i| i as i64).collect();

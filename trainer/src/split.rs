@@ -75,7 +75,10 @@ impl Selection {
         }
 
         let candidates = data.test.iter().filter(|sample| sample.is_anomalous() && !repeated.contains(&sample.path));
-        let anomalous = draw_anomalous(candidates.cloned().collect(), choice, root, &mut random)?;
+        let mut anomalous = draw_anomalous(candidates.cloned().collect(), choice, root, &mut random)?;
+        if !choice.masks {
+            anomalous.iter_mut().for_each(|sample| sample.mask = None);
+        }
         let used: HashSet<&Path> =
             bank.iter().chain(&calibration).chain(anomalous.iter().map(|sample| &sample.path)).map(PathBuf::as_path).collect();
         let used_groups: HashSet<&String> = used.iter().filter_map(|path| groups.get(*path)).collect();

@@ -16,8 +16,10 @@ use detector::run::{FORMAT, RunInfo};
 use detector::tensors::Tensors;
 use rayon::prelude::*;
 
-use crate::apc::{Batches, Sources, Start, finetune};
+use crate::apc::{Start, finetune};
 use crate::data::prepare;
+use crate::defects::learn_head;
+use crate::examples::{Batches, Sources};
 use crate::features::{Coreset, Describer, coreset};
 use crate::interrupt::Interrupt;
 use crate::network::{Norms, device, random_weights, upload};
@@ -65,36 +67,59 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
     folder.write("split.json", &serde_json::to_vec_pretty(&split)?)?;
     let calibration = store_calibration(&selection, &rule, &folder.path)?;
 
-    let learned = match recipe.mode {
-        Mode::PatchCore => start,
-        Mode::Apc => {
-            let sources = Sources {
-                good: &selection.bank,
-                anomalous: &selection.anomalous,
-                rule: &rule,
-                choice: &recipe.finetune,
-                seed: recipe.seed,
-            };
-            let batches = Batches::new(sources)?;
-            let choice = (&recipe.finetune, rule.input(), recipe.seed);
-            let tuning = Instant::now();
-            let start = Start { backbone: &backbone, weights: &start, norms };
-            let outcome = finetune(&start, &batches, choice, &folder.path, device, interrupt)?;
-            seconds.insert("finetune".into(), tuning.elapsed().as_secs_f64());
-            folder.write("training.json", &serde_json::to_vec(&outcome.curve)?)?;
-            outcome.weights
-        }
+    let sources = Sources {
+        good: &selection.bank,
+        anomalous: &selection.anomalous,
+        rule: &rule,
+        choice: &recipe.examples,
+        seed: recipe.seed,
     };
-    learned.write(&folder.path.join("weights.safetensors"))?;
+    let batches = (recipe.mode != Mode::PatchCore).then(|| Batches::new(sources)).transpose()?;
+    let mut curves = BTreeMap::new();
+    let mut weights = start;
+    if let Some(batches) = &batches
+        && (recipe.mode == Mode::Apc || norms == Norms::Trained)
+    {
+        let choice = (&recipe.finetune, rule.input(), recipe.seed);
+        let tuning = Instant::now();
+        let start = Start { backbone: &backbone, weights: &weights, norms };
+        let outcome = finetune(&start, batches, choice, &folder.path, device, interrupt)?;
+        seconds.insert("finetune".into(), tuning.elapsed().as_secs_f64());
+        curves.insert("finetune", outcome.curve);
+        weights = outcome.weights;
+    }
 
     let network = backbone.network()?;
-    let parameters = upload(&network, &learned, device)?;
+    let parameters = upload(&network, &weights, device)?;
     let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
+    let mut head = None;
+    if let Some(batches) = batches.as_ref().filter(|_| recipe.mode == Mode::ApcPlus) {
+        let learning = Instant::now();
+        let learned = learn_head(&describer, batches, (&recipe.defects, recipe.seed), &folder.path, interrupt)?;
+        seconds.insert("defects".into(), learning.elapsed().as_secs_f64());
+        head = Some((learned, batches));
+    }
     let bank = coreset(&describer, &selection.bank, &recipe.bank, recipe.seed, &folder.path, interrupt)?;
     seconds.insert("describe".into(), bank.describe_seconds);
     seconds.insert("coreset".into(), bank.select_seconds);
     write_bank(&bank, &folder.path)?;
-    let references = references::make(&describer, &selection, &bank.vectors, &backbone.layers, recipe.seed, &folder.path)?;
+
+    let mut defects = None;
+    if let Some((head, batches)) = head {
+        let (parameters, known) = head.join(&describer, batches, &bank.vectors, &recipe.defects)?;
+        weights.tensors.extend(parameters.tensors);
+        backbone.defect_units = Some(recipe.defects.units);
+        defects = Some(known);
+        curves.insert("defects", head.curve);
+    }
+    weights.write(&folder.path.join("weights.safetensors"))?;
+    if !curves.is_empty() {
+        folder.write("training.json", &serde_json::to_vec(&curves)?)?;
+    }
+    let network = backbone.network()?;
+    let parameters = upload(&network, &weights, device)?;
+    let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
+    let references = references::make(&describer, &selection, &bank.vectors, defects, recipe.seed, &folder.path)?;
     seconds.insert("all".into(), began.elapsed().as_secs_f64());
 
     let info = RunInfo {
@@ -110,6 +135,7 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
         backbone,
         input: rule,
         smoothing: Smoothing::default(),
+        defects,
         references,
         calibration,
         seconds,
@@ -125,7 +151,7 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
 fn starting_weights(recipe: &Recipe, backbone: &mut Backbone) -> Result<(Tensors, Norms)> {
     match &recipe.backbone.weights {
         Some(source) => Ok((weights::load(source, backbone)?, Norms::Frozen)),
-        None if recipe.mode == Mode::Apc => {
+        None if recipe.mode != Mode::PatchCore => {
             log::info!("no weights given: the backbone learns from scratch");
             Ok((random_weights(backbone, recipe.seed)?, Norms::Trained))
         }
@@ -192,7 +218,7 @@ impl Folder {
 
     /// What a finished run needs no more; leftovers do no harm.
     fn tidy(&self) {
-        for name in ["checkpoint.safetensors", ".lock"] {
+        for name in ["finetune.checkpoint.safetensors", "defects.checkpoint.safetensors", ".lock"] {
             let _ = fs::remove_file(self.path.join(name));
         }
     }

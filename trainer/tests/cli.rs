@@ -10,7 +10,7 @@ use detector::run::{Run, Use};
 use image::{GrayImage, RgbImage};
 
 const SMALL: &str = "mode = \"apc\"\ndevice = \"cpu\"\n[data]\nanomalous_samples = 3\n[input]\nsize = [64, 64]\n\
-    [backbone]\nname = \"resnet10\"\n[bank]\nshare = 0.05\n[finetune]\nbatch = 4\ncheckpoint = 2\n";
+    [backbone]\nname = \"resnet10\"\n[bank]\nshare = 0.05\n[examples]\nbatch = 4\n[finetune]\ncheckpoint = 2\n";
 
 struct Place(tempfile::TempDir);
 
@@ -23,6 +23,14 @@ impl Place {
         let output = trainer(&[&["synth", "--out", data.to_str().unwrap()], &size[..]].concat());
         assert!(output.status.success(), "{}", error(&output));
         place.recipe(&format!("{SMALL}steps = {steps}\n"));
+        place
+    }
+
+    /// The same, for mode `apc+`: without weights the backbone learns from scratch, then the head.
+    fn with_defect_head(steps: usize) -> Place {
+        let place = Place::new(steps);
+        let recipe = SMALL.replace("\"apc\"", "\"apc+\"").replace("batch = 4", "batch = 4\nsimulated = 0.3");
+        place.recipe(&format!("{recipe}steps = {steps}\n[defects]\nunits = 8\nsteps = {steps}\ncheckpoint = 2\n"));
         place
     }
 
@@ -108,11 +116,16 @@ fn a_training_leaves_a_complete_run() {
 
 #[test]
 fn a_stopped_training_resumes_to_the_same_weights() {
-    let place = Place::new(6);
+    resumes(&Place::new(6), "finetune.checkpoint.safetensors");
+    resumes(&Place::with_defect_head(6), "defects.checkpoint.safetensors");
+}
+
+#[track_caller]
+fn resumes(place: &Place, checkpoint: &str) {
     assert!(place.train("whole", &[]).status.success());
     // SIGINT as soon as the first checkpoint is there; SIGKILL is the same to the files, they are written in one step.
     let mut child = place.command("parts", &[]).stderr(Stdio::null()).spawn().unwrap();
-    let checkpoint = place.path("parts/checkpoint.safetensors");
+    let checkpoint = place.path("parts").join(checkpoint);
     while !checkpoint.exists() && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -126,6 +139,23 @@ fn a_stopped_training_resumes_to_the_same_weights() {
     }
     assert_eq!(bytes(&place.path("parts/weights.safetensors")), bytes(&place.path("whole/weights.safetensors")));
     assert_eq!(bytes(&place.path("parts/bank.safetensors")), bytes(&place.path("whole/bank.safetensors")));
+}
+
+#[test]
+fn a_defect_head_becomes_part_of_the_run() {
+    let place = Place::with_defect_head(4);
+    let output = place.train("run", &["--json"]);
+    assert!(output.status.success(), "{}", error(&output));
+    let run = Run::open(&place.path("run")).unwrap();
+    assert_eq!((run.info.mode.as_str(), run.info.backbone.defect_units), ("apc+", Some(8)));
+    assert!(run.info.defects.unwrap().weight > 0.0);
+    run.weights().unwrap();
+    let grid = &run.expected().unwrap()[0].results;
+    assert_eq!((grid.len(), grid[2].channels, grid[2].height), (3, 1, grid[0].height));
+    let curves: serde_json::Value = serde_json::from_slice(&bytes(&place.path("run/training.json"))).unwrap();
+    assert!(curves["finetune"].is_array() && curves["defects"].is_array(), "{curves}");
+    let output = trainer(&["evaluate", place.path("run").to_str().unwrap(), "--json"]);
+    assert!(output.status.success(), "{}", error(&output));
 }
 
 #[test]
@@ -236,7 +266,12 @@ fn bad_weights_and_recipes_are_named() {
 
 #[test]
 fn flat_folders_and_images_without_masks_work() {
-    let place = Place::new(2);
+    for place in [Place::new(2), Place::with_defect_head(2)] {
+        flat_without_masks(&place);
+    }
+}
+
+fn flat_without_masks(place: &Place) {
     let data = place.path("data");
     fs::remove_dir_all(&data).unwrap();
     for (folder, count) in [("good", 20), ("anomalous", 5)] {

@@ -8,9 +8,10 @@ use crate::descriptor::PatchDescriptor;
 use crate::map::Smoothing;
 use crate::network::Backbone;
 use crate::preprocess::{Preprocess, Rect};
+use crate::scorer::KnownDefects;
 
-/// Format that this version writes; older ones are read, newer ones refused.
-pub const FORMAT: u32 = 1;
+/// Format that this version writes; older ones are read, newer ones refused. 2: networks may have a defect head.
+pub const FORMAT: u32 = 2;
 /// Largest manifest.
 const SIZE_LIMIT: usize = 1 << 20;
 
@@ -32,6 +33,9 @@ pub struct Manifest {
     pub bank: BankFile,
     /// How distances become a map.
     pub smoothing: Smoothing,
+    /// How the network's defect head joins the distances; where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defects: Option<KnownDefects>,
     /// The threshold and its promise.
     pub calibration: Calibration,
     /// What every engine must pass before it goes live.
@@ -49,7 +53,7 @@ pub struct Manifest {
 pub struct DetectorInfo {
     /// Name of the product.
     pub name: String,
-    /// `patchcore` or `apc`.
+    /// `patchcore`, `apc` or `apc+`.
     pub mode: String,
     /// Version of the kit that exported it.
     pub kit: String,
@@ -177,6 +181,7 @@ impl Manifest {
     fn check(&self) -> Result<(), String> {
         let valid = self.input.validate().and_then(|()| self.calibration.validate());
         valid.and_then(|()| self.backbone.structure.network().map(drop)).map_err(|error| error.to_string())?;
+        KnownDefects::validate(self.defects, self.backbone.structure.defect_units).map_err(|error| error.to_string())?;
         let sigma = self.smoothing.sigma;
         if !(0.0..=64.0).contains(&sigma) {
             return Err(format!("smoothing sigma {sigma} is not in 0..64"));

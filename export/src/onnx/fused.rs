@@ -3,27 +3,41 @@ use detector::bank::MemoryBank;
 use detector::descriptor::bilinear;
 use detector::network::Network;
 use detector::preprocess::Size;
+use detector::scorer::KnownDefects;
 use detector::tensors::{Tensors, Values};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::proto::{float, floats, int8s, int64s, integer, integers, step};
-use super::{Value, encode, info};
+use super::{Value, encode, info, transposed};
 
 /// Bank vectors compared at once: 1,024 patches then need 16 MiB for their products, whatever the bank's size.
 const CHUNK: usize = 4096;
 
-/// Bytes of an ONNX file that takes a normalised image and gives `distances [batch, 1, rows, columns]`, the distance of each patch to
-/// its nearest bank vector, and `score [batch, 1, 1, 1]`, the largest of them. Distances are `|q|² - 2 q·b + |b|²` around the bank's
+/// Bytes of an ONNX file that takes a normalised image and gives `[batch, 1, rows, columns]`, the score of each patch, and
+/// `score [batch, 1, 1, 1]`, the largest of them. A patch's score is its distance to the nearest bank vector, and what
+/// [`KnownDefects`] adds where the network has a defect head. Distances are `|q|² - 2 q·b + |b|²` around the bank's
 /// mean, chunk by chunk of the bank, so that no matrix grows with it.
 ///
 /// # Errors
 /// When a weight does not fit the network, or the bank's vectors do not fit its layers.
-pub fn fused(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank) -> Result<Vec<u8>> {
-    in_chunks(network, weights, input, bank, CHUNK)
+pub fn fused(
+    network: &Network,
+    weights: &Tensors,
+    input: Size,
+    bank: &MemoryBank,
+    defects: Option<KnownDefects>,
+) -> Result<Vec<u8>> {
+    in_chunks(network, weights, input, (bank, defects), CHUNK)
 }
 
-fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank, chunk: usize) -> Result<Vec<u8>> {
+fn in_chunks(
+    network: &Network,
+    weights: &Tensors,
+    input: Size,
+    (bank, defects): (&MemoryBank, Option<KnownDefects>),
+    chunk: usize,
+) -> Result<Vec<u8>> {
     let (graph, values) = super::float(network, weights, input)?;
     let layers: Vec<&Value> = network.outputs.iter().map(|output| &values[output.node]).collect();
     let dims: usize = layers.iter().map(|layer| layer.shape[0]).sum();
@@ -45,11 +59,20 @@ fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBan
     let [_, rows, columns] = layers[0].shape;
     writer.graph.initializer.push(int64s("grid", &[-1, 1, rows as i64, columns as i64]));
     let distances = writer.node("Reshape", "distances", &[&flat, "grid"]);
-    writer.node("ReduceMax", "score", &[&distances]);
+    let patches = match network.defects.as_ref().zip(defects) {
+        Some((output, KnownDefects { weight })) => {
+            writer.graph.initializer.push(floats("defects.weight", &[], &[weight]));
+            let positive = writer.node("Softplus", "defects.positive", &[&values[output.node].name]);
+            let weighed = writer.node("Mul", "defects.weighed", &[&positive, "defects.weight"]);
+            writer.node("Add", "joined", &[&distances, &weighed])
+        }
+        None => distances,
+    };
+    writer.node("ReduceMax", "score", &[&patches]);
     writer.reduce(&[1, 2, 3], true);
     let Writer { mut graph } = writer;
     graph.name = "detector".into();
-    graph.output = vec![info("distances", &[1, rows, columns]), info("score", &[1, 1, 1])];
+    graph.output = vec![info(&patches, &[1, rows, columns]), info("score", &[1, 1, 1])];
     Ok(encode(graph))
 }
 
@@ -165,11 +188,6 @@ impl Writer {
     }
 }
 
-/// `[columns, rows]` from `[rows, columns]`.
-fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
-    (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +214,7 @@ mod tests {
             let bank = MemoryBank::new(&first.values, first.dims, quantisation).unwrap();
             let expected: Vec<f32> = bank.nearest(&other.values).unwrap().iter().map(|found| found.distance).collect();
             for chunk in [CHUNK, 50] {
-                let onnx = in_chunks(&network, &weights, size, &bank, chunk).unwrap();
+                let onnx = in_chunks(&network, &weights, size, (&bank, None), chunk).unwrap();
                 let outputs = TractEngine::load(&onnx, size).unwrap().run(&image(60)).unwrap();
                 let [distances, score] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
                 assert_eq!((distances.height, distances.width), (other.height, other.width));
@@ -206,6 +224,6 @@ mod tests {
             }
         }
         let wrong = MemoryBank::new(&[1.0; 6], 3, Quantisation::F32).unwrap();
-        assert!(fused(&network, &weights, size, &wrong).unwrap_err().to_string().contains("channels"));
+        assert!(fused(&network, &weights, size, &wrong, None).unwrap_err().to_string().contains("channels"));
     }
 }

@@ -1,5 +1,5 @@
 use detector::Result;
-use detector::network::{Network, Op};
+use detector::network::{Network, Node, Op};
 use detector::preprocess::Size;
 use detector::tensors::Tensors;
 use tract_onnx::pb::GraphProto;
@@ -31,14 +31,21 @@ impl Range {
     }
 }
 
+/// The nodes up to the last feature map. What follows, the defect head, is small and stays in float.
+fn trunk(network: &Network) -> &[Node] {
+    let last = network.outputs.iter().map(|output| output.node).max().unwrap_or(0);
+    &network.nodes[..=last]
+}
+
 /// Nodes whose results are quantised. What only a rectifier reads stays as it is: the two are one operation.
 pub fn observed(network: &Network) -> Vec<usize> {
+    let trunk = trunk(network);
     let only_rectified = |index: usize| {
-        let mut readers = network.nodes.iter().filter(|node| node.inputs.contains(&index)).peekable();
+        let mut readers = trunk.iter().filter(|node| node.inputs.contains(&index)).peekable();
         readers.peek().is_some() && readers.all(|node| node.op == Op::Relu)
     };
-    let is_read = |index: usize| network.nodes.iter().any(|node| node.inputs.contains(&index));
-    (0..network.nodes.len()).filter(|index| is_read(*index) && !only_rectified(*index)).collect()
+    let is_read = |index: usize| trunk.iter().any(|node| node.inputs.contains(&index));
+    (0..trunk.len()).filter(|index| is_read(*index) && !only_rectified(*index)).collect()
 }
 
 /// The float backbone with every [`observed`] result but the image as an output, to see their ranges.
@@ -57,20 +64,20 @@ pub fn observer(network: &Network, weights: &Tensors, input: Size) -> Result<Vec
 /// # Errors
 /// When a weight does not fit the network or the input is too small for it.
 pub fn int8(network: &Network, weights: &Tensors, input: Size, ranges: &[Range]) -> Result<Vec<u8>> {
-    let values = values(network, input)?;
+    let (trunk, values) = (trunk(network), values(network, input)?);
     let mut graph = GraphProto { name: "backbone.int8".into(), input: vec![values[0].info()], ..Default::default() };
     let mut scales = vec![None; values.len()];
     for (index, range) in observed(network).into_iter().zip(ranges) {
         scales[index] = Some(range.codes());
     }
-    for (index, node) in network.nodes.iter().enumerate() {
+    for (index, node) in trunk.iter().enumerate() {
         // Pooling picks values: their codes stay.
         if let Op::MaxPool { .. } = node.op {
             scales[index] = scales[node.inputs[0]];
         }
     }
     let mut writer = Writer { graph: &mut graph, values: &values, scales: &scales };
-    for (index, node) in network.nodes.iter().enumerate() {
+    for (index, node) in trunk.iter().enumerate() {
         let mut inputs: Vec<String> = node.inputs.iter().map(|i| writer.read(*i)).collect();
         let value = &values[index];
         if let Op::Conv(conv) = &node.op {
@@ -79,7 +86,7 @@ pub fn int8(network: &Network, weights: &Tensors, input: Size, ranges: &[Range])
             inputs.extend(writer.weights(&value.node, &kernel_shape(conv), &folded.weight, &folded.bias, scale));
         }
         let op = match node.op {
-            Op::Input => None,
+            Op::Input | Op::Mean | Op::Enlarge => None,
             Op::Conv(_) => Some("Conv"),
             Op::MaxPool { .. } => Some("MaxPool"),
             Op::Relu => Some("Relu"),
@@ -92,7 +99,10 @@ pub fn int8(network: &Network, weights: &Tensors, input: Size, ranges: &[Range])
         }
         writer.quantise(index);
     }
-    graph.output = network.outputs.iter().map(|output| values[output.node].info()).collect();
+    for (node, value) in network.nodes.iter().zip(&values).skip(trunk.len()) {
+        super::push(&mut graph, node, value, &values, weights)?;
+    }
+    graph.output = network.results().map(|output| values[output.node].info()).collect();
     Ok(encode(graph))
 }
 

@@ -7,7 +7,8 @@ mod proto;
 pub use fused::fused;
 pub use int8::{Range, int8, observer};
 
-use detector::network::{Conv, Network, Op};
+use detector::descriptor::bilinear;
+use detector::network::{Conv, Network, Node, Op};
 use detector::preprocess::Size;
 use detector::tensors::Tensors;
 use detector::{Error, Result};
@@ -35,7 +36,7 @@ pub const IR_VERSION: i64 = 8;
 /// When a weight does not fit the network or the input is too small for it.
 pub fn backbone(network: &Network, weights: &Tensors, input: Size) -> Result<Vec<u8>> {
     let (mut graph, values) = float(network, weights, input)?;
-    graph.output = network.outputs.iter().map(|output| values[output.node].info()).collect();
+    graph.output = network.results().map(|output| values[output.node].info()).collect();
     Ok(encode(graph))
 }
 
@@ -44,24 +45,52 @@ fn float(network: &Network, weights: &Tensors, input: Size) -> Result<(GraphProt
     let values = values(network, input)?;
     let mut graph = GraphProto { name: "backbone".into(), input: vec![values[0].info()], ..Default::default() };
     for (node, value) in network.nodes.iter().zip(&values) {
-        let inputs = node.inputs.iter().map(|i| values[*i].name.clone()).collect();
-        let mut made = match &node.op {
-            Op::Input => continue,
-            Op::Conv(conv) => {
-                let folded = fold(conv, weights)?;
-                let (weight, bias) = (format!("{}.weight", conv.name), format!("{}.bias", conv.name));
-                graph.initializer.push(floats(&weight, &kernel_shape(conv), &folded.weight));
-                graph.initializer.push(floats(&bias, &[conv.output], &folded.bias));
-                step("Conv", &value.node, [inputs, vec![weight, bias]].concat(), &value.name)
-            }
-            Op::MaxPool { .. } => step("MaxPool", &value.node, inputs, &value.name),
-            Op::Relu => step("Relu", &value.node, inputs, &value.name),
-            Op::Add => step("Add", &value.node, inputs, &value.name),
-        };
-        made.attribute = attributes(&node.op);
-        graph.node.push(made);
+        push(&mut graph, node, value, &values, weights)?;
     }
     Ok((graph, values))
+}
+
+/// Adds one of the network's nodes in float.
+fn push(graph: &mut GraphProto, node: &Node, value: &Value, values: &[Value], weights: &Tensors) -> Result<()> {
+    let mut inputs: Vec<String> = node.inputs.iter().map(|i| values[*i].name.clone()).collect();
+    let op = match &node.op {
+        Op::Input => return Ok(()),
+        Op::Enlarge => {
+            enlarge(graph, &values[node.inputs[0]], value.shape, &value.name);
+            return Ok(());
+        }
+        Op::Conv(conv) => {
+            let folded = fold(conv, weights)?;
+            let (weight, bias) = (format!("{}.weight", conv.name), format!("{}.bias", conv.name));
+            graph.initializer.push(floats(&weight, &kernel_shape(conv), &folded.weight));
+            graph.initializer.push(floats(&bias, &[conv.output], &folded.bias));
+            inputs.extend([weight, bias]);
+            "Conv"
+        }
+        Op::MaxPool { .. } => "MaxPool",
+        Op::Mean => "AveragePool",
+        Op::Relu => "Relu",
+        Op::Add => "Add",
+    };
+    let mut made = step(op, &value.node, inputs, &value.name);
+    made.attribute = attributes(&node.op);
+    graph.node.push(made);
+    Ok(())
+}
+
+/// Enlarges a map bilinearly: linear along each axis, so two small matrices do, and nothing depends on a runtime's rules for `Resize`.
+fn enlarge(graph: &mut GraphProto, from: &Value, [_, height, width]: [usize; 3], name: &str) {
+    let [_, rows, columns] = from.shape;
+    let (wide, across, down) = (format!("{name}.wide"), format!("{name}.columns"), format!("{name}.rows"));
+    graph.initializer.push(floats(&across, &[columns, width], &transposed(&bilinear(columns, width), columns)));
+    graph.initializer.push(floats(&down, &[height, rows], &bilinear(rows, height)));
+    graph.node.push(step("MatMul", &wide, vec![from.name.clone(), across], &wide));
+    graph.node.push(step("MatMul", name, vec![down, wide], name));
+}
+
+/// `[columns, rows]` from `[rows, columns]`.
+fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
 }
 
 fn encode(graph: GraphProto) -> Vec<u8> {
@@ -85,6 +114,8 @@ fn values(network: &Network, input: Size) -> Result<Vec<Value>> {
             Op::Input => (INPUT.into(), [3, input.height as usize, input.width as usize]),
             Op::Conv(conv) => (conv.name.clone(), of(0).windowed(conv.output, conv.kernel, conv.stride, conv.padding(), false)?),
             Op::MaxPool { padding, ceil } => ("maxpool".into(), of(0).windowed(of(0).shape[0], 3, 2, *padding, *ceil)?),
+            Op::Mean => (format!("{}.mean", of(0).node), of(0).shape),
+            Op::Enlarge => (format!("{}.large", of(0).node), [of(0).shape[0], of(1).shape[1], of(1).shape[2]]),
             Op::Relu => {
                 // After a sum it ends its block, as torchvision's last `relu` does.
                 let before = of(0).node.strip_suffix(".add").unwrap_or(&of(0).node);
@@ -95,7 +126,7 @@ fn values(network: &Network, input: Size) -> Result<Vec<Value>> {
                 (format!("{block}.add"), of(0).shape)
             }
         };
-        let output = network.outputs.iter().find(|output| output.node == index);
+        let output = network.results().find(|output| output.node == index);
         values.push(Value { name: output.map_or(name.clone(), |output| output.layer.clone()), node: name, shape });
     }
     Ok(values)
@@ -156,7 +187,13 @@ fn attributes(op: &Op) -> Vec<AttributeProto> {
             integers("pads", &[*padding; 4]),
             integers("strides", &[2; 2]),
         ],
-        Op::Input | Op::Relu | Op::Add => Vec::new(),
+        Op::Mean => vec![
+            integer("count_include_pad", 1),
+            integers("kernel_shape", &[3; 2]),
+            integers("pads", &[1; 4]),
+            integers("strides", &[1; 2]),
+        ],
+        Op::Input | Op::Relu | Op::Add | Op::Enlarge => Vec::new(),
     }
 }
 
@@ -197,6 +234,42 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Layers whose sizes are no multiples of each other; also in the fused graph, and in the int8 form, where the head stays in float.
+    #[test]
+    fn a_defect_head_is_written_like_any_other_part() {
+        let size = Size { height: 72, width: 88 };
+        let default = synthetic(Block::Basic, Variant::Torchvision, size);
+        let run = SyntheticRun { backbone: Backbone { defect_units: Some(5), ..default.backbone.clone() }, ..default };
+        let (network, weights) = (run.network(), run.weights());
+        let input: Vec<f32> = (0..3 * 72 * 88).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
+        let expected = run.engine(run.weights()).run(&input).unwrap();
+        let float = backbone(&network, &weights, size).unwrap();
+        let found = TractEngine::load(&float, size).unwrap().run(&input).unwrap();
+        assert_eq!((found.len(), found[2].channels, found[2].width), (3, 1, found[0].width));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(relative(&found.values, &expected.values) < 1e-5);
+        }
+
+        let patches = detector::descriptor::PatchDescriptor::Concat.describe(&expected[..2]).unwrap();
+        let bank = detector::bank::MemoryBank::new(&patches.values, patches.dims, Default::default()).unwrap();
+        let defects = detector::scorer::KnownDefects { weight: 0.5 };
+        let onnx = fused(&network, &weights, size, &bank, Some(defects)).unwrap();
+        let scores = &TractEngine::load(&onnx, size).unwrap().run(&input).unwrap()[0];
+        let distances = bank.nearest(&patches.values).unwrap();
+        for ((found, nearest), logit) in scores.values.iter().zip(&distances).zip(&expected[2].values) {
+            let expected = nearest.distance + 0.5 * (1.0 + logit.exp()).ln();
+            assert!((found - expected).abs() < 1e-2 * expected.max(1.0), "{found} {expected}");
+        }
+
+        let mut seen = TractEngine::load(&observer(&network, &weights, size).unwrap(), size).unwrap().run(&input).unwrap();
+        let ranges: Vec<Range> =
+            std::iter::once(Range::of(&input)).chain(seen.drain(..).map(|map| Range::of(&map.values))).collect();
+        let onnx = int8(&network, &weights, size, &ranges).unwrap();
+        let coarse = TractEngine::load(&onnx, size).unwrap().run(&input).unwrap();
+        let difference = relative(&coarse[2].values, &expected[2].values);
+        assert!(difference > 0.0 && difference < 0.2, "{difference}");
     }
 
     #[test]

@@ -3,11 +3,7 @@
 //!
 //! What the publication leaves open is decided in `docs/decisions/0003-apc-as-published.md`.
 
-mod adamw;
-mod augment;
-mod batch;
 mod decoder;
 mod learn;
 
-pub use batch::{Batches, Sources};
 pub use learn::{Outcome, Start, finetune};

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long)]
     weights: PathBuf,
     /// Systems to compare: names of recipes in configs/train/, or NAME=RECIPE
-    #[arg(long, value_delimiter = ',', default_value = "patchcore=whole,apc")]
+    #[arg(long, value_delimiter = ',', default_value = "patchcore=whole,apc,apc+")]
     systems: Vec<String>,
     /// Seeds 0, 1, ...
     #[arg(long, default_value_t = 3)]
@@ -35,9 +35,23 @@ pub struct Args {
     /// Anomalous samples to learn from, taken out of every system's test set
     #[arg(long, default_value_t = 10)]
     samples: usize,
+    /// How they are drawn: each image alike, each defect type in turn, or all from one type (another one for each seed), with the
+    /// other types as the test set
+    #[arg(long, value_enum, default_value = "random")]
+    split: Split,
+    /// Learn from "this image is anomalous" alone; masks serve the test only
+    #[arg(long)]
+    labels_only: bool,
     /// File that keeps the cells
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Split {
+    Random,
+    Stratified,
+    Hard,
 }
 
 /// One training and its figures.
@@ -72,54 +86,48 @@ struct System {
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let systems: Vec<System> =
-        args.systems.iter().map(|text| System::read(workspace, text, args.samples)).collect::<Result<_>>()?;
+    let systems: Vec<System> = args.systems.iter().map(|text| System::read(workspace, text)).collect::<Result<_>>()?;
     let weights = existing(&args.weights)?;
     let weights_sha256 = sha256(&weights)?;
     let folder = workspace.cache().join("bench");
     let out =
         std::path::absolute(args.out.clone().unwrap_or_else(|| folder.join("learning.json"))).context("--out is no path")?;
     let mut cells = read(&out)?;
-    let split = format!("random {}", args.samples);
     let mut wanted = Vec::new();
     for data in &args.data {
         let data = existing(data)?;
         let name = data.file_name().context("--data must be a folder with a name")?.to_string_lossy().into_owned();
         for seed in 0..args.seeds {
+            let draw = Draw::new(args, &data, seed)?;
             for system in &systems {
-                let inputs = format!("recipe {:016x} weights {}", fnv(&system.recipe.to_string()), &weights_sha256[..16]);
-                wanted.push((data.clone(), name.clone(), seed, system, inputs));
+                let recipe = draw.applied_to(&system.recipe)?;
+                let inputs = format!("recipe {:016x} weights {}", fnv(&recipe), &weights_sha256[..16]);
+                let (name, split, system) = (name.clone(), draw.label.clone(), system.name.clone());
+                wanted.push(Wanted { data: data.clone(), name, seed, system, split, recipe, inputs });
             }
         }
     }
-    let same = |cell: &Cell, name: &str, seed: u64, system: &System, inputs: &str| {
-        (cell.data.as_str(), cell.seed, cell.system.as_str(), cell.split.as_str(), cell.inputs.as_str())
-            == (name, seed, system.name.as_str(), split.as_str(), inputs)
-    };
     let mut built = None;
-    for (number, (data, name, seed, system, inputs)) in wanted.iter().enumerate() {
-        if cells.iter().any(|cell| same(cell, name, *seed, system, inputs)) {
+    for (number, cell) in wanted.iter().enumerate() {
+        if cells.iter().any(|found| cell.is(found)) {
             continue;
         }
         if built.is_none() {
             built = Some(Build::of_everything(workspace, &setup::prepare(workspace)?)?);
         }
         let Some(build) = &built else { bail!("nothing was built") };
-        eprintln!("bench: {} of {}: {name}, {}, seed {seed}", number + 1, wanted.len(), system.name);
-        let trial = Trial::new(build, data, folder.join("learning"))?;
+        let Wanted { name, system, seed, split, .. } = cell;
+        eprintln!("bench: {} of {}: {name}, {system}, seed {seed}, {split}", number + 1, wanted.len());
+        let trial = Trial::new(build, &cell.data, folder.join("learning"))?;
         let recipe = folder.join("learning").join("recipe.toml");
-        fs::write(&recipe, system.recipe.to_string()).with_context(|| format!("cannot write {}", recipe.display()))?;
-        let usage = trial.train(&recipe, &weights, *seed)?;
+        fs::write(&recipe, &cell.recipe).with_context(|| format!("cannot write {}", recipe.display()))?;
+        let usage = trial.train(&recipe, &weights, cell.seed)?;
         let figures = trial.export_and_evaluate()?;
-        cells.retain(|cell| (&cell.data, cell.seed, &cell.system, &cell.split) != (name, *seed, &system.name, &split));
-        cells.push(Cell::new((name, &system.name, *seed, &split), &figures, usage.seconds, inputs, commit(workspace)));
+        cells.retain(|found| (&found.data, found.seed, &found.system, &found.split) != (name, *seed, system, split));
+        cells.push(Cell::new(cell, &figures, usage.seconds, commit(workspace)));
         keep(&out, &cells)?;
     }
-    let shown: Vec<Cell> = wanted
-        .iter()
-        .filter_map(|(_, name, seed, system, inputs)| cells.iter().find(|cell| same(cell, name, *seed, system, inputs)))
-        .cloned()
-        .collect();
+    let shown: Vec<Cell> = wanted.iter().filter_map(|cell| cells.iter().find(|found| cell.is(found))).cloned().collect();
     let order: Vec<&str> = systems.iter().map(|system| system.name.as_str()).collect();
     writeln!(io::stdout(), "{}cells: {}", table(&shown, &order), out.display()).context("cannot print the result")
 }
@@ -133,37 +141,107 @@ fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// A cell to be filled.
+struct Wanted {
+    data: PathBuf,
+    name: String,
+    seed: u64,
+    system: String,
+    split: String,
+    /// TOML.
+    recipe: String,
+    inputs: String,
+}
+
+impl Wanted {
+    fn is(&self, cell: &Cell) -> bool {
+        (&cell.data, cell.seed, &cell.system, &cell.split, &cell.inputs)
+            == (&self.name, self.seed, &self.system, &self.split, &self.inputs)
+    }
+}
+
+/// Which anomalous samples are learned from: the same for every system.
+struct Draw {
+    /// For the table.
+    label: String,
+    settings: toml::Table,
+}
+
+impl Draw {
+    fn new(args: &Args, data: &Path, seed: u64) -> Result<Draw> {
+        let mut samples = args.samples;
+        let mut settings = toml::Table::new();
+        let mut label = match args.split {
+            Split::Random => format!("random {samples}"),
+            Split::Stratified => {
+                settings.insert("draw".into(), "stratified".into());
+                format!("stratified {samples}")
+            }
+            Split::Hard => {
+                let types = defect_types(data)?;
+                if types.len() < 2 {
+                    bail!("{}: --split hard needs two defect types or more, {} are there", data.display(), types.len());
+                }
+                let (name, images) = &types[seed as usize % types.len()];
+                samples = samples.min(*images);
+                settings.insert("learned_types".into(), vec![toml::Value::from(name.clone())].into());
+                format!("hard {name} {samples}")
+            }
+        };
+        settings.insert("anomalous_samples".into(), toml::Value::Integer(samples as i64));
+        if args.labels_only {
+            settings.insert("masks".into(), false.into());
+            label += ", labels only";
+        }
+        Ok(Draw { label, settings })
+    }
+
+    /// A recipe with these samples, as TOML.
+    fn applied_to(&self, recipe: &toml::Table) -> Result<String> {
+        let mut recipe = recipe.clone();
+        let data = recipe.entry("data").or_insert_with(|| toml::Table::new().into());
+        data.as_table_mut().context("data is no section of the recipe")?.extend(self.settings.clone());
+        Ok(recipe.to_string())
+    }
+}
+
+/// The test set's defect types, sorted, and how many images each has.
+fn defect_types(data: &Path) -> Result<Vec<(String, usize)>> {
+    let list = |folder: &Path| fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let test = data.join("test");
+    let mut types = Vec::new();
+    for entry in list(&test).with_context(|| format!("cannot list {}", test.display()))? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != "good" && entry.path().is_dir() {
+            types.push((name, list(&entry.path()).with_context(|| format!("cannot list {}", entry.path().display()))?.len()));
+        }
+    }
+    types.sort();
+    Ok(types)
+}
+
 impl System {
-    /// `NAME` or `NAME=RECIPE`; a recipe is a file or the name of one in `configs/train/`. Its number of anomalous samples is set.
-    fn read(workspace: &Workspace, text: &str, samples: usize) -> Result<System> {
+    /// `NAME` or `NAME=RECIPE`; a recipe is a file or the name of one in `configs/train/`.
+    fn read(workspace: &Workspace, text: &str) -> Result<System> {
         let (name, recipe) = text.split_once('=').unwrap_or((text, text));
         let path = match recipe.ends_with(".toml") {
             true => PathBuf::from(recipe),
             false => workspace.root().join("configs/train").join(recipe).with_extension("toml"),
         };
         let content = fs::read_to_string(&path).with_context(|| format!("system {name}: cannot read {}", path.display()))?;
-        let mut recipe: toml::Table = content.parse().with_context(|| format!("{}: is no TOML", path.display()))?;
-        let data = recipe.entry("data").or_insert_with(|| toml::Table::new().into());
-        let data = data.as_table_mut().with_context(|| format!("{}: data is no section", path.display()))?;
-        data.insert("anomalous_samples".into(), toml::Value::Integer(samples as i64));
+        let recipe: toml::Table = content.parse().with_context(|| format!("{}: is no TOML", path.display()))?;
         Ok(System { name: name.into(), recipe })
     }
 }
 
 impl Cell {
-    fn new(
-        (data, system, seed, split): (&str, &str, u64, &str),
-        figures: &Figures,
-        train_seconds: f64,
-        inputs: &str,
-        commit: String,
-    ) -> Cell {
+    fn new(wanted: &Wanted, figures: &Figures, train_seconds: f64, commit: String) -> Cell {
         let Figures { image_auroc, image_f1, pixel_auroc, pixel_f1, aupro, miss_rate, false_reject_rate, .. } = *figures;
         Cell {
-            data: data.into(),
-            system: system.into(),
-            seed,
-            split: split.into(),
+            data: wanted.name.clone(),
+            system: wanted.system.clone(),
+            seed: wanted.seed,
+            split: wanted.split.clone(),
             image_auroc,
             image_f1,
             pixel_auroc,
@@ -173,7 +251,7 @@ impl Cell {
             false_reject_rate,
             latency_ms: figures.latency_ms.p50,
             train_seconds,
-            inputs: inputs.into(),
+            inputs: wanted.inputs.clone(),
             commit,
         }
     }
@@ -301,6 +379,33 @@ mod tests {
         assert!(lines[5].contains("mean") && lines[5].contains("0.8600") && lines[5].ends_with("x 1.000"), "{text}");
         // (0.04 + 0.10) / 2 against (0.08 + 0.20) / 2
         assert!(lines[6].ends_with("x 0.500"), "{text}");
+    }
+
+    #[test]
+    fn the_hard_split_learns_another_type_with_each_seed() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kind, count) in [("good", 9), ("scratch", 3), ("dent", 12)] {
+            fs::create_dir_all(folder.path().join("test").join(kind)).unwrap();
+            (0..count).for_each(|i| fs::write(folder.path().join(format!("test/{kind}/{i}.png")), "").unwrap());
+        }
+        let args = |split, labels_only| Args {
+            data: Vec::new(),
+            weights: PathBuf::new(),
+            systems: Vec::new(),
+            seeds: 3,
+            samples: 10,
+            split,
+            labels_only,
+            out: None,
+        };
+        let draw = |split, labels_only, seed| Draw::new(&args(split, labels_only), folder.path(), seed).unwrap();
+        let labels = [0, 1, 2].map(|seed| draw(Split::Hard, false, seed).label);
+        assert_eq!(labels, ["hard dent 10", "hard scratch 3", "hard dent 10"]);
+        let recipe: toml::Table = "mode = \"apc\"\n[data]\nroot = \"x\"".parse().unwrap();
+        let applied: toml::Table = draw(Split::Random, true, 0).applied_to(&recipe).unwrap().parse().unwrap();
+        let data = applied["data"].as_table().unwrap();
+        assert_eq!((data["root"].as_str(), data["anomalous_samples"].as_integer()), (Some("x"), Some(10)));
+        assert_eq!(data["masks"].as_bool(), Some(false));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use image::RgbImage;
 use rand::Rng;
 
-use crate::recipe::Finetune;
+use crate::recipe::Examples;
 
 /// A network-size picture, and its mask if one is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ const SHIFT: f64 = 0.06;
 const LIGHT: f64 = 0.12;
 
 /// A varied copy.
-pub fn vary(example: &Example, choice: &Finetune, random: &mut impl Rng) -> Example {
+pub fn vary(example: &Example, choice: &Examples, random: &mut impl Rng) -> Example {
     let mut spread = |most: f64| random.random_range(-1.0..=1.0) * most;
     let angle = spread(choice.rotation).to_radians();
     let scale = 1.0 + spread(SCALE);
@@ -57,30 +57,35 @@ pub fn vary(example: &Example, choice: &Finetune, random: &mut impl Rng) -> Exam
     Example { pixels, mask, anomalous: example.anomalous }
 }
 
-/// The defect of one example on another, good one; the border of the paste is softened over a pixel or two.
+/// The defect of one example on another, good one.
 ///
 /// Gives the good example back where the donor has no mask or its defect lies outside after variation.
 pub fn paste(donor: &Example, good: &Example) -> Example {
-    let mut result = good.clone();
-    let Some(mask) = donor.mask.as_ref().filter(|mask| mask.contains(&true)) else { return result };
-    let (width, height) = (donor.pixels.width() as usize, donor.pixels.height() as usize);
-    for (i, pixel) in result.pixels.pixels_mut().enumerate() {
+    match donor.mask.as_ref().filter(|mask| mask.contains(&true)) {
+        Some(mask) => blend(&donor.pixels, mask, 1.0, good),
+        None => good.clone(),
+    }
+}
+
+/// A picture over a good example where the mask is; the border is softened over a pixel or two.
+pub fn blend(over: &RgbImage, mask: &[bool], opacity: f64, good: &Example) -> Example {
+    let mut pixels = good.pixels.clone();
+    let (width, height) = (over.width() as usize, over.height() as usize);
+    for (i, pixel) in pixels.pixels_mut().enumerate() {
         let (x, y) = (i % width, i / width);
         let neighbours = (y.saturating_sub(1)..(y + 2).min(height))
             .flat_map(|y| (x.saturating_sub(1)..(x + 2).min(width)).map(move |x| (x, y)));
         let (inside, all) =
             neighbours.fold((0u32, 0u32), |(inside, all), (x, y)| (inside + u32::from(mask[y * width + x]), all + 1));
         if inside > 0 {
-            let share = f64::from(inside) / f64::from(all);
-            let from = donor.pixels.as_raw()[i * 3..i * 3 + 3].iter();
+            let share = f64::from(inside) / f64::from(all) * opacity;
+            let from = over.as_raw()[i * 3..i * 3 + 3].iter();
             pixel.0.iter_mut().zip(from).for_each(|(to, from)| {
                 *to = (f64::from(*to) * (1.0 - share) + f64::from(*from) * share).round() as u8;
             });
         }
     }
-    result.mask = Some(mask.clone());
-    result.anomalous = true;
-    result
+    Example { pixels, mask: Some(mask.to_vec()), anomalous: true }
 }
 
 fn nearest(at: f64, side: u32) -> usize {
@@ -118,7 +123,7 @@ mod tests {
     fn the_mask_moves_with_the_picture() {
         for seed in 0..20 {
             let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-            let varied = vary(&spot(), &Finetune::default(), &mut random);
+            let varied = vary(&spot(), &Examples::default(), &mut random);
             let mask = varied.mask.unwrap();
             let agree = varied.pixels.pixels().zip(&mask).filter(|(pixel, inside)| (pixel.0[0] > 140) == **inside).count();
             assert!(mask.iter().filter(|inside| **inside).count() > 40);

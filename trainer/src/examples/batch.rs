@@ -1,4 +1,4 @@
-//! Batches for fine-tuning: half good, half anomalous, a function of the seed and the step alone, so that a resumed run goes on as
+//! Batches to learn from: half good, half anomalous, a function of the seed and the step alone, so that a resumed run goes on as
 //! if it had not stopped.
 
 use std::path::PathBuf;
@@ -11,10 +11,11 @@ use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 
 use super::augment::{Example, paste, vary};
+use super::simulate::simulate;
 use crate::data;
-use crate::recipe::Finetune;
+use crate::recipe::Examples;
 
-/// What fine-tuning learns from.
+/// What batches are made of.
 pub struct Sources<'a> {
     /// Good images.
     pub good: &'a [PathBuf],
@@ -23,7 +24,7 @@ pub struct Sources<'a> {
     /// From file to network input.
     pub rule: &'a Preprocess,
     /// How to vary them.
-    pub choice: &'a Finetune,
+    pub choice: &'a Examples,
     /// Seed of every random choice.
     pub seed: u64,
 }
@@ -87,16 +88,32 @@ impl<'a> Batches<'a> {
 
     fn example(&self, anomalous: bool, random: &mut impl Rng) -> Result<Example> {
         let choice = self.sources.choice;
-        let donor = if anomalous { self.anomalous.choose(random) } else { None };
-        match donor {
+        let mut varied = || Ok(vary(&self.good(random)?, choice, random));
+        if !anomalous {
+            return varied();
+        }
+        let good: Example = varied()?;
+        let kind = random.random::<f64>();
+        match self.anomalous.choose(random) {
+            _ if kind < choice.simulated => Ok(simulate(&good, &self.good(random)?, random)),
             // A pasted defect is varied apart from the part below it: new places and angles from the same few samples.
-            Some(donor) if donor.mask.is_some() && random.random_bool(choice.pasted) => {
-                let good = vary(&self.good(random)?, choice, random);
+            Some(donor) if donor.mask.is_some() && kind < choice.simulated + choice.pasted => {
                 Ok(paste(&vary(donor, choice, random), &good))
             }
             Some(donor) => Ok(vary(donor, choice, random)),
-            None => Ok(vary(&self.good(random)?, choice, random)),
+            None => Ok(good),
         }
+    }
+
+    /// A good image as the network sees it in training, `[3, height, width]`, normalised: varied, and not part of any batch.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn varied_good(&self, index: usize) -> Result<Vec<f32>> {
+        let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(self.sources.seed);
+        random.set_stream(u64::MAX - index as u64);
+        let example = vary(&self.good(&mut random)?, self.sources.choice, &mut random);
+        Ok(self.sources.rule.normalise(&example.pixels))
     }
 
     fn good(&self, random: &mut impl Rng) -> Result<Example> {

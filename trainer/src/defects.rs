@@ -1,0 +1,249 @@
+//! The defect head: two 1x1 convolutions on the patch descriptors that say whether a patch looks like a defect.
+//!
+//! The backbone stays as it is, so the memory bank and its map stay PatchCore's; the head adds to the distance where it recognises a
+//! defect ([`detector::scorer::KnownDefects`]). Why so, and what else was tried: `docs/decisions/0020-a-defect-head.md`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use detector::network::{BATCH_NORM_EPSILON, Network};
+use detector::scorer::KnownDefects;
+use detector::tensors::Tensors;
+use rand::SeedableRng;
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
+
+use crate::examples::Batches;
+use crate::features::Describer;
+use crate::interrupt::Interrupt;
+use crate::learning::{Learned, Plan, Targets, learn};
+use crate::network::{Named, Norms, forward, normal, to_vec};
+use crate::patches;
+use crate::recipe::Defects;
+
+/// Share of a patch's pixels that must be anomalous for the patch to be.
+const ANOMALOUS_PATCH: f64 = 0.05;
+/// Anomalous patches are rare; they count for as much as the others together, but not for more than so many each.
+const RARITY_LIMIT: f64 = 30.0;
+/// Patches whose mean logit stands for the image.
+const TOP: i64 = 5;
+/// Good images that say how descriptors spread.
+const OBSERVED: usize = 32;
+/// Varied good images that fix where the head's logits begin to count.
+const BASE: usize = 48;
+
+/// A head that has learned.
+pub struct Head {
+    parameters: Named,
+    /// Mean and standard deviation `[dims]` of good descriptors: what the head reads is standardised.
+    mean: Tensor,
+    deviation: Tensor,
+    /// Mean loss of every ten steps.
+    pub curve: Vec<f32>,
+}
+
+/// Learns the head and leaves checkpoints in `folder`; goes on from one that is there.
+///
+/// # Errors
+/// As [`learn`].
+pub fn learn_head(
+    describer: &Describer<'_>,
+    batches: &Batches<'_>,
+    (choice, seed): (&Defects, u64),
+    folder: &Path,
+    interrupt: &Interrupt,
+) -> Result<Head> {
+    let (mean, deviation) = spread(describer, batches)?;
+    let dims = mean.size()[0];
+    let plan = Plan {
+        title: "learning defects",
+        checkpoint: &folder.join("defects.checkpoint.safetensors"),
+        steps: choice.steps,
+        checkpoint_steps: choice.checkpoint,
+        learning_rate: choice.learning_rate,
+        learning_rate_key: "defects.learning_rate",
+        weight_decay: choice.weight_decay,
+    };
+    let loss_of = |parameters: &Named, batch: &_| {
+        let targets = Targets::new(batch, describer.rule.input(), describer.device);
+        let (patches, grid) = describer.describe(&targets.images);
+        let logits = logits(parameters, &((patches - &mean) / &deviation)).reshape([-1, grid.0, grid.1]);
+        loss(&logits, &targets, choice)
+    };
+    let start = parameters(dims, choice.units as i64, seed, describer.device);
+    let Learned { parameters, curve } = learn(&plan, start, batches, loss_of, |_| 1.0, interrupt)?;
+    Ok(Head { parameters, mean, deviation, curve })
+}
+
+/// Mean and standard deviation of good descriptors, each `[dims]`.
+fn spread(describer: &Describer<'_>, batches: &Batches<'_>) -> Result<(Tensor, Tensor)> {
+    let described = |index| Ok(describer.describe(&describer.upload(&batches.varied_good(index)?)).0);
+    let all = Tensor::cat(&(0..OBSERVED).map(described).collect::<Result<Vec<_>>>()?, 0);
+    let mean = all.mean_dim([0i64].as_slice(), false, Kind::Float);
+    // A dimension that never changes must not divide by zero.
+    let deviation = all.std_dim([0i64].as_slice(), false, false);
+    let least = &deviation.max() * 1e-3 + 1e-6;
+    Ok((mean, deviation.maximum(&least)))
+}
+
+fn parameters(dims: i64, units: i64, seed: u64, device: Device) -> Named {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(2);
+    let mut linear = |from: i64, to: i64| {
+        let deviation = 1.0 / (3.0 * from as f64).sqrt();
+        let values: Vec<f32> = (0..from * to).map(|_| (normal(&mut random) * deviation) as f32).collect();
+        Tensor::from_slice(&values).reshape([to, from]).to_device(device).set_requires_grad(true)
+    };
+    let (hidden, logit) = (linear(dims, units), linear(units, 1));
+    let zeros = |size: i64| Tensor::zeros([size], (Kind::Float, device)).set_requires_grad(true);
+    Named::from([
+        ("hidden.weight".into(), hidden),
+        ("hidden.bias".into(), zeros(units)),
+        ("logit.weight".into(), logit),
+        ("logit.bias".into(), zeros(1)),
+    ])
+}
+
+/// `[n]` from standardised descriptors `[n, dims]`.
+fn logits(parameters: &Named, patches: &Tensor) -> Tensor {
+    let hidden = patches.linear(&parameters["hidden.weight"], Some(&parameters["hidden.bias"])).relu();
+    hidden.linear(&parameters["logit.weight"], Some(&parameters["logit.bias"])).squeeze_dim(1)
+}
+
+/// Cross-entropy of patches, where the mask is known, and of images, which only need a label. `logits` is `[batch, rows, columns]`.
+fn loss(logits: &Tensor, targets: &Targets, choice: &Defects) -> Tensor {
+    let grid = logits.size();
+    let covered = targets.masks.unsqueeze(1).adaptive_avg_pool2d([grid[1], grid[2]]).squeeze_dim(1);
+    let anomalous = covered.gt(ANOMALOUS_PATCH).to_kind(Kind::Float);
+    let known = targets.masked.reshape([-1, 1, 1]).expand_as(logits);
+    let count = |of: &Tensor| (of * &known).sum(Kind::Float);
+    let positive = count(&anomalous);
+    let rarity = ((count(&known) - &positive) / positive.clamp_min(1.0)).clamp(1.0, RARITY_LIMIT);
+    let each = logits.binary_cross_entropy_with_logits(&anomalous, None, Some(&rarity), Reduction::None);
+    let patches = count(&each) / known.sum(Kind::Float).clamp_min(1.0);
+    let top = logits.flatten(1, 2).topk(TOP.min(grid[1] * grid[2]), 1, true, false).0;
+    let image = top.mean_dim([1i64].as_slice(), false, Kind::Float);
+    let images = image.binary_cross_entropy_with_logits::<&Tensor>(&targets.labels, None, None, Reduction::Mean);
+    patches + images * choice.image_loss
+}
+
+impl Head {
+    /// The head as part of the network: its parameters under the network's names, with the standardisation folded in, and the weight
+    /// of its logits. Logits count from where half of all varied good images stay below.
+    ///
+    /// # Errors
+    /// When an image cannot be read or libtorch fails.
+    pub fn join(
+        &self,
+        describer: &Describer<'_>,
+        batches: &Batches<'_>,
+        bank: &[f32],
+        choice: &Defects,
+    ) -> Result<(Tensors, KnownDefects)> {
+        let bank = Tensor::from_slice(bank).reshape([-1, self.mean.size()[0]]);
+        let (mut largest_logits, mut largest_distances) = (Vec::new(), Vec::new());
+        for index in OBSERVED..OBSERVED + BASE {
+            let patches = describer.describe(&describer.upload(&batches.varied_good(index)?)).0;
+            let logits = no_grad(|| logits(&self.parameters, &((&patches - &self.mean) / &self.deviation)));
+            largest_logits.push(f32::try_from(logits.max())?);
+            largest_distances.push(f32::try_from(patches::nearest(&patches.to_device(Device::Cpu), &bank).max())?);
+        }
+        largest_logits.sort_by(f32::total_cmp);
+        let offset = f64::from(largest_logits[BASE / 2]);
+        let distance = f64::from(largest_distances.iter().sum::<f32>()) / BASE as f64;
+        let weight = (choice.weight * distance) as f32;
+        Ok((self.parameters_of(describer.network, offset)?, KnownDefects { weight }))
+    }
+
+    /// Parameters of the network's defect head. Normalisations are neutral but for their biases.
+    fn parameters_of(&self, network: &Network, offset: f64) -> Result<Tensors> {
+        let weight = &self.parameters["hidden.weight"] / &self.deviation;
+        let bias = &self.parameters["hidden.bias"] - weight.matmul(&self.mean);
+        let units = bias.size()[0];
+        let mut file = Tensors::default();
+        let mut conv = |name: &str, weight: &Tensor, bias: Vec<f32>| -> Result<()> {
+            let shape = weight.size();
+            let (to, from) = (shape[0] as usize, shape[1] as usize);
+            file.insert(format!("{name}.weight"), [to, from, 1, 1], to_vec(weight)?);
+            file.insert(format!("{name}.norm.weight"), [to], vec![1.0; to]);
+            file.insert(format!("{name}.norm.bias"), [to], bias);
+            file.insert(format!("{name}.norm.running_mean"), [to], vec![0.0; to]);
+            file.insert(format!("{name}.norm.running_var"), [to], vec![1.0 - BATCH_NORM_EPSILON as f32; to]);
+            Ok(())
+        };
+        let (mut first, mut bias) = (0, to_vec(&bias)?);
+        for output in &network.outputs {
+            let channels = output.channels as i64;
+            conv(&format!("defects.{}", output.layer), &weight.narrow(1, first, channels), bias)?;
+            // The parts are summed: one of them holds the bias.
+            (first, bias) = (first + channels, vec![0.0; units as usize]);
+        }
+        let logit = f32::try_from(&self.parameters["logit.bias"]).context("the head's bias is no number")?;
+        conv("defects.logit", &self.parameters["logit.weight"], vec![logit - offset as f32])?;
+        Ok(file)
+    }
+}
+
+impl Describer<'_> {
+    /// Descriptors `[batch * rows * columns, dims]` of images `[batch, 3, height, width]` on the device, and (rows, columns).
+    fn describe(&self, images: &Tensor) -> (Tensor, (i64, i64)) {
+        no_grad(|| {
+            let layers = forward(self.network, self.parameters, images, Norms::Frozen);
+            let size = layers[0].size();
+            (patches::describe(&layers), (size[2], size[3]))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use detector::network::Backbone;
+
+    use crate::network::{random_weights, upload};
+
+    /// The head inside the network gives what it gave while it learned, less the offset.
+    #[test]
+    fn folding_into_the_network_changes_nothing() {
+        let backbone = Backbone::preset("resnet10").unwrap();
+        let mut weights = random_weights(&backbone, 1).unwrap();
+        let network = backbone.network().unwrap();
+        let plain = upload(&network, &weights, Device::Cpu).unwrap();
+        let image = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
+        let patches = no_grad(|| patches::describe(&forward(&network, &plain, &image, Norms::Frozen)));
+        let dims = patches.size()[1];
+        let head = Head {
+            parameters: parameters(dims, 8, 3, Device::Cpu),
+            mean: Tensor::rand([dims], (Kind::Float, Device::Cpu)),
+            deviation: Tensor::rand([dims], (Kind::Float, Device::Cpu)) + 0.5,
+            curve: Vec::new(),
+        };
+        let expected = no_grad(|| logits(&head.parameters, &((&patches - &head.mean) / &head.deviation))) - 0.75;
+        weights.tensors.extend(head.parameters_of(&network, 0.75).unwrap().tensors);
+        let network = Backbone { defect_units: Some(8), ..backbone }.network().unwrap();
+        let whole = upload(&network, &weights, Device::Cpu).unwrap();
+        let found = no_grad(|| forward(&network, &whole, &image, Norms::Frozen));
+        let (found, expected) = (to_vec(&found[2]).unwrap(), to_vec(&expected).unwrap());
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
+        }
+    }
+
+    /// Unknown masks are left to the image's label.
+    #[test]
+    fn images_without_masks_teach_by_their_label_alone() {
+        let choice = Defects::default();
+        let targets = |masked: f32, mask: f64| Targets {
+            images: Tensor::zeros([1, 3, 16, 16], (Kind::Float, Device::Cpu)),
+            labels: Tensor::from_slice(&[1.0f32]),
+            masks: Tensor::full([1, 16, 16], mask, (Kind::Float, Device::Cpu)),
+            masked: Tensor::from_slice(&[masked]),
+        };
+        let logits = Tensor::from_slice(&[3.0f32, -1.0, 2.0, 0.5]).reshape([1, 2, 2]);
+        let value = |targets: &Targets| f32::try_from(loss(&logits, targets, &choice)).unwrap();
+        let image = (1.0 + (-(3.0 - 1.0 + 2.0 + 0.5) / 4.0f32).exp()).ln() * 0.3;
+        assert!((value(&targets(0.0, 0.0)) - image).abs() < 1e-5);
+        assert!((value(&targets(0.0, 1.0)) - image).abs() < 1e-5);
+        assert!(value(&targets(1.0, 1.0)) > image + 0.1);
+    }
+}

@@ -1,0 +1,7 @@
+//! What fine-tuning and the defect head learn from: varied images, defects moved onto good images, simulated defects.
+
+mod augment;
+mod batch;
+mod simulate;
+
+pub use batch::{Batch, Batches, Sources};

@@ -1,0 +1,173 @@
+//! The loop of all learning by gradients, with checkpoints that a killed run resumes from.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use detector::preprocess::Size;
+use detector::tensors::Tensors;
+use tch::{Device, Tensor};
+
+use crate::adamw::AdamW;
+use crate::data;
+use crate::examples::{Batch, Batches};
+use crate::interrupt::{Interrupt, Stopped};
+use crate::network::{Named, download, to_vec};
+use crate::progress::Progress;
+
+/// Share of the steps over which the learning rate rises.
+const WARM_UP: f64 = 0.1;
+/// Steps between two values of the training curve.
+const CURVE: usize = 10;
+
+/// How long and how fast.
+pub struct Plan<'a> {
+    /// What the step is called on the screen.
+    pub title: &'static str,
+    /// The checkpoint's file.
+    pub checkpoint: &'a Path,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Steps between checkpoints.
+    pub checkpoint_steps: usize,
+    /// Highest learning rate; it rises over the first tenth and falls to zero along a cosine.
+    pub learning_rate: f64,
+    /// The setting that holds it, for the message when learning diverges.
+    pub learning_rate_key: &'static str,
+    /// Weight decay (AdamW).
+    pub weight_decay: f64,
+}
+
+/// What learning gave.
+pub struct Learned {
+    /// The parameters, trained and frozen ones.
+    pub parameters: Named,
+    /// Mean loss of every ten steps.
+    pub curve: Vec<f32>,
+}
+
+/// Learns the parameters that require gradients; goes on from a checkpoint that is there. `loss` computes the loss of a batch, `rate`
+/// gives each parameter's learning rate relative to the plan's.
+///
+/// # Errors
+/// [`Stopped`] when interrupted (after a checkpoint), or when an image or checkpoint cannot be read or written.
+pub fn learn(
+    plan: &Plan<'_>,
+    parameters: Named,
+    batches: &Batches<'_>,
+    loss: impl Fn(&Named, &Batch) -> Tensor,
+    rate: impl Fn(&str) -> f64,
+    interrupt: &Interrupt,
+) -> Result<Learned> {
+    let mut state = State { done: 0, curve: Vec::new(), optimiser: AdamW::default(), parameters };
+    if plan.checkpoint.exists() {
+        state
+            .restore(&Tensors::read(plan.checkpoint)?)
+            .with_context(|| format!("{}: is no checkpoint of this run", plan.checkpoint.display()))?;
+        log::info!("{} goes on after step {}", plan.title, state.done);
+    }
+    let mut progress = Progress::new(plan.title, plan.steps);
+    let mut running = Vec::with_capacity(CURVE);
+    data::ahead(
+        state.done..plan.steps,
+        |step| batches.make(step),
+        |step, batch| -> Result<()> {
+            let loss = loss(&state.parameters, &batch);
+            loss.backward();
+            let now = plan.learning_rate * schedule(step, plan.steps);
+            state.optimiser.step(&mut state.parameters, step + 1, plan.weight_decay, |name| now * rate(name));
+            let loss = to_vec(&loss)?.first().copied().unwrap_or(f32::NAN);
+            if !loss.is_finite() {
+                let (title, key, value) = (plan.title, plan.learning_rate_key, plan.learning_rate);
+                anyhow::bail!("{title} diverged at step {step}: lower {key} (now {value})");
+            }
+            running.push(loss);
+            if running.len() == CURVE || step + 1 == plan.steps {
+                let mean = running.iter().sum::<f32>() / running.len() as f32;
+                state.curve.push(mean);
+                progress.note(format!("loss {mean:.3}"));
+                running.clear();
+            }
+            state.done = step + 1;
+            progress.set(state.done);
+            let stop = interrupt.is_set();
+            if stop || state.done.is_multiple_of(plan.checkpoint_steps) || state.done == plan.steps {
+                state.save(plan.checkpoint)?;
+            }
+            if stop { Err(Stopped.into()) } else { Ok(()) }
+        },
+    )?;
+    progress.finish();
+    Ok(Learned { parameters: state.parameters, curve: state.curve })
+}
+
+/// Rises to one, then falls to zero along half a cosine.
+fn schedule(step: usize, steps: usize) -> f64 {
+    let at = (step as f64 + 0.5) / steps as f64;
+    if at < WARM_UP { at / WARM_UP } else { 0.5 * (1.0 + (std::f64::consts::PI * (at - WARM_UP) / (1.0 - WARM_UP)).cos()) }
+}
+
+/// A batch on the device.
+pub struct Targets {
+    /// `[batch, 3, height, width]`, normalised.
+    pub images: Tensor,
+    /// `[batch]`, 1 for anomalous.
+    pub labels: Tensor,
+    /// `[batch, height, width]`, 1 for anomalous pixels.
+    pub masks: Tensor,
+    /// `[batch]`, 1 where the mask is known.
+    pub masked: Tensor,
+}
+
+impl Targets {
+    /// Copies a batch of images of this size.
+    pub fn new(batch: &Batch, size: Size, device: Device) -> Targets {
+        let (count, height, width) = (batch.labels.len() as i64, i64::from(size.height), i64::from(size.width));
+        let tensor = |values: &[f32], shape: &[i64]| Tensor::from_slice(values).reshape(shape).to_device(device);
+        Targets {
+            images: tensor(&batch.images, &[count, 3, height, width]),
+            labels: tensor(&batch.labels, &[count]),
+            masks: tensor(&batch.masks, &[count, height, width]),
+            masked: tensor(&batch.masked, &[count]),
+        }
+    }
+}
+
+struct State {
+    done: usize,
+    curve: Vec<f32>,
+    parameters: Named,
+    optimiser: AdamW,
+}
+
+impl State {
+    fn save(&self, path: &Path) -> Result<()> {
+        let mut file = download(&self.parameters)?;
+        for (name, tensor) in download(&self.optimiser.moments)?.tensors {
+            file.tensors.insert(format!("adamw.{name}"), tensor);
+        }
+        file.insert("curve", [self.curve.len()], self.curve.clone());
+        file.metadata.insert("step".into(), self.done.to_string());
+        Ok(file.write(path)?)
+    }
+
+    fn restore(&mut self, file: &Tensors) -> Result<()> {
+        let step = file.metadata.get("step").and_then(|step| step.parse().ok());
+        self.done = step.context("it does not say at which step it was made")?;
+        let tensor = |name: &str, like: &Tensor| -> Result<Tensor> {
+            let wanted: Vec<usize> = like.size().iter().map(|size| *size as usize).collect();
+            Ok(Tensor::from_slice(file.f32(name, &wanted)?).reshape(like.size()).to_device(like.device()))
+        };
+        for (name, parameter) in &mut self.parameters {
+            for kind in ["m", "v"] {
+                let moment = format!("{kind}.{name}");
+                if file.tensors.contains_key(&format!("adamw.{moment}")) {
+                    self.optimiser.moments.insert(moment.clone(), tensor(&format!("adamw.{moment}"), parameter)?);
+                }
+            }
+            *parameter = tensor(name, parameter)?.set_requires_grad(parameter.requires_grad());
+        }
+        let shape = file.tensors.get("curve").map(|curve| curve.shape.clone()).unwrap_or_default();
+        self.curve = file.f32("curve", &shape)?.to_vec();
+        Ok(())
+    }
+}

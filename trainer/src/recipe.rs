@@ -237,7 +237,7 @@ pub struct Defects {
 
 impl Default for Defects {
     fn default() -> Self {
-        Defects { units: 64, steps: 400, learning_rate: 2e-3, weight_decay: 1e-2, image_loss: 0.3, weight: 0.1, checkpoint: 50 }
+        Defects { units: 64, steps: 200, learning_rate: 2e-3, weight_decay: 1e-2, image_loss: 0.3, weight: 0.1, checkpoint: 50 }
     }
 }
 

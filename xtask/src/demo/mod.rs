@@ -86,7 +86,7 @@ impl Demo {
         };
         let out = args.out.clone().unwrap_or_else(|| workspace.root().join("demo-out").join(&name));
         let out = std::path::absolute(out).context("--out is not a path")?;
-        let recipe = workspace.root().join("configs/train").join(if weights.is_some() { "apc.toml" } else { "demo.toml" });
+        let recipe = workspace.root().join("configs/train").join(if weights.is_some() { "apc+.toml" } else { "demo.toml" });
         let synthetic = data.is_none();
         Ok(Self { name, data: data.unwrap_or_else(|| out.join("images")), synthetic, weights, recipe, out })
     }

@@ -167,7 +167,8 @@ fn environment(workspace: &Workspace, folder: &Path, scripts: &Path) -> Result<P
     fs::create_dir_all(&scratch).with_context(|| format!("cannot make the folder {}", scratch.display()))?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--only-binary=:all:"]);
-    pip.args(["--no-deps", "--requirement"]).arg(&requirements).env("TMPDIR", &scratch);
+    // Pure Python, and published as source only.
+    pip.args(["--no-binary=FrEIA", "--no-deps", "--requirement"]).arg(&requirements).env("TMPDIR", &scratch);
     process::run_to_success(&mut pip, "pip could not install the peers (is the package index reachable?)")?;
     process::run_to_success(Command::new(&python).arg(scripts.join("stubs.py")), "cannot replace torch's CUDA libraries")?;
     fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;

@@ -13,8 +13,8 @@ use crate::picture::is_image_name;
 use crate::run::Split;
 use crate::{Error, Result, files};
 
-/// Name of an anomalous image's defect in the flat layout.
-const FLAT_DEFECT: &str = "anomalous";
+/// Folder of anomalous images in the flat layout, and the name of their defect.
+const ANOMALOUS: &str = "anomalous";
 const GOOD: &str = "good";
 
 /// One image and its truth.
@@ -69,7 +69,7 @@ impl Dataset {
         }
         if root.join("train").join(GOOD).is_dir() || root.join("test").is_dir() {
             Self::mvtec(root)
-        } else if root.join(GOOD).is_dir() {
+        } else if root.join(GOOD).is_dir() || root.join(ANOMALOUS).is_dir() {
             Self::flat(root)
         } else {
             Err(Error::file(root, "has neither train/good (MVTec's layout) nor good (flat layout)"))
@@ -93,16 +93,24 @@ impl Dataset {
     }
 
     fn flat(root: &Path) -> Result<Dataset> {
-        let train = images(&root.join(GOOD))?;
-        let anomalous = root.join("anomalous");
-        let anomalous = if anomalous.is_dir() { images(&anomalous)? } else { Vec::new() };
+        let of = |name: &str| {
+            let folder = root.join(name);
+            if folder.is_dir() { images(&folder) } else { Ok(Vec::new()) }
+        };
+        let (train, anomalous) = (of(GOOD)?, of(ANOMALOUS)?);
         let mut test: Vec<Sample> = train.iter().map(|path| Sample { path: path.clone(), defect: None, mask: None }).collect();
         let masks = root.join("masks");
         test.extend(anomalous.into_iter().map(|path| {
             let mask = find_mask(&masks, &path);
-            Sample { path, defect: Some(FLAT_DEFECT.into()), mask }
+            Sample { path, defect: Some(ANOMALOUS.into()), mask }
         }));
         Ok(Dataset { root: root.into(), layout: Layout::Flat, train, test })
+    }
+
+    /// The anomalous sample that an image file is, with its mask: the data set is the folder above that has one of the layouts.
+    pub fn sample_at(path: &Path) -> Option<Sample> {
+        let of = |folder: &Path| Dataset::open(folder).ok()?.test.into_iter().find(|sample| sample.path == path);
+        path.ancestors().skip(2).take(2).find_map(of)
     }
 
     /// The test images that training and calibration did not see, by content.

@@ -107,7 +107,7 @@ pub struct Reference {
 }
 
 /// What an image was used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Use {
     /// Good image whose patches fill the memory bank.
@@ -207,6 +207,17 @@ impl Run {
         let shape = file.tensors.get("vectors").map(|tensor| tensor.shape.clone()).unwrap_or_default();
         let vectors = file.f32("vectors", &shape).map_err(fail)?;
         MemoryBank::new(vectors, shape.last().copied().unwrap_or(0), quantisation).map_err(fail)
+    }
+
+    /// The coreset as the trainer wrote it, `[len, dims]` row-major.
+    ///
+    /// # Errors
+    /// When the file is missing or does not fit.
+    pub fn vectors(&self) -> Result<Vec<f32>> {
+        let path = self.folder.join("bank.safetensors");
+        let file = Tensors::read(&path)?;
+        let shape = file.tensors.get("vectors").map(|tensor| tensor.shape.clone()).unwrap_or_default();
+        Ok(file.f32("vectors", &shape).map_err(|error| Error::file(&path, error.to_string()))?.to_vec())
     }
 
     /// Every image that training or calibration saw.

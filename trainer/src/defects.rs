@@ -41,7 +41,8 @@ pub struct Head {
     pub curve: Vec<f32>,
 }
 
-/// Learns the head and leaves checkpoints in `folder`; goes on from one that is there.
+/// Learns the head and leaves checkpoints in `folder`; goes on from one that is there. `earlier` are a run's weights, whose head is where
+/// learning starts.
 ///
 /// # Errors
 /// As [`learn`].
@@ -49,6 +50,7 @@ pub fn learn_head(
     describer: &Describer<'_>,
     batches: &Batches<'_>,
     (choice, seed): (&Defects, u64),
+    earlier: Option<&Tensors>,
     folder: &Path,
     interrupt: &Interrupt,
 ) -> Result<Head> {
@@ -69,7 +71,10 @@ pub fn learn_head(
         let logits = logits(parameters, &((patches - &mean) / &deviation)).reshape([-1, grid.0, grid.1]);
         loss(&logits, &targets, choice)
     };
-    let start = parameters(dims, choice.units as i64, seed, describer.device);
+    let start = match earlier {
+        Some(weights) => unfolded(weights, describer, (&mean, &deviation), choice.units as i64)?,
+        None => parameters(dims, choice.units as i64, seed, describer.device),
+    };
     let Learned { parameters, curve } = learn(&plan, start, batches, loss_of, |_| 1.0, interrupt)?;
     Ok(Head { parameters, mean, deviation, curve })
 }
@@ -101,6 +106,30 @@ fn parameters(dims: i64, units: i64, seed: u64, device: Device) -> Named {
         ("logit.weight".into(), logit),
         ("logit.bias".into(), zeros(1)),
     ])
+}
+
+/// The head of a run's weights, as it was before [`Head::join`] folded the standardisation in.
+fn unfolded(weights: &Tensors, describer: &Describer<'_>, (mean, deviation): (&Tensor, &Tensor), units: i64) -> Result<Named> {
+    let tensor = |name: &str, shape: &[i64]| -> Result<Tensor> {
+        let wanted: Vec<usize> = shape.iter().map(|size| *size as usize).collect();
+        Ok(Tensor::from_slice(weights.f32(name, &wanted)?).reshape(shape).to_device(describer.device))
+    };
+    let (mut parts, mut bias) = (Vec::new(), Tensor::zeros([units], (Kind::Float, describer.device)));
+    for output in &describer.network.outputs {
+        let (name, channels) = (format!("defects.{}", output.layer), output.channels as i64);
+        parts.push(tensor(&format!("{name}.weight"), &[units, channels, 1, 1])?.reshape([units, channels]));
+        bias += tensor(&format!("{name}.norm.bias"), &[units])?;
+    }
+    let weight = Tensor::cat(&parts, 1);
+    let (bias, weight) = (bias + weight.matmul(mean), weight * deviation);
+    let logit = tensor("defects.logit.weight", &[1, units, 1, 1])?.reshape([1, units]);
+    let named = [
+        ("hidden.weight", weight),
+        ("hidden.bias", bias),
+        ("logit.weight", logit),
+        ("logit.bias", tensor("defects.logit.norm.bias", &[1])?),
+    ];
+    Ok(named.into_iter().map(|(name, value)| (name.to_string(), value.set_requires_grad(true))).collect())
 }
 
 /// `[n]` from standardised descriptors `[n, dims]`.

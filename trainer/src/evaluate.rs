@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use detector::bank::Quantisation;
 use detector::calibration::{Calibration, calibrate};
-use detector::dataset::Dataset;
+use detector::dataset::{Dataset, Sample};
 use detector::descriptor::FeatureMap;
 use detector::engine::Engine;
 use detector::evaluate::{Evaluation, evaluate};
@@ -51,6 +51,14 @@ impl Engine for TorchEngine {
 /// # Errors
 /// When the run or an image cannot be read.
 pub fn evaluate_run(run: &Run, data: &Path, device_name: &str) -> Result<(Evaluation, Calibration)> {
+    evaluate_on(run, &Dataset::open(data)?.unseen(&run.split()?)?, device_name)
+}
+
+/// Evaluates a run on these images.
+///
+/// # Errors
+/// When the run or an image cannot be read.
+pub fn evaluate_on(run: &Run, samples: &[Sample], device_name: &str) -> Result<(Evaluation, Calibration)> {
     let network = run.info.backbone.network()?;
     let device = device(device_name)?;
     let parameters = upload(&network, &run.weights()?, device)?;
@@ -64,10 +72,9 @@ pub fn evaluate_run(run: &Run, data: &Path, device_name: &str) -> Result<(Evalua
         .map(|picture| Ok(scorer.score_prepared(&run.picture(picture)?)?.score))
         .collect::<Result<Vec<f32>>>()?;
     let calibration = calibrate(&scores, run.info.false_reject_rate)?;
-    let samples = Dataset::open(data)?.unseen(&run.split()?)?;
     let mut progress = Progress::new("evaluating", samples.len());
     let mut done = 0;
-    let evaluation = evaluate(&mut scorer, &samples, Some(&calibration), &mut || {
+    let evaluation = evaluate(&mut scorer, samples, Some(&calibration), &mut || {
         done += 1;
         progress.set(done);
     })?;

@@ -64,19 +64,25 @@ pub struct Coreset {
 }
 
 /// Describes all patches of the good images and selects the memory bank. Descriptors go through a file in `folder`, so memory holds
-/// only their projections, and those only up to the recipe's limit.
+/// only their projections, and those only up to the recipe's limit. `kept` are vectors of an earlier bank, `[len, dims]`: they stand
+/// for the images that they were selected from, and the new bank is selected from them and the new patches together.
 ///
 /// # Errors
 /// [`Stopped`] when interrupted, or when an image cannot be read, the disk is full, or there are too few patches.
 pub fn coreset(
     describer: &Describer<'_>,
-    images: &[PathBuf],
+    (images, kept): (&[PathBuf], &[f32]),
     choice: &Bank,
     seed: u64,
     folder: &Path,
     interrupt: &Interrupt,
 ) -> Result<Coreset> {
     let mut store = Store::create(folder, choice, seed, describer.device)?;
+    if !kept.is_empty() {
+        let dims: usize = describer.network.outputs.iter().map(|output| output.channels).sum();
+        store.add(&Tensor::from_slice(kept).reshape([-1, dims as i64]))?;
+    }
+    let kept = store.len;
     let mut progress = Progress::new("describing patches", images.len());
     let batches = images.len().div_ceil(BATCH);
     let load = |batch: usize| {
@@ -104,7 +110,7 @@ pub fn coreset(
         Ok(())
     })?;
     let describe_seconds = progress.finish();
-    store.select(choice, seed, describe_seconds, interrupt)
+    store.select(choice, kept, seed, describe_seconds, interrupt)
 }
 
 /// Descriptors in a file, and their projections in memory or in another file.
@@ -172,7 +178,7 @@ impl Store {
         Ok(())
     }
 
-    fn select(mut self, choice: &Bank, seed: u64, describe_seconds: f64, interrupt: &Interrupt) -> Result<Coreset> {
+    fn select(mut self, choice: &Bank, kept: usize, seed: u64, describe_seconds: f64, interrupt: &Interrupt) -> Result<Coreset> {
         self.writer.flush().map_err(Error::io(&self.path, "write"))?;
         let points = match self.projected {
             Projected::Memory(values) => Points::Memory(values),
@@ -181,7 +187,7 @@ impl Store {
                 Points::File(File::open(&self.projected_path).map_err(Error::io(&self.projected_path, "open"))?)
             }
         };
-        let share = (self.len as f64 * choice.share).round() as usize;
+        let share = kept + ((self.len - kept) as f64 * choice.share).round() as usize;
         let picks = choice.vectors.unwrap_or(share.max(choice.least).clamp(1, self.len.max(1)));
         let first = rand_chacha::ChaCha8Rng::seed_from_u64(seed).random_range(0..self.len.max(1));
         let projected_dims = choice.projection.min(self.dims);

@@ -21,4 +21,5 @@ pub mod references;
 pub mod split;
 pub mod synth;
 pub mod train;
+pub mod update;
 pub mod weights;

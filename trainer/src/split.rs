@@ -101,6 +101,69 @@ impl Selection {
         Ok(Selection { bank, calibration, anomalous, set_aside, test, colour, root: root.clone(), groups })
     }
 
+    /// A run's split and what was added to its images: good ones go to the bank and, by the same share, to the threshold; all anomalous
+    /// ones are learned from. Files that the run knows already are passed over. The second value are the new images of the bank.
+    ///
+    /// # Errors
+    /// When an image of the run is no longer there, or nothing new was added.
+    pub fn extended(old: &Split, data: &Dataset, added: &Dataset, choice: &Data, seed: u64) -> Result<(Selection, Vec<PathBuf>)> {
+        let root = &data.root;
+        let (mut uses, mut anomalous, mut groups) = (HashMap::<Use, Vec<PathBuf>>::new(), Vec::new(), HashMap::new());
+        for image in &old.images {
+            let path = root.join(&image.path);
+            if !path.is_file() {
+                let problem = "an image of the run is no longer there: name the folder of its images with --data";
+                return Err(Error::file(path, problem));
+            }
+            if let Some(group) = &image.group {
+                groups.insert(path.clone(), group.clone());
+            }
+            match image.r#use {
+                Use::Anomalous => {
+                    let unmasked = || Sample { path: path.clone(), defect: Some("anomalous".into()), mask: None };
+                    anomalous.push(Dataset::sample_at(&path).unwrap_or_else(unmasked));
+                }
+                r#use => uses.entry(r#use).or_default().push(path),
+            }
+        }
+        let known: HashSet<&str> = old.images.iter().map(|image| image.sha256.as_str()).collect();
+        let repeated = repeated(added);
+        let is_new = |path: &PathBuf| Ok(!repeated.contains(path) && !known.contains(files::sha256_file(path)?.as_str()));
+        let mut good = Vec::new();
+        for path in &added.train {
+            if is_new(path)? {
+                good.push(path.clone());
+            }
+        }
+        let before = anomalous.len();
+        for sample in added.test.iter().filter(|sample| sample.is_anomalous()) {
+            if is_new(&sample.path)? {
+                anomalous.push(sample.clone());
+            }
+        }
+        if good.is_empty() && anomalous.len() == before {
+            return Err(Error::file(&added.root, "holds no image that the run does not know already"));
+        }
+        if !choice.masks {
+            anomalous.iter_mut().for_each(|sample| sample.mask = None);
+        }
+        groups.extend(read_groups(&added.root)?);
+        let held_out = (good.len() as f64 * choice.calibration_share).round() as usize;
+        let mut units = Units::new(good, &groups);
+        units.0.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
+        let mut take = |r#use| uses.remove(&r#use).unwrap_or_default();
+        let (mut bank, mut calibration, set_aside) = (take(Use::Bank), take(Use::Calibration), take(Use::SetAside));
+        calibration.extend(units.take(held_out));
+        let new = units.all();
+        bank.extend(new.iter().cloned());
+        let learned: HashSet<&Path> = bank.iter().chain(&calibration).chain(&set_aside).map(PathBuf::as_path).collect();
+        let learned_from = |sample: &Sample| anomalous.iter().any(|known| known.path == sample.path);
+        let unseen = |sample: &&Sample| !learned.contains(sample.path.as_path()) && !learned_from(sample);
+        let test = data.test.iter().filter(unseen).cloned().collect();
+        let colour = Picture::read(&bank[0])?.colour;
+        Ok((Selection { bank, calibration, anomalous, set_aside, test, colour, root: root.clone(), groups }, new))
+    }
+
     /// Every image that must not be evaluated on, with its hash.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use detector::preprocess::Preprocess;
 use detector::run::{FORMAT, RunInfo};
 use detector::tensors::Tensors;
 use rayon::prelude::*;
+use tch::Device;
 
 use crate::apc::{Start, finetune};
 use crate::data::prepare;
@@ -23,7 +24,7 @@ use crate::examples::{Batches, Sources};
 use crate::features::{Coreset, Describer, coreset};
 use crate::interrupt::Interrupt;
 use crate::network::{Norms, device, random_weights, upload};
-use crate::recipe::{Mode, Recipe};
+use crate::recipe::{Defects, Mode, Recipe};
 use crate::split::Selection;
 use crate::{references, weights};
 
@@ -51,100 +52,140 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
     let rule = recipe.preprocess(selection.colour);
     let mut backbone = Backbone::preset(&recipe.backbone.name)?;
     backbone.layers = recipe.backbone.layers.clone();
-    let (start, norms) = starting_weights(recipe, &mut backbone)?;
-    let folder = Folder::open(order)?;
-    let mut seconds = BTreeMap::new();
-    let began = Instant::now();
+    let (weights, norms) = starting_weights(recipe, &mut backbone)?;
+    let folder = Folder::open(&order.out, recipe, order.resume)?;
+    let lesson = Lesson { recipe, root, selection, rule, backbone, weights, norms, earlier: None, device };
+    lesson.learn(&folder, interrupt)
+}
 
-    log::info!(
-        "{} good images for the bank, {} for the threshold, {} anomalous samples, {} left for evaluation; {device:?}",
-        selection.bank.len(),
-        selection.calibration.len(),
-        selection.anomalous.len(),
-        selection.test.len()
-    );
-    let split = selection.split()?;
-    folder.write("split.json", &serde_json::to_vec_pretty(&split)?)?;
-    let calibration = store_calibration(&selection, &rule, &folder.path)?;
+/// Everything that is decided before learning begins.
+pub(crate) struct Lesson<'a> {
+    pub recipe: &'a Recipe,
+    /// Folder of the images.
+    pub root: &'a Path,
+    pub selection: Selection,
+    pub rule: Preprocess,
+    /// Without a defect head.
+    pub backbone: Backbone,
+    pub weights: Tensors,
+    pub norms: Norms,
+    /// What an earlier run has learned already.
+    pub earlier: Option<Earlier>,
+    pub device: Device,
+}
 
-    let sources = Sources {
-        good: &selection.bank,
-        anomalous: &selection.anomalous,
-        rule: &rule,
-        choice: &recipe.examples,
-        seed: recipe.seed,
-    };
-    let batches = (recipe.mode != Mode::PatchCore).then(|| Batches::new(sources)).transpose()?;
-    let mut curves = BTreeMap::new();
-    let mut weights = start;
-    if let Some(batches) = &batches
-        && (recipe.mode == Mode::Apc || norms == Norms::Trained)
-    {
-        let choice = (&recipe.finetune, rule.input(), recipe.seed);
-        let tuning = Instant::now();
-        let start = Start { backbone: &backbone, weights: &weights, norms };
-        let outcome = finetune(&start, batches, choice, &folder.path, device, interrupt)?;
-        seconds.insert("finetune".into(), tuning.elapsed().as_secs_f64());
-        curves.insert("finetune", outcome.curve);
-        weights = outcome.weights;
+/// An earlier run that is learned on from: its weights are the lesson's.
+pub(crate) struct Earlier {
+    /// Its memory bank, `[len, dims]` row-major.
+    pub vectors: Vec<f32>,
+    /// Good images of the bank that it has not seen.
+    pub new: Vec<PathBuf>,
+}
+
+impl Lesson<'_> {
+    /// Learns and writes the run.
+    pub(crate) fn learn(self, folder: &Folder, interrupt: &Interrupt) -> Result<RunInfo> {
+        let Lesson { recipe, root, selection, rule, mut backbone, mut weights, norms, earlier, device } = self;
+        let mut seconds = BTreeMap::new();
+        let began = Instant::now();
+        log::info!(
+            "{} good images for the bank, {} for the threshold, {} anomalous samples, {} left for evaluation; {device:?}",
+            selection.bank.len(),
+            selection.calibration.len(),
+            selection.anomalous.len(),
+            selection.test.len()
+        );
+        let split = selection.split()?;
+        folder.write("split.json", &serde_json::to_vec_pretty(&split)?)?;
+        let calibration = store_calibration(&selection, &rule, &folder.path)?;
+
+        let sources = Sources {
+            good: &selection.bank,
+            anomalous: &selection.anomalous,
+            rule: &rule,
+            choice: &recipe.examples,
+            seed: recipe.seed,
+        };
+        let batches = (recipe.mode != Mode::PatchCore).then(|| Batches::new(sources)).transpose()?;
+        let mut curves = BTreeMap::new();
+        if let Some(batches) = &batches
+            && earlier.is_none()
+            && (recipe.mode == Mode::Apc || norms == Norms::Trained)
+        {
+            let choice = (&recipe.finetune, rule.input(), recipe.seed);
+            let tuning = Instant::now();
+            let start = Start { backbone: &backbone, weights: &weights, norms };
+            let outcome = finetune(&start, batches, choice, &folder.path, device, interrupt)?;
+            seconds.insert("finetune".into(), tuning.elapsed().as_secs_f64());
+            curves.insert("finetune", outcome.curve);
+            weights = outcome.weights;
+        }
+
+        let network = backbone.network()?;
+        let parameters = upload(&network, &weights, device)?;
+        let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
+        let mut head = None;
+        if let Some(batches) = batches.as_ref().filter(|_| recipe.mode == Mode::ApcPlus) {
+            let learning = Instant::now();
+            // A head that has learned already needs half the steps.
+            let steps = if earlier.is_some() { recipe.defects.steps.div_ceil(2) } else { recipe.defects.steps };
+            let choice = Defects { steps, ..recipe.defects.clone() };
+            let known = earlier.as_ref().map(|_| &weights);
+            let learned = learn_head(&describer, batches, (&choice, recipe.seed), known, &folder.path, interrupt)?;
+            seconds.insert("defects".into(), learning.elapsed().as_secs_f64());
+            head = Some((learned, batches));
+        }
+        let (images, kept) = match &earlier {
+            Some(Earlier { vectors, new }) => (new.as_slice(), vectors.as_slice()),
+            None => (selection.bank.as_slice(), [].as_slice()),
+        };
+        let bank = coreset(&describer, (images, kept), &recipe.bank, recipe.seed, &folder.path, interrupt)?;
+        seconds.insert("describe".into(), bank.describe_seconds);
+        seconds.insert("coreset".into(), bank.select_seconds);
+        write_bank(&bank, &folder.path)?;
+
+        let mut defects = None;
+        if let Some((head, batches)) = head {
+            let (parameters, known) = head.join(&describer, batches, &bank.vectors, &recipe.defects)?;
+            weights.tensors.extend(parameters.tensors);
+            backbone.defect_units = Some(recipe.defects.units);
+            defects = Some(known);
+            curves.insert("defects", head.curve);
+        }
+        weights.write(&folder.path.join("weights.safetensors"))?;
+        if !curves.is_empty() {
+            folder.write("training.json", &serde_json::to_vec(&curves)?)?;
+        }
+        let network = backbone.network()?;
+        let parameters = upload(&network, &weights, device)?;
+        let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
+        let references = references::make(&describer, &selection, &bank.vectors, defects, recipe.seed, &folder.path)?;
+        seconds.insert("all".into(), began.elapsed().as_secs_f64());
+
+        let info = RunInfo {
+            format: FORMAT,
+            name: product_name(recipe, root),
+            mode: recipe.mode.to_string(),
+            kit: env!("CARGO_PKG_VERSION").into(),
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+            seed: recipe.seed,
+            data: fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf()),
+            false_reject_rate: recipe.calibration.false_reject_rate,
+            descriptor: PatchDescriptor::Concat,
+            backbone,
+            input: rule,
+            smoothing: Smoothing::default(),
+            defects,
+            references,
+            calibration,
+            seconds,
+            recipe: toml::Table::try_from(recipe)?,
+        };
+        info.write(&folder.path)?;
+        folder.tidy();
+        log::info!("memory bank: {} of {} patches", bank.vectors.len() / bank.dims, bank.patches);
+        Ok(info)
     }
-
-    let network = backbone.network()?;
-    let parameters = upload(&network, &weights, device)?;
-    let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
-    let mut head = None;
-    if let Some(batches) = batches.as_ref().filter(|_| recipe.mode == Mode::ApcPlus) {
-        let learning = Instant::now();
-        let learned = learn_head(&describer, batches, (&recipe.defects, recipe.seed), &folder.path, interrupt)?;
-        seconds.insert("defects".into(), learning.elapsed().as_secs_f64());
-        head = Some((learned, batches));
-    }
-    let bank = coreset(&describer, &selection.bank, &recipe.bank, recipe.seed, &folder.path, interrupt)?;
-    seconds.insert("describe".into(), bank.describe_seconds);
-    seconds.insert("coreset".into(), bank.select_seconds);
-    write_bank(&bank, &folder.path)?;
-
-    let mut defects = None;
-    if let Some((head, batches)) = head {
-        let (parameters, known) = head.join(&describer, batches, &bank.vectors, &recipe.defects)?;
-        weights.tensors.extend(parameters.tensors);
-        backbone.defect_units = Some(recipe.defects.units);
-        defects = Some(known);
-        curves.insert("defects", head.curve);
-    }
-    weights.write(&folder.path.join("weights.safetensors"))?;
-    if !curves.is_empty() {
-        folder.write("training.json", &serde_json::to_vec(&curves)?)?;
-    }
-    let network = backbone.network()?;
-    let parameters = upload(&network, &weights, device)?;
-    let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
-    let references = references::make(&describer, &selection, &bank.vectors, defects, recipe.seed, &folder.path)?;
-    seconds.insert("all".into(), began.elapsed().as_secs_f64());
-
-    let info = RunInfo {
-        format: FORMAT,
-        name: product_name(recipe, root),
-        mode: recipe.mode.to_string(),
-        kit: env!("CARGO_PKG_VERSION").into(),
-        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
-        seed: recipe.seed,
-        data: fs::canonicalize(root).unwrap_or_else(|_| root.clone()),
-        false_reject_rate: recipe.calibration.false_reject_rate,
-        descriptor: PatchDescriptor::Concat,
-        backbone,
-        input: rule,
-        smoothing: Smoothing::default(),
-        defects,
-        references,
-        calibration,
-        seconds,
-        recipe: toml::Table::try_from(recipe)?,
-    };
-    info.write(&folder.path)?;
-    folder.tidy();
-    log::info!("memory bank: {} of {} patches", bank.vectors.len() / bank.dims, bank.patches);
-    Ok(info)
 }
 
 /// Pretrained weights with frozen normalisations, or random ones that are trained along.
@@ -178,19 +219,19 @@ fn write_bank(bank: &Coreset, run: &Path) -> Result<()> {
 }
 
 /// The run's folder, locked against a second training.
-struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     _lock: File,
 }
 
 impl Folder {
-    fn open(order: &Order) -> Result<Folder> {
-        let path = order.out.clone();
+    pub(crate) fn open(path: &Path, recipe: &Recipe, resume: bool) -> Result<Folder> {
+        let path = path.to_path_buf();
         let recipe_path = path.join("recipe.toml");
         let begun = recipe_path.exists();
         let empty =
             !path.exists() || fs::read_dir(&path).with_context(|| format!("{}: cannot list", path.display()))?.next().is_none();
-        match (order.resume, begun) {
+        match (resume, begun) {
             (true, false) => bail!("{}: holds no run to resume; leave out --resume to begin one", path.display()),
             (false, true) => bail!("{}: already holds a run; choose another --out, or go on with --resume", path.display()),
             (false, false) if !empty => bail!("{}: is not empty and holds no run; choose another --out", path.display()),
@@ -203,11 +244,11 @@ impl Folder {
             .map_err(|_| anyhow::anyhow!("{}: another training writes to this run; choose another --out", path.display()))?;
         if begun {
             let previous: Recipe = read_toml(&recipe_path)?;
-            if previous != order.recipe {
+            if previous != *recipe {
                 bail!("{}: was begun with another recipe; resume it with the same options", recipe_path.display());
             }
         } else {
-            write_atomic(&recipe_path, toml::to_string(&order.recipe)?.as_bytes())?;
+            write_atomic(&recipe_path, toml::to_string(recipe)?.as_bytes())?;
         }
         Ok(Folder { path, _lock: lock })
     }

@@ -158,6 +158,50 @@ fn a_defect_head_becomes_part_of_the_run() {
     assert!(output.status.success(), "{}", error(&output));
 }
 
+/// New good images widen the bank, new anomalous ones teach the head, what is known is passed over, and both runs are judged on the same.
+#[test]
+fn a_run_learns_on_from_new_images() {
+    let place = Place::with_defect_head(4);
+    assert!(place.train("run", &[]).status.success());
+    let (run, out, add) = (place.path("run"), place.path("new"), place.path("add"));
+    let update = |out: &Path| {
+        let path = |path: &Path| path.to_str().unwrap().to_owned();
+        trainer(&["update", &path(&run), "--add", &path(&add), "--out", &path(out), "--device", "cpu", "--json"])
+    };
+    fs::create_dir_all(add.join("good")).unwrap();
+    let known = place.first_good();
+    fs::copy(&known, add.join("good/known.png")).unwrap();
+    let refused = update(&out);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(error(&refused).contains("already"), "{}", error(&refused));
+
+    let flat = |path: &str, shade: u8| {
+        let path = add.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        RgbImage::from_pixel(64, 64, image::Rgb([shade; 3])).save(path).unwrap();
+    };
+    (0..4).for_each(|i| flat(&format!("good/{i}.png"), 90 + i));
+    flat("anomalous/x.png", 250);
+    let output = update(&out);
+    assert!(output.status.success(), "{}", error(&output));
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&figures["old"]["images"], &figures["new"]["images"]), (&13.into(), &13.into()));
+    let (old, new) = (Run::open(&run).unwrap(), Run::open(&out).unwrap());
+    let count = |run: &Run, r#use: Use| run.split().unwrap().images.iter().filter(|image| image.r#use == r#use).count();
+    assert_eq!(count(&new, Use::Anomalous), count(&old, Use::Anomalous) + 1);
+    let good = |run: &Run| count(run, Use::Bank) + count(run, Use::Calibration);
+    assert_eq!(good(&new), good(&old) + 4);
+    assert!(new.vectors().unwrap().len() > old.vectors().unwrap().len());
+    assert_ne!(bytes(&out.join("weights.safetensors")), bytes(&run.join("weights.safetensors")));
+
+    // The new run can be learned on from as well: it knows where its images are.
+    flat("good/another.png", 97);
+    let (run, out) = (out, place.path("newer"));
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let output = trainer(&["update", &path(&run), "--add", &path(&add), "--out", &path(&out), "--device", "cpu"]);
+    assert!(output.status.success(), "{}", error(&output));
+}
+
 #[test]
 fn resuming_is_guarded() {
     let place = Place::new(2);

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use detector::run::Run;
 
+use super::figures::rows;
 use crate::evaluate::evaluate_run;
 
 /// Figures of a run with libtorch and the float bank, on images that it has not seen.
@@ -29,18 +30,8 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if args.json {
         return super::say(&serde_json::to_string_pretty(&figures)?);
     }
-    let show = |name: &str, value: Option<f64>| format!("{name:20} {}", value.map_or("-".into(), |value| format!("{value:.4}")));
-    super::say(&format!("images               {} ({} good, {} anomalous)", figures.images, figures.good, figures.anomalous))?;
-    for (name, value) in [
-        ("image AUROC", figures.image_auroc),
-        ("image F1 (best)", figures.image_f1),
-        ("pixel AUROC", figures.pixel_auroc),
-        ("pixel F1 (best)", figures.pixel_f1),
-        ("AUPRO (0.3)", figures.aupro),
-        ("false-reject rate", figures.false_reject_rate),
-        ("miss rate", figures.miss_rate),
-    ] {
-        super::say(&show(name, value))?;
+    for (name, value) in rows(&figures) {
+        super::say(&format!("{name:20} {value}"))?;
     }
     super::say(&format!("threshold            {:.4}", calibration.threshold))
 }

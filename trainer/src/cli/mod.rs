@@ -1,8 +1,10 @@
 //! The command line of `apc-trainer`.
 
 mod evaluate;
+mod figures;
 mod synth;
 mod train;
+mod update;
 mod weights;
 
 use std::io::{IsTerminal, Write};
@@ -25,6 +27,7 @@ struct Args {
 enum Command {
     Train(train::Args),
     Evaluate(evaluate::Args),
+    Update(update::Args),
     Synth(synth::Args),
     Weights(weights::Args),
 }
@@ -44,6 +47,7 @@ pub fn main() -> ExitCode {
     let result = match &args.command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Update(args) => update::run(args),
         Command::Synth(args) => synth::run(args),
         Command::Weights(args) => weights::run(args),
     };

@@ -27,10 +27,12 @@ numpy.save(out / "frames.npy", frames.numpy())
 for i, frame in enumerate(frames):
     Image.fromarray((frame * 255).round().byte().permute(1, 2, 0).numpy()).save(out / f"frames/{i:03}.png")
 save_file({"queries": describe(model, frames).contiguous()}, out / "queries.safetensors")
+# One image at a time, as on a camera. With a free batch axis the exporter fixes it at its example's two.
+single = {"dynamic_axes": None}
 for written in [
     model.to_torch(out),
-    model.to_onnx(out, input_size=(256, 256)),
-    model.to_openvino(out, input_size=(256, 256)),
+    model.to_onnx(out, input_size=(256, 256), **single),
+    model.to_openvino(out, input_size=(256, 256), onnx_kwargs=single),
 ]:
     for part in written.parent.glob(f"{written.stem}.*"):
         shutil.move(part, out / part.name)

@@ -5,6 +5,7 @@
 //!     weights.safetensors        unfolded backbone weights, torchvision's names
 //!     bank.safetensors           float coreset, tensor `vectors [len, dims]`
 //!     split.json                 every image that training or calibration saw
+//!     training.json              training curves, where something was trained
 //!     reference/000.png ...      network-size pictures: good, anomalous, noise
 //!     reference.safetensors      libtorch's results for them: `000.layer2`, `000.layer3`, `000.map` ...
 //!     calibration/000.png ...    network-size pictures of held-out good images
@@ -226,6 +227,19 @@ impl Run {
     /// When the file is missing or malformed.
     pub fn split(&self) -> Result<Split> {
         let path = self.folder.join("split.json");
+        let bytes = files::read_bounded(&path, 64 << 20)?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::file(&path, error.to_string()))
+    }
+
+    /// Training curves: the mean loss of every ten steps, by what learned; empty where nothing did.
+    ///
+    /// # Errors
+    /// When the file is malformed.
+    pub fn training(&self) -> Result<BTreeMap<String, Vec<f32>>> {
+        let path = self.folder.join("training.json");
+        if !path.exists() {
+            return Ok(BTreeMap::new());
+        }
         let bytes = files::read_bounded(&path, 64 << 20)?;
         serde_json::from_slice(&bytes).map_err(|error| Error::file(&path, error.to_string()))
     }

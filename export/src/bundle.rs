@@ -82,7 +82,13 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
         false => None,
     };
     let of_variants = made.iter().map(|(variant, made)| (*variant, made.report)).collect();
-    let report = Report { parity, calibration: CalibrationReport::from(&calibration), evaluation, variants: of_variants };
+    let report = Report {
+        parity,
+        calibration: CalibrationReport::from(&calibration),
+        evaluation,
+        training: run.training()?,
+        variants: of_variants,
+    };
     let mut variants = BTreeMap::new();
     for (variant, made) in made {
         contents.insert(made.section.file.clone(), made.onnx);

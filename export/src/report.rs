@@ -18,6 +18,9 @@ pub struct Report {
     /// Figures on the data set's unseen images, named as in [`Figures`], without latencies: those say nothing of the camera and would
     /// make two exports of one run differ. None where the data was not there or nobody wanted them.
     pub evaluation: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Mean loss of every ten steps, by what learned (`finetune`, `defects`); empty where nothing did.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub training: BTreeMap<String, Vec<f32>>,
     /// What other forms of the network change.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<Variant, VariantReport>,

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -6,6 +7,7 @@ use detector::calibration::Calibration;
 use detector::dataset::Dataset;
 use detector::evaluate::{Evaluation, Figures, evaluate};
 use detector::picture::Picture;
+use detector::run::{Split, Use};
 use detector::scorer::Scorer;
 
 use super::{Answer, Model, output};
@@ -85,6 +87,30 @@ fn table(figures: &Figures, calibration: &Calibration, left_out: usize) -> Strin
     rows.map(|(name, value)| format!("{name:26}  {value}")).join("\n")
 }
 
+/// How many images were used for what, in words.
+fn learned_from(split: &Split) -> String {
+    let count = |r#use: Use| split.images.iter().filter(|image| image.r#use == r#use).count();
+    let uses = [
+        (Use::Bank, "good images"),
+        (Use::Calibration, "good images for the threshold"),
+        (Use::Anomalous, "anomalous samples"),
+        (Use::SetAside, "images set aside"),
+    ];
+    let parts = uses.into_iter().map(|(r#use, what)| (count(r#use), what)).filter(|(count, _)| *count > 0);
+    parts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+}
+
+/// What the bundle's report says of its training; nothing where it has none.
+fn training_curves(bundle: &Bundle) -> BTreeMap<String, Vec<f32>> {
+    #[derive(Default, serde::Deserialize)]
+    struct AtExport {
+        #[serde(default)]
+        training: BTreeMap<String, Vec<f32>>,
+    }
+    let report: Option<AtExport> = bundle.file("report.json").ok().and_then(|bytes| serde_json::from_slice(bytes).ok());
+    report.unwrap_or_default().training
+}
+
 /// An evaluation that is about to become a page.
 struct Page<'a> {
     evaluation: &'a Evaluation,
@@ -107,15 +133,18 @@ impl Page<'_> {
             ("memory bank", format!("{} x {}", manifest.bank.vectors, manifest.bank.dims)),
             ("engine", engine.clone()),
             ("latency p50 / p95", format!("{:.1} / {:.1} ms", latency_ms.p50, latency_ms.p95)),
+            ("learned from", learned_from(&self.bundle.split()?)),
             ("promised false rejects", format!("{:.2} %", self.calibration.false_reject_rate * 100.0)),
         ];
         let images: Vec<ReportImage> = self.evaluation.images.iter().map(|result| self.image(result)).collect();
+        let curves = training_curves(self.bundle);
         let report = Report {
             title: &manifest.detector.name,
             facts: &facts,
             threshold: self.calibration.threshold,
             images: &images,
             pixels: PixelFigures { auroc: *auroc, f1: *f1, aupro: *aupro },
+            curves: &curves,
         };
         report.write(path, |i| self.view(i)).with_context(|| format!("cannot write the report {}", path.display()))
     }

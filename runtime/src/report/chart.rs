@@ -66,6 +66,22 @@ pub(super) fn histogram(images: &[ReportImage], threshold: f32) -> String {
     frame(&plot, &about, &across, &up, "score", "images")
 }
 
+/// Mean losses over the course of a training.
+pub(super) fn losses(values: &[f32]) -> String {
+    let highest = values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f32::max).max(f32::MIN_POSITIVE);
+    let last = (values.len().max(2) - 1) as f64;
+    let place = |(i, value): (usize, &f32)| {
+        let share = f64::from(value.clamp(0.0, highest) / highest);
+        format!("{:.1},{:.1}", i as f64 / last * WIDTH, (1.0 - share) * HEIGHT)
+    };
+    let points: Vec<String> = values.iter().enumerate().filter(|(_, value)| value.is_finite()).map(place).collect();
+    let plot = format!("<polyline class=\"curve\" points=\"{}\"/>", points.join(" "));
+    let (first, end) = (values.first().copied().unwrap_or(0.0), values.last().copied().unwrap_or(0.0));
+    let about = format!("The loss while learning: from {} to {}.", number(first), number(end));
+    let across = [(0.0, "begin".to_owned()), (1.0, "end".to_owned())];
+    frame(&plot, &about, &across, &[(0.0, "0".to_owned()), (1.0, number(highest))], "training", "loss")
+}
+
 /// Axes and labels around a plot whose origin is its upper left corner. Ticks are at shares of the axis.
 fn frame(plot: &str, about: &str, across: &[(f64, String)], up: &[(f64, String)], x_name: &str, y_name: &str) -> String {
     let mut axes = format!("<path class=\"axis\" d=\"M0,0 V{HEIGHT} H{WIDTH}\"/>");

@@ -10,11 +10,9 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use detector::evaluate::{Evaluation, ImageResult};
 use detector::map::ScoreMap;
 use detector::metrics::{Decisions, Ranking};
-use detector::picture::Picture;
-use detector::preprocess::{Prepared, Preprocess};
+use detector::preprocess::Prepared;
 use detector::{Error, Result, files};
 
 /// What an evaluation found.
@@ -30,6 +28,8 @@ pub struct Report<'a> {
     pub images: &'a [ReportImage],
     /// Figures that need masks.
     pub pixels: PixelFigures,
+    /// Training curves, by what learned.
+    pub curves: &'a BTreeMap<String, Vec<f32>>,
 }
 
 /// One image of the data set.
@@ -63,41 +63,6 @@ pub struct View {
     pub map: ScoreMap,
     /// Its mask, row by row, where there is one; an empty mask is not shown.
     pub mask: Option<Vec<bool>>,
-}
-
-/// Writes the report of `evaluation`, whose data set lies in `root`, to `path`.
-///
-/// # Errors
-/// See [`Report::write`]; also when a picture is no longer what it was.
-pub fn write_evaluation(
-    path: &Path,
-    title: &str,
-    root: &Path,
-    evaluation: &Evaluation,
-    threshold: f32,
-    preprocess: &Preprocess,
-) -> Result<()> {
-    let figures = &evaluation.figures;
-    let latency = figures.latency_ms;
-    let facts = [
-        ("data", root.display().to_string()),
-        ("engine", figures.engine.clone()),
-        ("latency", format!("{:.1} ms; p95 {:.1} ms, p99 {:.1} ms", latency.p50, latency.p95, latency.p99)),
-    ];
-    let name = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
-    let image = |image: &ImageResult| ReportImage {
-        name: name(&image.sample.path),
-        defect: image.sample.defect.clone(),
-        score: image.scored.score,
-    };
-    let images: Vec<ReportImage> = evaluation.images.iter().map(image).collect();
-    let pixels = PixelFigures { auroc: figures.pixel_auroc, f1: figures.pixel_f1, aupro: figures.aupro };
-    Report { title, facts: &facts, threshold, images: &images, pixels }.write(path, |i| {
-        let ImageResult { sample, scored, mask, .. } = &evaluation.images[i];
-        let picture = Picture::read(&sample.path)?;
-        let prepared = preprocess.prepare(&picture.pixels).map_err(|e| Error::file(&sample.path, e.to_string()))?;
-        Ok(View { prepared, map: scored.map.clone(), mask: mask.clone() })
-    })
 }
 
 impl Report<'_> {

@@ -105,8 +105,18 @@ fn charts(report: &Report<'_>, ranking: &Ranking, decisions: &Decisions) -> Stri
         "<section class=\"charts\"><figure><figcaption><h2>Scores</h2><span class=\"key good\">good</span> \
          <span class=\"key anomalous\">anomalous</span> <span class=\"key threshold\">threshold</span></figcaption>{scores}\
          </figure><figure><figcaption><h2>ROC</h2><span class=\"key point\">at the threshold</span></figcaption>{roc}\
-         </figure></section>\n"
+         </figure>{}</section>\n",
+        report.curves.iter().map(losses).collect::<String>()
     )
+}
+
+fn losses((name, values): (&String, &Vec<f32>)) -> String {
+    let title = match name.as_str() {
+        "finetune" => "Fine-tuning",
+        "defects" => "Learning defects",
+        other => other,
+    };
+    format!("<figure><figcaption><h2>{}</h2></figcaption>{}</figure>", escape(title), chart::losses(values))
 }
 
 fn table(defects: &[DefectRow<'_>]) -> String {
@@ -139,7 +149,7 @@ fn legend(threshold: f32) -> String {
     let stops: Vec<String> =
         (0..=10).map(|i| heatmap::colour(i as f32 / 10.0)).map(|[r, g, b]| format!("rgb({r} {g} {b})")).collect();
     format!(
-        "<section class=\"legend\"><h2>Pictures</h2><p>Colours of the heat maps, as distance to the nearest known good patch. \
+        "<section class=\"legend\"><h2>Pictures</h2><p>Colours of the heat maps, as scores of patches: far from all known good ones, or like a known defect. \
          The scale is the same in all pictures.</p><div class=\"scale\" style=\"background:linear-gradient(90deg,{})\"></div>\
          <div class=\"ends\"><span>{} or less</span><span>{} (threshold)</span><span>{} or more</span></div></section>\n",
         stops.join(","),

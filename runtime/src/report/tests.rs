@@ -1,11 +1,9 @@
 use super::page::{escape, number};
 use super::*;
-use detector::dataset::Sample;
-use detector::evaluate::{Figures, Latency};
-use detector::picture::Colour;
-use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Rect, Resize, Size};
-use detector::scorer::{Scored, Times};
+use detector::preprocess::Rect;
 use image::{ImageFormat, Rgb, RgbImage};
+
+static NO_CURVES: BTreeMap<String, Vec<f32>> = BTreeMap::new();
 
 fn image(name: &str, defect: Option<&str>, score: f32) -> ReportImage {
     ReportImage { name: name.to_owned(), defect: defect.map(str::to_owned), score }
@@ -26,7 +24,7 @@ fn images() -> Vec<ReportImage> {
 }
 
 fn report(images: &[ReportImage]) -> Report<'_> {
-    Report { title: "flange", facts: &[], threshold: 2.0, images, pixels: PixelFigures::default() }
+    Report { title: "flange", facts: &[], threshold: 2.0, images, pixels: PixelFigures::default(), curves: &NO_CURVES }
 }
 
 fn view(masked: bool) -> View {
@@ -194,61 +192,23 @@ fn numbers_have_four_digits() {
 }
 
 #[test]
-fn an_evaluation_becomes_a_page() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    let picture = RgbImage::from_pixel(40, 30, Rgb([80, 90, 100]));
-    let result = |name: &str, defect: Option<&str>, score: f32| {
-        let path = root.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        picture.save(&path).unwrap();
-        let map =
-            ScoreMap { height: 32, width: 64, values: vec![score; 2048], content: Rect { x: 0, y: 0, width: 64, height: 32 } };
-        let mask = (0..2048).map(|i| defect.is_some() && i % 64 < 9).collect();
-        ImageResult {
-            sample: Sample { path, defect: defect.map(str::to_owned), mask: None },
-            scored: Scored { score, map, times: Times::default() },
-            anomalous: None,
-            mask: Some(mask),
-        }
-    };
-    let images = vec![result("test/good/a.png", None, 3.0), result("test/dent/b.png", Some("dent"), 4.0)];
-    let latency_ms = Latency { p50: 1.25, p95: 2.0, p99: 3.0 };
-    let figures = Figures {
-        images: 2,
-        good: 1,
-        anomalous: 1,
-        image_auroc: Some(1.0),
-        image_f1: Some(1.0),
-        pixel_auroc: Some(0.75),
-        pixel_f1: None,
-        aupro: None,
-        false_reject_rate: None,
-        miss_rate: None,
-        engine: "tract".to_owned(),
-        latency_ms,
-    };
-    let evaluation = Evaluation { figures, images };
-    let preprocess = Preprocess {
-        colour: Colour::Rgb,
-        region: None,
-        size: Size { height: 32, width: 64 },
-        resize: Resize::Stretch,
-        crop: None,
-        mean: IMAGENET_MEAN,
-        std: IMAGENET_STD,
-    };
-    let page = root.join("report.html");
-    write_evaluation(&page, "flange", root, &evaluation, 2.0, &preprocess).unwrap();
-    let text = std::fs::read_to_string(&page).unwrap();
-    check_markup(&text);
-    for expected in ["test/good/a.png", "test/dent/b.png", "0.7500", "tract", "1.2 ms; p95 2.0 ms"] {
-        assert!(text.contains(expected), "{expected} is not in the page");
+fn training_is_shown_as_curves() {
+    let images = images();
+    let curves = BTreeMap::from([("defects".to_owned(), vec![2.0, 1.0, 0.5]), ("<odd>".to_owned(), vec![f32::NAN])]);
+    let page = Report { curves: &curves, ..report(&images) }.html(|_| Ok(view(true))).unwrap();
+    check_markup(&page);
+    for expected in ["Learning defects", "from 2.000 to 0.5000", "&lt;odd&gt;", "0.0,0.0 170.0,120.0 340.0,180.0"] {
+        assert!(page.contains(expected), "{expected} is not in the page");
     }
-    assert_eq!(text.matches("defect outlined").count(), 2, "one outline: its caption and its alt text");
+}
 
-    std::fs::remove_file(root.join("test/dent/b.png")).unwrap();
-    let error = write_evaluation(&page, "flange", root, &evaluation, 2.0, &preprocess).unwrap_err().to_string();
+#[test]
+fn a_failed_report_leaves_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, page) = (images(), folder.path().join("report.html"));
+    report(&images).write(&page, |_| Ok(view(true))).unwrap();
+    let text = std::fs::read_to_string(&page).unwrap();
+    let error = report(&images).write(&page, |_| Err(Error::invalid("b.png is gone"))).unwrap_err().to_string();
     assert!(error.contains("b.png"), "{error}");
-    assert_eq!(std::fs::read_to_string(&page).unwrap(), text, "a failed report leaves the old one");
+    assert_eq!(std::fs::read_to_string(&page).unwrap(), text);
 }

@@ -125,7 +125,9 @@ impl Account {
             }
             [verdict] => {
                 match (verdict.score, expected) {
-                    (Some(score), Some(expected)) if verdict.verdict != word(expected.anomalous) || !same(score, expected.score) => {
+                    (Some(score), Some(expected))
+                        if verdict.verdict != word(expected.anomalous) || !same(score, expected.score) =>
+                    {
                         wrong.push(format!("judged {} with score {score}, but {expected:?}", verdict.verdict));
                     }
                     (Some(_), None) => wrong.push(format!("a stale verdict, nothing was before the camera: {verdict:?}")),

@@ -6,6 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use gpiocdev::Request;
+use gpiocdev::line::EdgeDetection;
 use image::imageops::FilterType;
 
 use crate::shell;
@@ -14,6 +16,8 @@ use crate::shell;
 pub const OUTPUTS: [&str; 5] = ["REJECT", "GOOD", "BUSY", "HEALTHY", "STOP"];
 /// Lines that the service reads.
 const INPUTS: [&str; 2] = ["TRIGGER", "RESET"];
+/// A line of ours that rises with the trigger: it tells the kernel's time of the edge.
+pub const WITNESS: &str = "WITNESS";
 /// What the service captures from, by a name that stays.
 pub const CAMERA: &str = "/dev/v4l/by-path/platform-vivid.0-video-index0";
 /// What stands before the camera: frames that are written here are what it sees.
@@ -23,9 +27,6 @@ pub const SIZE: (u32, u32) = (1280, 720);
 /// Number of the timings 1280x720p25 in the kernel's list. Slower than 50 frames a second, because the simulated camera counts in ticks
 /// of 10 ms and would lose frames.
 const TIMINGS: u32 = 4;
-
-/// The simulated camera's realtime priority: above the service's.
-const PRIORITY: u8 = 70;
 
 /// A picture that can lie on the belt.
 #[derive(Debug)]
@@ -58,17 +59,29 @@ impl Bench {
 
     /// A file of a simulated line: `value` is what a program drives, `pull` what a program reads.
     pub fn line(&self, name: &str, file: &str) -> Result<PathBuf> {
-        let number = INPUTS.iter().chain(&OUTPUTS).position(|line| *line == name).with_context(|| format!("no line {name}"))?;
+        let number = lines().position(|line| line == name).with_context(|| format!("no line {name}"))?;
         Ok(self.chip.join(format!("sim_gpio{number}")).join(file))
+    }
+
+    /// The witness as a request that tells its rising edges.
+    pub fn witness(&self) -> Result<Request> {
+        let number = lines().position(|line| line == WITNESS).context("no witness")?;
+        let device = Path::new("/dev").join(self.chip.file_name().context("the chip has no name")?);
+        let mut request = Request::builder();
+        request
+            .on_chip(device)
+            .with_consumer("machine-test")
+            .with_line(number as u32)
+            .with_edge_detection(EdgeDetection::RisingEdge);
+        request.request().context("cannot request the witness")
     }
 
     /// The package, and the bundle where its configuration looks for it.
     pub fn install(&self) -> Result<()> {
-        if shell::run("dpkg-query --show --showformat='${Status}' apc-runtime")?.text.contains("ok installed") {
-            return Ok(());
-        }
         let folder = self.folder.display();
-        shell::must(&format!("dpkg --install {folder}/apc-runtime.deb"))?;
+        if !shell::run("dpkg-query --show --showformat='${Status}' apc-runtime")?.text.contains("ok installed") {
+            shell::must(&format!("dpkg --install {folder}/apc-runtime.deb"))?;
+        }
         shell::must(&format!("install -m 644 {folder}/product.apc /var/lib/apc/product.apc")).map(drop)
     }
 
@@ -76,6 +89,11 @@ impl Bench {
     pub fn reset_camera(&self) -> Result<()> {
         shell::must(&format!("v4l2-ctl -d {CAMERA} -c percentage_of_dropped_buffers=0")).map(drop)
     }
+}
+
+/// Every line, in the order of the chip.
+fn lines() -> impl Iterator<Item = &'static str> {
+    INPUTS.into_iter().chain(OUTPUTS).chain([WITNESS])
 }
 
 fn gpio() -> Result<PathBuf> {
@@ -86,7 +104,7 @@ fn gpio() -> Result<PathBuf> {
     make(&bank)?;
     write(bank.join("num_lines"), "8")?;
     write(bank.join("label"), "line-io")?;
-    for (number, name) in INPUTS.iter().chain(&OUTPUTS).enumerate() {
+    for (number, name) in lines().enumerate() {
         let line = bank.join(format!("line{number}"));
         make(&line)?;
         write(line.join("name"), name)?;
@@ -109,16 +127,16 @@ fn camera() -> Result<()> {
 }
 
 /// A camera takes its pictures whatever the processor does; the simulated one is a kernel thread that must not wait for it. The kernel
-/// makes it anew for each stream.
+/// makes it anew for each stream. (With a realtime priority it has been seen to stop the whole guest for a second.)
 fn hurry_camera() -> Result<()> {
     let hurry = || loop {
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let path = process.path();
             let is_camera = fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("vivid-"));
-            // The 41st field of `stat` is the policy, 1 is SCHED_FIFO already.
-            let field = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(38).map(str::to_owned));
-            if is_camera && fs::read_to_string(path.join("stat")).ok().and_then(field).is_some_and(|policy| policy == "0") {
-                let _ = shell::run(&format!("chrt --fifo --pid {PRIORITY} {}", process.file_name().display()));
+            // Of the fields of `stat` behind the name, the 17th is the nice value.
+            let nice = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16).map(str::to_owned));
+            if is_camera && fs::read_to_string(path.join("stat")).ok().and_then(nice).is_some_and(|nice| nice == "0") {
+                let _ = shell::run(&format!("renice --priority -20 --pid {}", process.file_name().display()));
             }
         }
         thread::sleep(Duration::from_millis(100));

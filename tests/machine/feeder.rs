@@ -5,14 +5,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use gpiocdev::Request;
 
 use crate::account::Part;
-use crate::bench::{BELT, Bench};
+use crate::bench::{BELT, Bench, WITNESS};
 use crate::clock;
 
 /// From a picture on the belt to its trigger: two frames at least, so that every frame near the trigger shows it. As long it stays.
@@ -64,6 +65,20 @@ impl Drop for Belt {
     }
 }
 
+/// What is with the camera.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Plug {
+    /// It is there.
+    #[default]
+    In,
+    /// It is about to be unplugged: the last picture stays.
+    Loose,
+    /// It is gone. The belt holds on to what is left of it, for it returns only when nobody does.
+    Out,
+    /// It may return.
+    Back,
+}
+
 /// Works in a thread of its own.
 pub struct Feeder {
     state: Arc<State>,
@@ -73,11 +88,17 @@ pub struct Feeder {
 #[derive(Default)]
 struct State {
     stop: AtomicBool,
-    /// The camera is unplugged: the belt holds on to what is left of it.
-    unplugged: AtomicBool,
-    /// It may come back.
-    returned: AtomicBool,
+    plug: Mutex<Plug>,
     parts: Mutex<Vec<Part>>,
+    /// Why it ended before its time.
+    failed: Mutex<Option<String>>,
+}
+
+/// The lines that it moves.
+struct Trigger {
+    pull: PathBuf,
+    witness: PathBuf,
+    edges: Request,
 }
 
 impl Feeder {
@@ -87,26 +108,34 @@ impl Feeder {
             bail!("parts cannot pass faster than every {LEAST:?}");
         }
         let state = Arc::new(State::default());
-        let (pull, pictures) = (bench.line("TRIGGER", "pull")?, bench.pictures.iter().map(|picture| picture.bytes.clone()));
-        let (for_thread, pictures) = (Arc::clone(&state), pictures.collect::<Vec<_>>());
-        let feed = move || for_thread.feed(&pull, &pictures, every);
+        let pictures: Vec<_> = bench.pictures.iter().map(|picture| picture.bytes.clone()).collect();
+        let (pull, witness) = (bench.line("TRIGGER", "pull")?, bench.line(WITNESS, "pull")?);
+        let trigger = Trigger { pull, witness, edges: bench.witness()? };
+        let for_thread = Arc::clone(&state);
+        let feed = move || {
+            if let Err(error) = for_thread.feed(&trigger, &pictures, every) {
+                *lock(&for_thread.failed) = Some(format!("{error:#}"));
+            }
+        };
         let thread = thread::Builder::new().name("feeder".into()).spawn(feed).context("cannot start the feeder")?;
         Ok(Feeder { state, thread: Some(thread) })
     }
 
     /// All parts so far.
-    pub fn parts(&self) -> Vec<Part> {
-        self.state.parts.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn parts(&self) -> Result<Vec<Part>> {
+        match &*lock(&self.state.failed) {
+            Some(problem) => bail!("the feeder failed: {problem}"),
+            None => Ok(lock(&self.state.parts).clone()),
+        }
     }
 
-    /// Tells that the camera was unplugged, or may return.
-    pub fn unplugged(&self, unplugged: bool) {
-        self.state.returned.store(!unplugged, Ordering::Relaxed);
-        self.state.unplugged.store(unplugged, Ordering::Relaxed);
+    /// Tells what is with the camera.
+    pub fn plug(&self, plug: Plug) {
+        *lock(&self.state.plug) = plug;
     }
 
     /// No part passes any more; gives all that did.
-    pub fn stop(mut self) -> Vec<Part> {
+    pub fn stop(mut self) -> Result<Vec<Part>> {
         self.end();
         self.parts()
     }
@@ -124,53 +153,85 @@ impl Drop for Feeder {
 }
 
 impl State {
-    fn feed(&self, pull: &Path, pictures: &[Vec<u8>], every: Duration) {
-        let mut belt = None;
+    fn feed(&self, trigger: &Trigger, pictures: &[Vec<u8>], every: Duration) -> Result<()> {
+        let (mut belt, mut shown, mut number) = (None, None, 0);
         let mut next = clock::now();
         // A stride that visits every picture, so that neighbours differ in kind and the order is not the files'.
         let stride = (3..).find(|stride| gcd(*stride, pictures.len()) == 1).unwrap_or(1);
-        for number in 0.. {
-            let picture = number * stride % pictures.len();
-            if !self.unplugged.load(Ordering::Relaxed) {
-                self.show(&mut belt, &pictures[picture]);
+        while !self.stop.load(Ordering::Relaxed) {
+            let plug = *lock(&self.plug);
+            if plug == Plug::Back {
+                belt = None;
+                *lock(&self.plug) = Plug::In;
+            }
+            if matches!(plug, Plug::In | Plug::Back) {
+                let picture = number * stride % pictures.len();
+                if !show(&mut belt, &pictures[picture]) {
+                    // A fault of the camera takes the belt with it: it is set up anew before the next part comes.
+                    belt = None;
+                    thread::sleep(STILL);
+                    continue;
+                }
+                shown = Some(picture);
+                number += 1;
             }
             thread::sleep(STILL);
-            if self.stop.load(Ordering::Relaxed) {
-                return;
-            }
-            let shown = belt.as_mut().is_some_and(Belt::is_showing) && !self.unplugged.load(Ordering::Relaxed);
-            if let Some(between) = trigger(pull) {
-                let part = Part { picture: shown.then_some(picture), between };
-                self.parts.lock().unwrap_or_else(PoisonError::into_inner).push(part);
-            }
+            let between = trigger.fire()?;
+            let picture = if *lock(&self.plug) == Plug::Out { None } else { shown };
+            lock(&self.parts).push(Part { picture, between });
             next = (next + every.as_secs_f64()).max(clock::now() + STILL.as_secs_f64());
             thread::sleep(Duration::from_secs_f64((next - clock::now()).max(0.0)));
         }
-    }
-
-    /// A belt that was unplugged is let go, for the camera returns only when nobody holds on to it.
-    fn show(&self, belt: &mut Option<Belt>, picture: &[u8]) {
-        if self.returned.swap(false, Ordering::Relaxed) || belt.as_mut().is_none_or(|belt| belt.show(picture).is_err()) {
-            *belt = None;
-            *belt = Belt::start(picture).ok();
-        }
+        Ok(())
     }
 }
 
-fn trigger(pull: &Path) -> Option<(f64, f64)> {
-    let before = clock::now();
-    fs::write(pull, "pull-up").ok()?;
-    let after = clock::now();
+/// Whether the picture is before the camera now.
+fn show(belt: &mut Option<Belt>, picture: &[u8]) -> bool {
+    let shown = match belt {
+        Some(belt) => belt.show(picture).is_ok(),
+        None => Belt::start(picture).map(|started| *belt = Some(started)).is_ok(),
+    };
+    // The program takes a picture before it knows whether the camera does.
+    thread::sleep(START / 10);
+    shown && belt.as_mut().is_some_and(Belt::is_showing)
+}
+
+impl Trigger {
+    /// Before the edge, and the kernel's time of the witness's edge, which comes right after it. (The simulated chip delivers edges with
+    /// the kernel's next tick: up to 10 ms after the level has changed.)
+    fn fire(&self) -> Result<(f64, f64)> {
+        let before = clock::now();
+        for line in [&self.pull, &self.witness] {
+            pull(line, "pull-up")?;
+        }
+        let seen = self.edges.wait_edge_event(Duration::from_secs(5)).context("cannot wait for the witness")?;
+        ensure!(seen, "the witness saw no edge");
+        let edge = self.edges.read_edge_event().context("cannot read the witness's edge")?;
+        thread::sleep(TRIGGER);
+        for line in [&self.pull, &self.witness] {
+            pull(line, "pull-down")?;
+        }
+        Ok((before, edge.timestamp_ns as f64 / 1e9))
+    }
+}
+
+fn pull(line: &Path, way: &str) -> Result<()> {
+    fs::write(line, way).with_context(|| format!("cannot write {}", line.display()))
+}
+
+/// Lets a line rise once.
+pub fn edge(line: &Path) -> Result<()> {
+    pull(line, "pull-up")?;
     thread::sleep(TRIGGER);
-    fs::write(pull, "pull-down").ok()?;
-    Some((before, after))
+    pull(line, "pull-down")
+}
+
+/// A thread that died has left whole parts behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
-}
-
-/// Lets a line rise once.
-pub fn edge(pull: &PathBuf) -> Result<()> {
-    trigger(pull).map(drop).with_context(|| format!("cannot write {}", pull.display()))
 }

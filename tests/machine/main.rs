@@ -48,7 +48,7 @@ fn run(folder: &Path) -> Result<bool> {
         let started = clock::now();
         let (word, text) = match play(&bench, scenario) {
             Ok(notes) => ("PASS", notes.iter().map(|note| format!("\n        {note}")).collect()),
-            Err(error) => ("FAIL", format!("\n        {error:#}\n{}", indent(&service::journal(60)))),
+            Err(error) => ("FAIL", format!("\n        {error:#}\n{}", indent(&service::journal(started)))),
         };
         *(if word == "PASS" { &mut passed } else { &mut failed }) += 1;
         say(&format!("{word}  {name}: {} ({:.0} s){text}", scenario.title, clock::now() - started))?;

@@ -19,7 +19,7 @@ use thread_priority::{
 use crate::clock;
 
 /// Time between two samples.
-const EVERY: Duration = Duration::from_micros(500);
+const EVERY: Duration = Duration::from_millis(1);
 /// Above the line thread's: on one processor, who observes must not wait for whom it observes.
 const PRIORITY: u8 = 80;
 

@@ -54,6 +54,8 @@ pub enum Step {
     Kill { signal: String },
     /// One thread of the service stands still from now on.
     Hang { thread: String },
+    /// What held the thread lets go: only then can a process that was killed end.
+    Release {},
     /// The camera is gone for so long.
     Unplug { for_ms: u64 },
     /// Sets a control of the simulated camera.

@@ -9,6 +9,9 @@ use crate::{clock, shell};
 /// The unit under test.
 pub const UNIT: &str = "apc-runtime@line1.service";
 
+/// Lines of the log that are shown.
+const LINES: usize = 40;
+
 /// A property of the unit.
 pub fn property(name: &str) -> Result<String> {
     Ok(shell::must(&format!("systemctl show --property={name} --value {UNIT}"))?.trim().to_owned())
@@ -62,8 +65,9 @@ pub fn thread(name: &str) -> Result<u32> {
     bail!("{UNIT} has no thread {name:?}")
 }
 
-/// The end of its log.
-pub fn journal(lines: usize) -> String {
-    let line = format!("journalctl --no-pager --output=short-monotonic --lines={lines} --unit={UNIT}");
+/// The end of its log since a time since boot.
+pub fn journal(since: f64) -> String {
+    let since = since + clock::offset();
+    let line = format!("journalctl --no-pager --output=short-monotonic --since=@{since:.3} --lines={LINES} --unit={UNIT}");
     shell::run(&line).map_or_else(|error| error.to_string(), |finished| finished.text)
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::account::{self, Expected, Line, Verdict};
 use crate::bench::{Bench, CAMERA, OUTPUTS};
-use crate::feeder::{Feeder, edge};
+use crate::feeder::{Feeder, Plug, edge};
 use crate::observer::{Change, Observer};
 use crate::scenario::{Scenario, Step, change};
 use crate::service::{UNIT, process, property, restarts, usage, wait_until};
@@ -22,6 +22,8 @@ const CONFIG: &str = "/etc/apc/line1.toml";
 const VERDICTS: &str = "/var/log/apc/line1/verdicts.jsonl";
 /// An output that rests for so long, several periods of the heartbeat, has stopped.
 const REST: f64 = 0.4;
+/// So much of a program's answer is shown.
+const NOTE: usize = 120;
 /// Changes of the heartbeat in a row that make it regular.
 const BEATS: usize = 6;
 
@@ -109,6 +111,7 @@ impl<'a> Stage<'a> {
                 shell::must(&format!("kill -{signal} {process}"))?;
             }
             Step::Hang { thread } => self.hang(thread)?,
+            Step::Release {} => self.release(),
             Step::Unplug { for_ms } => self.unplug(Duration::from_millis(*for_ms))?,
             Step::Control { name, value } => {
                 self.mark = clock::now();
@@ -148,7 +151,8 @@ impl<'a> Stage<'a> {
         for word in says {
             ensure!(finished.text.contains(word.as_str()), "does not say {word:?}:\n{}", finished.text);
         }
-        Ok(says.first().and_then(|word| finished.text.lines().find(|line| line.contains(word.as_str())).map(str::to_owned)))
+        let telling = says.first().and_then(|word| finished.text.lines().find(|line| line.contains(word.as_str())));
+        Ok(telling.map(|line| line.chars().take(NOTE).collect()))
     }
 
     fn configure(&mut self, set: &toml::Table) -> Result<()> {
@@ -174,7 +178,7 @@ impl<'a> Stage<'a> {
         let feeder = self.feeder.insert(Feeder::start(self.bench, every)?);
         let end = clock::now() + 2.0 * every.as_secs_f64() * parts as f64 + 60.0;
         if parts > 0 {
-            wait_until(end, "the parts pass", || Ok((feeder.parts().len() >= parts).then_some(())))?;
+            wait_until(end, "the parts pass", || Ok((feeder.parts()?.len() >= parts).then_some(())))?;
         }
         Ok(())
     }
@@ -186,7 +190,8 @@ impl<'a> Stage<'a> {
         strace.args(["-qq", "-o", "/dev/null", "--inject=all:delay_enter=600s", "-p", &thread.to_string()]);
         self.hung = Some(strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("cannot start strace")?);
         let status = format!("/proc/{thread}/status");
-        let is_held = || Ok(fs::read_to_string(&status)?.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")));
+        let is_held =
+            || Ok(fs::read_to_string(&status)?.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")));
         wait_until(clock::now() + 5.0, "strace holds the thread", || is_held().map(|held| held.then_some(())))?;
         self.mark = clock::now();
         Ok(())
@@ -201,10 +206,13 @@ impl<'a> Stage<'a> {
 
     fn unplug(&mut self, time: Duration) -> Result<()> {
         let feeder = self.feeder.as_ref().context("nothing holds the camera: feed first")?;
-        feeder.unplugged(true);
+        feeder.plug(Plug::Loose);
+        // Until the belt has settled: a picture that is being written would end it.
+        thread::sleep(Duration::from_millis(200));
         shell::must(&format!("v4l2-ctl -d {CAMERA} -c disconnect=1"))?;
+        feeder.plug(Plug::Out);
         thread::sleep(time);
-        feeder.unplugged(false);
+        feeder.plug(Plug::Back);
         self.mark = clock::now();
         Ok(())
     }
@@ -226,8 +234,10 @@ impl<'a> Stage<'a> {
     fn heartbeat_beats(&self, within: f64) -> Result<String> {
         let regular = |beats: &[f64]| beats.windows(2).all(|pair| (0.05..0.2).contains(&(pair[1] - pair[0])));
         let end = self.mark + within;
+        // What still beat when the fault came does not count.
+        let since = clock::now();
         let first = wait_until(end, "a regular heartbeat", || {
-            Ok(self.beats(self.mark).windows(BEATS).find(|beats| regular(beats)).map(|beats| beats[0]))
+            Ok(self.beats(since).windows(BEATS).find(|beats| regular(beats)).map(|beats| beats[0]))
         })?;
         Ok(format!("heartbeat after {:.0} ms", (first - self.mark) * 1e3))
     }
@@ -261,7 +271,7 @@ impl<'a> Stage<'a> {
     }
 
     fn account(&mut self, unknown: usize, lost: usize) -> Result<String> {
-        let parts = self.feeder.take().context("no part has passed")?.stop();
+        let parts = self.feeder.take().context("no part has passed")?.stop()?;
         let line = self.line()?;
         thread::sleep(Duration::from_secs_f64(line.delay + line.width + line.tolerance + 0.5));
         let (verdicts, changes) = (verdicts()?, self.observer.changes());

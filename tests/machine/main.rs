@@ -41,6 +41,8 @@ fn main() -> ExitCode {
 
 /// Plays every scenario in the folder; whether all passed. The last line counts them.
 fn run(folder: &Path) -> Result<bool> {
+    // The console may begin with what a terminal understands: the results get lines of their own.
+    say("\nmachine test")?;
     let scenarios = scenario::read_all(&folder.join("scenarios"))?;
     let bench = Bench::set_up(folder)?;
     let (mut passed, mut failed) = (0, 0);

@@ -1,4 +1,6 @@
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use detector::bundle::Bundle;
@@ -10,11 +12,14 @@ use crate::camera::v4l2::device::Device;
 use crate::config::camera::{CameraConfig, Scene};
 use crate::config::line::{LineSettings, Travel};
 use crate::config::{LineConfig, SourceConfig};
-use crate::gpio;
+use crate::gpio::{self, GpioError};
 use crate::pipeline::Replay;
 
 /// Blur beyond this hides what the network could see.
 const LARGEST_BLUR_PX: f64 = 2.0;
+
+/// Between two looks for a device that is not there yet.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Check a line configuration against this machine
 ///
@@ -27,6 +32,9 @@ pub(super) struct Args {
     /// Leave out the detector's self-test
     #[arg(long)]
     quick: bool,
+    /// How long to wait first for a camera and GPIO lines that are not there yet, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
@@ -34,6 +42,10 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     checks.add("processor", Ok((processor::describe(), ())))?;
     let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
+        let end = Instant::now() + Duration::from_secs(args.wait);
+        while !is_all_there(&config) && Instant::now() < end {
+            sleep(LOOK_EVERY);
+        }
         let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
         if let Some(bundle) = checks.add("bundle", bundle)?
             && !args.quick
@@ -69,6 +81,17 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         }
     }
     Ok(if checks.failed { Answer::No } else { Answer::Done })
+}
+
+/// Whether every device is there; what it can do is another question.
+fn is_all_there(config: &LineConfig) -> bool {
+    let camera = match &config.source {
+        SourceConfig::Camera(camera) => camera.device.exists(),
+        SourceConfig::Replay(_) => true,
+    };
+    let lines = config.line.iter().filter(|line| !line.simulated).flat_map(LineSettings::lines);
+    let is_missing = |(key, line): (String, _)| matches!(gpio::find(&key, &line), Err(GpioError::Missing { .. }));
+    camera && !lines.into_iter().any(is_missing)
 }
 
 /// What the line does with parts, in figures that a person can compare with the machine.

@@ -20,6 +20,8 @@ use crate::clock;
 const STILL: Duration = Duration::from_millis(120);
 /// What `v4l2-ctl` needs to begin.
 const START: Duration = Duration::from_millis(200);
+/// The simulated camera stands still for a moment when the belt begins; until then no part comes.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long the trigger is active.
 const TRIGGER: Duration = Duration::from_millis(10);
 /// Shortest time between two parts.
@@ -171,6 +173,10 @@ impl State {
                     belt = None;
                     thread::sleep(STILL);
                     continue;
+                }
+                if shown.is_none() {
+                    thread::sleep(SETTLE);
+                    next = clock::now();
                 }
                 shown = Some(picture);
                 number += 1;

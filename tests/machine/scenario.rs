@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use serde::Deserialize;
 
 /// What is done to the camera service, and what must come of it.
@@ -51,7 +52,7 @@ pub enum Step {
     /// An edge on the input that releases the stop output.
     Reset {},
     /// Sends a signal to the service's main process.
-    Kill { signal: String },
+    Kill { signal: Kill },
     /// One thread of the service stands still from now on.
     Hang { thread: String },
     /// What held the thread lets go: only then can a process that was killed end.
@@ -90,6 +91,25 @@ pub enum Step {
     Growth { memory_percent: f64, descriptors: usize },
     /// The same again and again.
     Repeat { times: u32, steps: Vec<Step> },
+}
+
+/// A signal that cannot be caught.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kill {
+    /// The process ends at once.
+    Kill,
+    /// All its threads stand still.
+    Stop,
+}
+
+impl From<Kill> for Signal {
+    fn from(kill: Kill) -> Signal {
+        match kill {
+            Kill::Kill => Signal::KILL,
+            Kill::Stop => Signal::STOP,
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, kill_process};
 
 use crate::account::{self, Expected, Line, Verdict};
 use crate::bench::{Bench, CAMERA, OUTPUTS};
@@ -106,9 +107,9 @@ impl<'a> Stage<'a> {
             Step::Wait { s } => thread::sleep(Duration::from_secs_f64(*s)),
             Step::Reset {} => edge(&self.bench.line("RESET", "pull")?)?,
             Step::Kill { signal } => {
-                let process = process()?;
+                let process = Pid::from_raw(process()?.cast_signed()).context("process 0")?;
                 self.mark = clock::now();
-                shell::must(&format!("kill -{signal} {process}"))?;
+                kill_process(process, (*signal).into()).context("cannot send the signal")?;
             }
             Step::Hang { thread } => self.hang(thread)?,
             Step::Release {} => self.release(),

@@ -244,8 +244,8 @@ mod tests {
         assert!(problems(&[], &said, &[]).contains("no part of ours"));
         assert!(problems(&[part(None, 1.0)], &said, &fired).contains("stale"));
         assert!(problems(&[part(Some(1), 1.0)], &[], &fired).contains("must not pass"));
-        let long = Pulse { width: Some((0.03, 0.032)), ..fired[0] };
-        assert!(problems(&good, &said, &[long]).contains("lasted 30.0 to 32.0 ms"));
+        let long = Pulse { width: Some((0.034, 0.036)), ..fired[0] };
+        assert!(problems(&good, &said, &[long]).contains("lasted 34.0 to 36.0 ms"));
     }
 
     #[test]

@@ -76,10 +76,12 @@ pub enum Step {
     /// The main process is the one of the start.
     SameProcess {},
     /// Every part until now is accounted for: one verdict, right for its picture, and the right pulse at the right time. At most so many
-    /// may be unknown, or have no verdict because the service was down.
+    /// may be unknown, for these reasons (any, if none is named), or have no verdict because the service was down.
     Account {
         #[serde(default)]
         unknown: usize,
+        #[serde(default)]
+        reasons: Vec<String>,
         #[serde(default)]
         lost: usize,
     },

@@ -131,7 +131,7 @@ impl<'a> Stage<'a> {
                 let found = process()?;
                 ensure!(self.started == Some(found), "the main process is {found}, but {:?} was started", self.started);
             }
-            Step::Account { unknown, lost } => return self.account(*unknown, *lost).map(Some),
+            Step::Account { unknown, reasons, lost } => return self.account(*unknown, reasons, *lost).map(Some),
             Step::Timing { within_ms, share } => return self.timing(*within_ms, *share).map(Some),
             Step::Baseline {} => self.baseline = Some(usage()?),
             Step::Growth { memory_percent, descriptors } => return self.growth(*memory_percent, *descriptors).map(Some),
@@ -271,7 +271,7 @@ impl<'a> Stage<'a> {
         Ok(format!("a verdict after {:.1} s", first - self.mark))
     }
 
-    fn account(&mut self, unknown: usize, lost: usize) -> Result<String> {
+    fn account(&mut self, unknown: usize, reasons: &[String], lost: usize) -> Result<String> {
         let parts = self.feeder.take().context("no part has passed")?.stop()?;
         let line = self.line()?;
         thread::sleep(Duration::from_secs_f64(line.delay + line.width + line.tolerance + 0.5));
@@ -283,6 +283,9 @@ impl<'a> Stage<'a> {
             account::pulses(new, number, good)
         });
         let fresh = verdicts.get(old_verdicts..).context("the verdict file has become shorter")?;
+        for reason in fresh.iter().filter_map(|verdict| verdict.reason.as_ref()) {
+            ensure!(reasons.is_empty() || reasons.contains(reason), "a part is unknown for another reason: {reason}");
+        }
         let found = account::account(&parts, fresh, &[reject, good].concat(), &self.expected, line);
         self.accounted = [0, verdicts.len(), changes.len()];
         let count = format!(

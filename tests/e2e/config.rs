@@ -54,11 +54,14 @@ fn missing_files_are_named() {
 #[test]
 fn check_tells_everything_and_fails_when_one_thing_does() {
     let stdout = runtime("check", line(&sound()).path()).expect(0).stdout;
-    for words in ["ok      configuration", "ok      bundle", "ok      self-test", "ok      source: 16 images"] {
-        assert!(stdout.contains(words), "{words}: {stdout}");
+    for words in ["configuration", "bundle", "self-test", "source: 16 images", "latency"] {
+        assert!(stdout.contains(&format!("ok      {words}")), "{words}: {stdout}");
     }
     let stdout = runtime("check", line(&sound().replace("disc.apc", "none.apc")).path()).expect(1).stdout;
     assert!(stdout.contains("FAILED  bundle") && stdout.contains("ok      source"), "{stdout}");
+    let fast = sound().replace("[source.replay]\n", "[source.replay]\nrate = 10000.0\n");
+    let stdout = runtime("check", line(&fast).path()).expect(1).stdout;
+    assert!(stdout.contains("FAILED  latency") && stdout.contains("but 10000.0 come"), "{stdout}");
     let stdout = runtime("check", line("[detector]\nbundel = 1\n").path()).expect(1).stdout;
     assert!(stdout.contains("FAILED  configuration") && stdout.contains("line 2"), "{stdout}");
 }

@@ -1,4 +1,4 @@
-//! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench | cross`.
+//! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench | cross | machine-test`.
 
 mod bench;
 mod binaries;
@@ -7,6 +7,7 @@ mod demo;
 mod figures;
 mod fuzz;
 mod libtorch;
+mod machine;
 mod onnxruntime;
 mod process;
 mod python;
@@ -41,6 +42,7 @@ enum Chore {
     Demo(demo::Args),
     Bench(bench::Args),
     Cross(cross::Args),
+    MachineTest(machine::Args),
 }
 
 /// Runs the chore; `false` is an answered "no".
@@ -54,6 +56,7 @@ fn run(cli: Cli) -> Result<bool> {
         Chore::Demo(args) => demo::run(&workspace, &args),
         Chore::Bench(args) => bench::run(&workspace, &args),
         Chore::Cross(args) => cross::run(&workspace, &args),
+        Chore::MachineTest(args) => machine::run(&workspace, &args),
     }
 }
 

@@ -1,20 +1,25 @@
 use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use detector::bundle::Bundle;
 use detector::{Declined, Detector, Error};
 
-use super::{Answer, output, processor};
+use super::{Answer, output, processor, takt};
 use crate::camera::source::set_up;
 use crate::camera::v4l2::device::Device;
 use crate::config::camera::{CameraConfig, Scene};
 use crate::config::line::{LineSettings, Travel};
 use crate::config::{LineConfig, SourceConfig};
-use crate::gpio;
+use crate::gpio::{self, GpioError};
 use crate::pipeline::Replay;
 
 /// Blur beyond this hides what the network could see.
 const LARGEST_BLUR_PX: f64 = 2.0;
+
+/// Between two looks for a device that is not there yet.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Check a line configuration against this machine
 ///
@@ -24,9 +29,12 @@ pub(super) struct Args {
     /// The line configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Leave out the detector's self-test
+    /// Leave out the detector's self-test and the measurement of its latency
     #[arg(long)]
     quick: bool,
+    /// How long to wait first for a camera and GPIO lines that are not there yet, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
@@ -34,30 +42,26 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     checks.add("processor", Ok((processor::describe(), ())))?;
     let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
-        let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
-        if let Some(bundle) = checks.add("bundle", bundle)?
-            && !args.quick
-        {
-            let started = Detector::start(&bundle, &config.setup());
-            for Declined { engine, reason } in started.iter().flat_map(|detector| &detector.declined) {
-                output::print(&format!("note    engine {engine} is not used: {reason}"))?;
-            }
-            let started = started.map(|detector| {
-                let (engine, variant) = (detector.engine, detector.variant.name());
-                let (difference, tolerance) = (detector.self_test_difference, detector.self_test_tolerance);
-                let text = format!(
-                    "on engine {engine}, {variant} network: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted"
-                );
-                (text, ())
-            });
-            checks.add("self-test", started)?;
+        let end = Instant::now() + Duration::from_secs(args.wait);
+        while !is_all_there(&config) && Instant::now() < end {
+            sleep(LOOK_EVERY);
         }
-        match &config.source {
+        let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
+        let bundle = checks.add("bundle", bundle)?;
+        let detector = match bundle.as_ref().filter(|_| !args.quick) {
+            Some(bundle) => self_test(&mut checks, bundle, &config)?,
+            None => None,
+        };
+        let rate = match &config.source {
             SourceConfig::Replay(replay) => {
                 let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
                 checks.add("source", images)?;
+                Some(replay.rate)
             }
             SourceConfig::Camera(camera) => camera_check(&mut checks, camera)?,
+        };
+        if let Some((mut detector, bundle)) = detector.zip(bundle) {
+            checks.add("latency", takt::check(&mut detector, &bundle, &config, rate).map(|text| (text, ())))?;
         }
         if let Some(line) = &config.line {
             checks.add("line", Ok((summary(line), ())))?;
@@ -69,6 +73,34 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         }
     }
     Ok(if checks.failed { Answer::No } else { Answer::Done })
+}
+
+/// Starts the detector, which tests itself.
+fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Result<Option<Detector>> {
+    let started = Detector::start(bundle, &config.setup());
+    for Declined { engine, reason } in started.iter().flat_map(|detector| &detector.declined) {
+        output::print(&format!("note    engine {engine} is not used: {reason}"))?;
+    }
+    let started = started.map(|detector| {
+        let (engine, variant) = (detector.engine, detector.variant.name());
+        let (difference, tolerance) = (detector.self_test_difference, detector.self_test_tolerance);
+        let text = format!(
+            "on engine {engine}, {variant} network: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted"
+        );
+        (text, detector)
+    });
+    checks.add("self-test", started)
+}
+
+/// Whether every device is there; what it can do is another question.
+fn is_all_there(config: &LineConfig) -> bool {
+    let camera = match &config.source {
+        SourceConfig::Camera(camera) => camera.device.exists(),
+        SourceConfig::Replay(_) => true,
+    };
+    let lines = config.line.iter().filter(|line| !line.simulated).flat_map(LineSettings::lines);
+    let is_missing = |(key, line): (String, _)| matches!(gpio::find(&key, &line), Err(GpioError::Missing { .. }));
+    camera && !lines.into_iter().any(is_missing)
 }
 
 /// What the line does with parts, in figures that a person can compare with the machine.
@@ -104,7 +136,8 @@ impl Checks {
     }
 }
 
-fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<()> {
+/// The camera's rate, if it has one.
+fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<Option<f64>> {
     let set_up = Device::open(&config.device).and_then(|device| {
         let agreed = set_up(&device, config)?;
         let rate = agreed.rate.map_or("a rate it does not tell".into(), |rate| format!("{rate:.2} frames per second"));
@@ -129,7 +162,7 @@ fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<()> {
         checks.add("takt", takt(scene, rate))?;
         checks.add("blur", blur(scene, config.width))?;
     }
-    Ok(())
+    Ok(rate)
 }
 
 /// A free-running camera must see each part.

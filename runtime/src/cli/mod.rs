@@ -13,6 +13,7 @@ mod processor;
 mod run;
 mod score;
 mod stage_bar;
+mod takt;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -71,18 +71,22 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     let mut service = Service::ready(&progress, &workers, stall);
     let mut told = Summary::default();
     let tell = |news: News<'_>| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_1970 = |at: Duration| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            now.saturating_sub(progress.clock().now().saturating_sub(at))
+        };
         match news {
             News::Outcome(outcome) => {
                 log(outcome, threshold);
                 told.add(outcome);
-                serde_json::to_writer(&mut lines, &VerdictLine::new(outcome, threshold, &bundle, now))?;
+                let captured = since_1970(outcome.ticket.captured);
+                serde_json::to_writer(&mut lines, &VerdictLine::new(outcome, threshold, &bundle, captured))?;
                 lines.write_all(b"\n")?;
                 lines.flush()
             }
             News::Line(report) => match (&mut record, report) {
                 (Some(record), Report::Output { output, active, at }) => {
-                    let at = now.saturating_sub(progress.clock().now().saturating_sub(at)).as_secs_f64();
+                    let at = since_1970(at).as_secs_f64();
                     serde_json::to_writer(&mut *record, &OutputLine { output, active, at })?;
                     record.write_all(b"\n")?;
                     record.flush()

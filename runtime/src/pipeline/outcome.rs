@@ -126,15 +126,15 @@ pub struct VerdictLine<'a> {
     pub disposition: Option<Disposition>,
     /// Capture to verdict.
     pub latency_ms: f64,
-    /// Time of capture, seconds since 1970, UTC.
+    /// Time of capture, or of the part's trigger; seconds since 1970, UTC.
     pub captured: f64,
     /// SHA-256 of the bundle.
     pub bundle: &'a str,
 }
 
 impl<'a> VerdictLine<'a> {
-    /// The line of an outcome that is told now, `now` since 1970.
-    pub fn new(outcome: &'a Outcome, threshold: f32, bundle: &'a str, now: Duration) -> VerdictLine<'a> {
+    /// The line of an outcome; `captured` is the time of its capture since 1970. It may be told much later: at the actuator.
+    pub fn new(outcome: &'a Outcome, threshold: f32, bundle: &'a str, captured: Duration) -> VerdictLine<'a> {
         let (score, reason) = match outcome.judgement {
             Judgement::Scored { score, .. } => (Some(score), None),
             Judgement::Unknown { reason, .. } => (None, Some(reason)),
@@ -152,7 +152,7 @@ impl<'a> VerdictLine<'a> {
             reason,
             disposition: outcome.disposition,
             latency_ms: round(outcome.latency.as_secs_f64() * 1e3, 1e3),
-            captured: round(now.saturating_sub(outcome.latency).as_secs_f64(), 1e6),
+            captured: round(captured.as_secs_f64(), 1e6),
             bundle,
         }
     }
@@ -168,7 +168,7 @@ mod tests {
         let judgement = Judgement::Scored { score: 1.5, anomalous: true };
         let mut outcome = Outcome { ticket, judgement, latency: Duration::from_micros(12_345), disposition: None };
         let json = |outcome: &Outcome| {
-            serde_json::to_string(&VerdictLine::new(outcome, 1.25, "ab", Duration::from_millis(100_000))).unwrap()
+            serde_json::to_string(&VerdictLine::new(outcome, 1.25, "ab", Duration::from_micros(99_987_655))).unwrap()
         };
         let expected = r#"{"sequence":7,"part":7,"source":"a.png","verdict":"anomalous","score":1.5,"threshold":1.25,"#
             .to_string()

@@ -1,0 +1,361 @@
+//! Plays the steps of one scenario.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, kill_process};
+
+use crate::account::{self, Expected, Line, Verdict};
+use crate::bench::{Bench, CAMERA, OUTPUTS};
+use crate::feeder::{Feeder, Plug, edge};
+use crate::observer::{Change, Observer};
+use crate::scenario::{Scenario, Step, change};
+use crate::service::{UNIT, process, property, restarts, usage, wait_until};
+use crate::{clock, expected, shell};
+
+/// What the service reads.
+const CONFIG: &str = "/etc/apc/line1.toml";
+/// Where its configuration tells it to write verdicts.
+const VERDICTS: &str = "/var/log/apc/line1/verdicts.jsonl";
+/// An output that rests for so long, several periods of the heartbeat, has stopped.
+const REST: f64 = 0.4;
+/// So much of a program's answer is shown.
+const NOTE: usize = 120;
+/// Changes of the heartbeat in a row that make it regular.
+const BEATS: usize = 6;
+
+/// One scenario and what is around it.
+pub struct Stage<'a> {
+    bench: &'a Bench,
+    config: toml::Table,
+    expected: Vec<Expected>,
+    observer: Observer,
+    feeder: Option<Feeder>,
+    hung: Option<Child>,
+    /// The last fault or start.
+    mark: f64,
+    started: Option<u32>,
+    /// What is accounted for already: parts of this feeder, verdicts, changes.
+    accounted: [usize; 3],
+    late: Vec<f64>,
+    baseline: Option<(u64, usize)>,
+}
+
+impl<'a> Stage<'a> {
+    /// Package, configuration and camera as the scenario wants them; the service does not run.
+    pub fn new(bench: &'a Bench, scenario: &Scenario) -> Result<Stage<'a>> {
+        let base = fs::read_to_string(bench.folder.join("line.toml")).context("cannot read line.toml")?;
+        let mut config: toml::Table = base.parse().context("line.toml")?;
+        change(&mut config, &scenario.set)?;
+        let values = OUTPUTS.map(|output| bench.line(output, "value"));
+        let observer = Observer::start(&values.into_iter().collect::<Result<Vec<_>>>()?)?;
+        let mut stage = Stage {
+            bench,
+            config,
+            expected: Vec::new(),
+            observer,
+            feeder: None,
+            hung: None,
+            mark: clock::now(),
+            started: None,
+            accounted: [0; 3],
+            late: Vec::new(),
+            baseline: None,
+        };
+        bench.reset_camera()?;
+        if scenario.installed {
+            bench.install()?;
+            stage.configure(&toml::Table::new())?;
+            shell::must(&format!("rm -f {VERDICTS}"))?;
+            stage.expected = expected::of(bench, Path::new(CONFIG))?;
+        }
+        Ok(stage)
+    }
+
+    /// Plays the steps; gives what they found out.
+    pub fn play(&mut self, steps: &[Step]) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            let note = self.step(step).with_context(|| format!("step {} ({step:?})", index + 1))?;
+            notes.extend(note);
+        }
+        ensure!(self.observer.is_alive(), "the observer died");
+        Ok(notes)
+    }
+
+    /// Ends everything; after a stop all outputs must rest.
+    pub fn clear(&mut self) -> Result<()> {
+        self.feeder = None;
+        self.release();
+        shell::run(&format!("systemctl stop {UNIT}; systemctl reset-failed {UNIT}"))?;
+        let active = active(&self.observer.changes());
+        ensure!(active.is_empty(), "active though the service does not run: {active:?}");
+        Ok(())
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Option<String>> {
+        match step {
+            Step::Shell { run, exit, says } => return self.shell(run, *exit, says),
+            Step::Configure { set } => self.configure(set)?,
+            Step::Start { within_s } => return self.start(*within_s).map(Some),
+            Step::Stop {} => drop(shell::must(&format!("systemctl stop {UNIT}"))?),
+            Step::Feed { every_ms, parts } => self.feed(Duration::from_millis(*every_ms), *parts)?,
+            Step::Wait { s } => thread::sleep(Duration::from_secs_f64(*s)),
+            Step::Reset {} => edge(&self.bench.line("RESET", "pull")?)?,
+            Step::Kill { signal } => {
+                let process = Pid::from_raw(process()?.cast_signed()).context("process 0")?;
+                self.mark = clock::now();
+                kill_process(process, (*signal).into()).context("cannot send the signal")?;
+            }
+            Step::Hang { thread } => self.hang(thread)?,
+            Step::Release {} => self.release(),
+            Step::Unplug { for_ms } => self.unplug(Duration::from_millis(*for_ms))?,
+            Step::Control { name, value } => {
+                self.mark = clock::now();
+                shell::must(&format!("v4l2-ctl -d {CAMERA} -c {name}={value}"))?;
+            }
+            Step::HeartbeatStops { within_ms } => return self.heartbeat_stops(within_ms / 1e3).map(Some),
+            Step::HeartbeatBeats { within_ms } => return self.heartbeat_beats(within_ms / 1e3).map(Some),
+            Step::Steady { longest_ms } => return self.steady(longest_ms / 1e3).map(Some),
+            Step::Output { name, active, within_ms } => return self.output(name, *active, within_ms / 1e3).map(Some),
+            Step::Verdict { within_ms } => return self.verdict(within_ms / 1e3).map(Some),
+            Step::Restarts { times } => {
+                let found = restarts()?;
+                ensure!(found == *times, "systemd has restarted it {found} times");
+            }
+            Step::SameProcess {} => {
+                let found = process()?;
+                ensure!(self.started == Some(found), "the main process is {found}, but {:?} was started", self.started);
+            }
+            Step::Account { unknown, reasons, lost } => return self.account(*unknown, reasons, *lost).map(Some),
+            Step::Timing { within_ms, share } => return self.timing(*within_ms, *share).map(Some),
+            Step::Baseline {} => self.baseline = Some(usage()?),
+            Step::Growth { memory_percent, descriptors } => return self.growth(*memory_percent, *descriptors).map(Some),
+            Step::Repeat { times, steps } => {
+                let mut notes = Vec::new();
+                for time in 1..=*times {
+                    notes = self.play(steps).with_context(|| format!("time {time} of {times}"))?;
+                }
+                return Ok(Some(format!("{times} times; the last time: {}", notes.join("; "))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn shell(&mut self, line: &str, exit: i32, says: &[String]) -> Result<Option<String>> {
+        let finished = shell::run(line)?;
+        ensure!(finished.code == exit, "ended with {}:\n{}", finished.code, finished.text);
+        for word in says {
+            ensure!(finished.text.contains(word.as_str()), "does not say {word:?}:\n{}", finished.text);
+        }
+        let telling = says.first().and_then(|word| finished.text.lines().find(|line| line.contains(word.as_str())));
+        Ok(telling.map(|line| line.chars().take(NOTE).collect()))
+    }
+
+    fn configure(&mut self, set: &toml::Table) -> Result<()> {
+        let mut config = self.config.clone();
+        change(&mut config, set)?;
+        let text = toml::to_string(&config).context("cannot write the configuration")?;
+        fs::write(CONFIG, text).with_context(|| format!("cannot write {CONFIG}"))
+    }
+
+    fn start(&mut self, within: f64) -> Result<String> {
+        self.mark = clock::now();
+        shell::must(&format!("systemctl start {UNIT}"))?;
+        let seconds = clock::now() - self.mark;
+        ensure!(seconds <= within, "ready after {seconds:.1} s");
+        ensure!(property("ActiveState")? == "active", "it is {}", property("ActiveState")?);
+        self.started = Some(process()?);
+        Ok(format!("ready after {seconds:.1} s"))
+    }
+
+    fn feed(&mut self, every: Duration, parts: usize) -> Result<()> {
+        self.feeder = None;
+        self.accounted[0] = 0;
+        let feeder = self.feeder.insert(Feeder::start(self.bench, every)?);
+        let end = clock::now() + 2.0 * every.as_secs_f64() * parts as f64 + 60.0;
+        if parts > 0 {
+            wait_until(end, "the parts pass", || Ok((feeder.parts()?.len() >= parts).then_some(())))?;
+        }
+        Ok(())
+    }
+
+    /// Something else than the service holds the thread: a debugger that delays each of its system calls.
+    fn hang(&mut self, name: &str) -> Result<()> {
+        let thread = crate::service::thread(name)?;
+        let mut strace = Command::new("strace");
+        strace.args(["-qq", "-o", "/dev/null", "--inject=all:delay_enter=600s", "-p", &thread.to_string()]);
+        self.hung = Some(strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("cannot start strace")?);
+        let status = format!("/proc/{thread}/status");
+        let is_held =
+            || Ok(fs::read_to_string(&status)?.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")));
+        wait_until(clock::now() + 5.0, "strace holds the thread", || is_held().map(|held| held.then_some(())))?;
+        self.mark = clock::now();
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if let Some(mut strace) = self.hung.take() {
+            let _ = strace.kill();
+            let _ = strace.wait();
+        }
+    }
+
+    fn unplug(&mut self, time: Duration) -> Result<()> {
+        let feeder = self.feeder.as_ref().context("nothing holds the camera: feed first")?;
+        feeder.plug(Plug::Loose);
+        // Until the belt has settled: a picture that is being written would end it.
+        thread::sleep(Duration::from_millis(200));
+        shell::must(&format!("v4l2-ctl -d {CAMERA} -c disconnect=1"))?;
+        feeder.plug(Plug::Out);
+        thread::sleep(time);
+        feeder.plug(Plug::Back);
+        self.mark = clock::now();
+        Ok(())
+    }
+
+    /// Changes of the heartbeat since a time.
+    fn beats(&self, since: f64) -> Vec<f64> {
+        let changes = self.observer.changes().into_iter().filter(|change| OUTPUTS[change.output] == "HEALTHY");
+        changes.map(|change| change.between.1).filter(|at| *at > since).collect()
+    }
+
+    fn heartbeat_stops(&self, within: f64) -> Result<String> {
+        let end = self.mark + within + REST;
+        thread::sleep(Duration::from_secs_f64((end - clock::now()).max(0.0)));
+        let last = self.beats(self.mark).into_iter().rfind(|at| *at < end).map_or(0.0, |at| at - self.mark);
+        ensure!(last <= within, "it still beat after {:.0} ms", last * 1e3);
+        Ok(format!("no heartbeat any more after {:.0} ms", last * 1e3))
+    }
+
+    fn heartbeat_beats(&self, within: f64) -> Result<String> {
+        let regular = |beats: &[f64]| beats.windows(2).all(|pair| (0.05..0.2).contains(&(pair[1] - pair[0])));
+        let end = self.mark + within;
+        // What still beat when the fault came does not count.
+        let since = clock::now();
+        let first = wait_until(end, "a regular heartbeat", || {
+            Ok(self.beats(since).windows(BEATS).find(|beats| regular(beats)).map(|beats| beats[0]))
+        })?;
+        Ok(format!("heartbeat after {:.0} ms", (first - self.mark) * 1e3))
+    }
+
+    fn steady(&self, longest: f64) -> Result<String> {
+        let beats = self.beats(self.mark);
+        let gap = beats.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
+        ensure!(beats.len() >= BEATS && gap <= longest, "{} beats, the longest pause {:.0} ms", beats.len(), gap * 1e3);
+        Ok(format!("{} beats, the longest pause {:.0} ms", beats.len(), gap * 1e3))
+    }
+
+    /// An output has the level at some time after the fault.
+    fn output(&self, name: &str, level: bool, within: f64) -> Result<String> {
+        let number = OUTPUTS.iter().position(|output| *output == name).with_context(|| format!("no output {name}"))?;
+        let found = wait_until(self.mark + within, &format!("{name} becomes {level}"), || {
+            let changes = self.observer.changes();
+            let after = changes.iter().filter(|change| change.output == number && change.between.1 > self.mark);
+            let mut after = after.filter(|change| change.active == level);
+            let is_so_already = active(&changes).contains(&OUTPUTS[number]) == level;
+            Ok(after.next().map(|change| change.between.1).or(is_so_already.then_some(self.mark)))
+        })?;
+        Ok(format!("{name} is {} after {:.0} ms", if level { "active" } else { "inactive" }, (found - self.mark) * 1e3))
+    }
+
+    fn verdict(&self, within: f64) -> Result<String> {
+        let first = wait_until(self.mark + within, "a verdict on a part that came after the fault", || {
+            let scored = |verdict: &Verdict| verdict.score.is_some() && verdict.captured > self.mark;
+            Ok(verdicts()?.into_iter().find(scored).map(|_| clock::now()))
+        })?;
+        Ok(format!("a verdict after {:.1} s", first - self.mark))
+    }
+
+    fn account(&mut self, unknown: usize, reasons: &[String], lost: usize) -> Result<String> {
+        let parts = self.feeder.take().context("no part has passed")?.stop()?;
+        let line = self.line()?;
+        thread::sleep(Duration::from_secs_f64(line.delay + line.width + line.tolerance + 0.5));
+        let (verdicts, changes) = (verdicts()?, self.observer.changes());
+        let [_, old_verdicts, old_changes] = self.accounted;
+        let new = &changes[old_changes..];
+        let [reject, good] = [("REJECT", false), ("GOOD", true)].map(|(name, good)| {
+            let number = OUTPUTS.iter().position(|output| *output == name).unwrap_or(0);
+            account::pulses(new, number, good)
+        });
+        let fresh = verdicts.get(old_verdicts..).context("the verdict file has become shorter")?;
+        for reason in fresh.iter().filter_map(|verdict| verdict.reason.as_ref()) {
+            ensure!(reasons.is_empty() || reasons.contains(reason), "a part is unknown for another reason: {reason}");
+        }
+        let found = account::account(&parts, fresh, &[reject, good].concat(), &self.expected, line);
+        self.accounted = [0, verdicts.len(), changes.len()];
+        let count = format!(
+            "{} parts: {} good, {} anomalous, {} unknown, {} lost",
+            parts.len(),
+            found.good,
+            found.anomalous,
+            found.unknown,
+            found.lost
+        );
+        ensure!(found.problems.is_empty(), "{count}\n{}", found.problems[..found.problems.len().min(20)].join("\n"));
+        ensure!(found.unknown <= unknown && found.lost <= lost, "{count}");
+        ensure!(found.good > 0 && found.anomalous > 0, "{count}: that shows nothing");
+        self.late = found.late;
+        Ok(count)
+    }
+
+    fn timing(&self, within_ms: f64, share: f64) -> Result<String> {
+        let mut late: Vec<f64> = self.late.iter().map(|late| late * 1e3).collect();
+        late.sort_by(f64::total_cmp);
+        ensure!(!late.is_empty(), "no pulse is accounted for");
+        let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize];
+        let text = format!("pulses late by {:.2} ms (median), {:.2} (p99), {:.2} (most)", at(0.5), at(0.99), at(1.0));
+        let in_time = late.iter().filter(|late| **late <= within_ms).count() as f64 / late.len() as f64;
+        ensure!(in_time >= share, "{text}: only {:.1} % in time", in_time * 100.0);
+        Ok(text)
+    }
+
+    fn growth(&self, memory_percent: f64, descriptors: usize) -> Result<String> {
+        let (before, now) = (self.baseline.context("no baseline")?, usage()?);
+        let grown = (now.0 as f64 / before.0 as f64 - 1.0) * 100.0;
+        let text = format!("memory {:.1} MB, {grown:+.2} %; descriptors {} to {}", now.0 as f64 / 1e6, before.1, now.1);
+        ensure!(grown <= memory_percent && now.1 <= before.1 + descriptors, "{text}");
+        Ok(text)
+    }
+
+    fn line(&self) -> Result<Line> {
+        let number = |path: [&str; 2]| -> Result<f64> {
+            let value = self.config.get(path[0]).and_then(|section| section.get(path[1]));
+            let ms = value.and_then(|value| value.as_float().or(value.as_integer().map(|ms| ms as f64)));
+            Ok(ms.with_context(|| format!("line.toml has no {path:?}"))? / 1e3)
+        };
+        Ok(Line { delay: number(["line", "delay_ms"])?, width: 0.02, tolerance: number(["line", "tolerance_ms"])? })
+    }
+}
+
+impl Drop for Stage<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Outputs whose last change made them active.
+fn active(changes: &[Change]) -> Vec<&'static str> {
+    let last = |output: usize| changes.iter().rfind(|change| change.output == output).is_some_and(|change| change.active);
+    (0..OUTPUTS.len()).filter(|output| last(*output)).map(|output| OUTPUTS[output]).collect()
+}
+
+/// What the service has said since the scenario began, on our clock.
+fn verdicts() -> Result<Vec<Verdict>> {
+    let text = fs::read_to_string(VERDICTS).unwrap_or_default();
+    let offset = clock::offset();
+    // A line that is being written is no line yet.
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |line: &str| {
+        let verdict: Verdict = serde_json::from_str(line).with_context(|| format!("not a verdict: {line}"))?;
+        Ok(Verdict { captured: verdict.captured - offset, ..verdict })
+    };
+    match whole.lines().map(parse).collect::<Result<Vec<_>>>() {
+        Ok(verdicts) => Ok(verdicts),
+        Err(error) => bail!(error),
+    }
+}

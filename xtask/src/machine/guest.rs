@@ -1,0 +1,88 @@
+//! Boots the machine and reads its answer from the console.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::refill;
+use crate::process;
+
+/// Longest time for everything, in seconds: a machine that hangs must not hold up who waits for it.
+const LIMIT: &str = "3600";
+/// Lines of the console that are shown when the machine ends without an answer.
+const TAIL: usize = 40;
+
+/// What the guest said.
+#[derive(Debug, Default)]
+struct Console {
+    /// What is on the screen, without the kernel's words.
+    text: Vec<String>,
+    /// How many scenarios passed and failed.
+    counts: Option<(usize, usize)>,
+}
+
+/// Whether all scenarios passed. Changes of the image are thrown away.
+pub fn boot(kernel: &Path, image: &Path, share: &Path, cache: &Path) -> Result<bool> {
+    let folder = cache.join("boot");
+    refill(&folder)?;
+    eprintln!("machine-test: booting");
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", LIMIT]).arg(kernel).args(["mem=1536M", "seccomp=auto"]);
+    command.arg(format!("ubd0={},{}", folder.join("changes").display(), image.display()));
+    command.args(["root=/dev/ubda", "rw", "rootfstype=ext4"]).arg(format!("hostfs={}", share.display()));
+    command.args(["con=null", "con0=null,fd:1", "ssl=null", "console=tty0", "loglevel=4", "systemd.show_status=0"]);
+    // One HDMI input and one HDMI output: what is written to the output arrives at the input.
+    command.args(["vivid.n_devs=1", "vivid.node_types=0x101", "vivid.num_inputs=1", "vivid.input_types=0x3"]);
+    command.args(["vivid.num_outputs=1", "vivid.output_types=0x1"]);
+    if Path::new("/dev/shm").is_dir() {
+        // Its memory is a file there, which on a disk would be slow.
+        command.env("TMPDIR", "/dev/shm");
+    }
+    let mut console = Console::default();
+    process::run_with_lines(&mut command, |line| {
+        if console.take(line) {
+            // Nobody is left to read a broken pipe's error.
+            let _ = writeln!(io::stdout(), "{}", line.trim_end());
+        }
+    })?;
+    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    match console.counts {
+        Some((passed, failed)) => Ok(failed == 0 && passed > 0),
+        None => {
+            let tail = &console.text[console.text.len().saturating_sub(TAIL)..];
+            bail!("the machine ended without an answer; its last words:\n{}", tail.join("\n"))
+        }
+    }
+}
+
+impl Console {
+    /// Takes a line in; whether it is a result.
+    fn take(&mut self, line: &str) -> bool {
+        let line = line.trim_end();
+        self.text.push(line.to_owned());
+        let counts = line.strip_suffix(" failed").and_then(|rest| rest.split_once(" passed, "));
+        if let Some((passed, failed)) = counts.and_then(|(passed, failed)| Some((passed.parse().ok()?, failed.parse().ok()?))) {
+            self.counts = Some((passed, failed));
+            return true;
+        }
+        ["PASS  ", "FAIL  ", "        "].iter().any(|start| line.starts_with(start))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_told_from_other_lines() {
+        let mut console = Console::default();
+        assert!(!console.take("[    0.1] some driver: 3 passed, 0 failed over"));
+        assert!(console.take("PASS  10-replay: all is well (3 s)\r") && console.take("        a note"));
+        assert_eq!(console.counts, None);
+        assert!(console.take("12 passed, 1 failed\r"));
+        assert_eq!(console.counts, Some((12, 1)));
+    }
+}

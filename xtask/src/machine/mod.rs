@@ -1,0 +1,156 @@
+//! `cargo xtask machine-test`: the packaged service in a real Linux with systemd, where drivers of the kernel are camera and GPIO chip.
+//!
+//! What happens inside is `tests/machine`.
+
+mod guest;
+mod product;
+mod root;
+mod tools;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::binaries::{Build, cargo};
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// Install the package in a booted Linux with a simulated camera and simulated GPIO lines, and watch from outside what the lines do.
+///
+/// Prints PASS or FAIL for each scenario of tests/machine/scenarios; exit code 1 if one fails. See docs/machine-test.md.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which machine
+    #[arg(long, value_enum, default_value_t = Tier::Uml)]
+    tier: Tier,
+    /// The kernel [default: APC_UML_KERNEL, or ../shared/machine/linux-uml-* beside the checkout]
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Cargo's profile of the packaged program; another one than "dev" is built for minutes
+    #[arg(long, default_value = "dev")]
+    profile: String,
+    /// Where Debian's packages come from [default: deb.debian.org]
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+    /// Learn the product again
+    #[arg(long)]
+    fresh: bool,
+    /// Only scenarios whose names begin so
+    #[arg(value_name = "SCENARIO")]
+    scenarios: Vec<String>,
+}
+
+/// A kind of machine.
+#[derive(Clone, Copy, ValueEnum)]
+enum Tier {
+    /// User Mode Linux: an x86-64 kernel as an ordinary process, nearly as fast as the machine
+    Uml,
+}
+
+/// Runs the command; `false` if a scenario failed.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
+    let Tier::Uml = args.tier;
+    let kernel = tools::kernel(workspace, args.kernel.as_deref())?;
+    tools::check()?;
+    let libtorch = setup::prepare(workspace)?;
+    let build = Build::of_everything(workspace, &libtorch)?;
+    let cache = workspace.cache().join("machine");
+    let image = root::image(&cache, args.mirror.as_deref())?;
+    let product = product::make(workspace, &build, &cache, args.fresh)?;
+
+    let share = cache.join("share");
+    refill(&share)?;
+    copy(&product.join("product.apc"), &share.join("product.apc"))?;
+    copy_folder(&product.join("pictures"), &share.join("pictures"))?;
+    copy(build.program("apc-machine")?, &share.join("apc-machine"))?;
+    let tests = workspace.root().join("tests/machine");
+    copy(&tests.join("line.toml"), &share.join("line.toml"))?;
+    choose(&tests.join("scenarios"), &share.join("scenarios"), &args.scenarios)?;
+    package(workspace, &args.profile, &share.join("apc-runtime.deb"))?;
+    guest::boot(&kernel, &image, &share, &cache)
+}
+
+/// The Debian package.
+fn package(workspace: &Workspace, profile: &str, into: &Path) -> Result<()> {
+    let tool = tools::cargo_deb(workspace)?;
+    let mut deb = Command::new(tool);
+    deb.current_dir(workspace.root()).args(["deb", "--quiet", "--fast", "--package", "apc-runtime", "--profile", profile]);
+    if profile == "dev" {
+        // Built already, by the one selection of packages that does not compile the engine again.
+        deb.arg("--no-build");
+    }
+    deb.env("CARGO", cargo(workspace).get_program());
+    process::run_to_success(deb.arg("--output").arg(into), "cannot pack the program")
+}
+
+/// Copies the scenarios whose names begin as wished.
+fn choose(from: &Path, into: &Path, wished: &[String]) -> Result<()> {
+    fs::create_dir_all(into).with_context(|| format!("cannot make the folder {}", into.display()))?;
+    let mut chosen = 0;
+    for path in entries(from)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if wished.is_empty() || wished.iter().any(|wish| name.starts_with(wish.as_str())) {
+            copy(&path, &into.join(name))?;
+            chosen += 1;
+        }
+    }
+    if chosen == 0 {
+        bail!("no scenario in {} has a name that begins with {}", from.display(), wished.join(" or "));
+    }
+    Ok(())
+}
+
+/// An empty folder.
+fn refill(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}
+
+/// A folder of folders of files.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make the folder {}", to.display()))?;
+    for path in entries(from)? {
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() { copy_folder(&path, &target)? } else { copy(&path, &target)? }
+    }
+    Ok(())
+}
+
+/// What lies in a folder, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let list = || -> std::io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
+    let mut paths = list().with_context(|| format!("cannot list {}", folder.display()))?;
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+
+    use super::*;
+
+    #[test]
+    fn scenarios_are_chosen_by_the_beginning_of_their_names() {
+        let folder = tempdir().unwrap();
+        let (from, into) = (folder.path().join("from"), folder.path().join("into"));
+        fs::create_dir(&from).unwrap();
+        for name in ["10-a.toml", "20-b.toml", "21-c.toml"] {
+            fs::write(from.join(name), "").unwrap();
+        }
+        choose(&from, &into, &["2".into()]).unwrap();
+        assert_eq!(entries(&into).unwrap(), ["20-b.toml", "21-c.toml"].map(|name| into.join(name)));
+        assert!(choose(&from, &into, &["x".into()]).unwrap_err().to_string().contains("begins with x"));
+        choose(&from, &into, &[]).unwrap();
+        assert_eq!(entries(&into).unwrap().len(), 3);
+    }
+}

@@ -1,0 +1,121 @@
+//! What the service judges: a bundle, and pictures that the camera will see.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{copy, entries};
+use crate::binaries::Build;
+use crate::process;
+use crate::wheel::{install, sha256};
+use crate::workspace::Workspace;
+
+/// Pictures of each kind.
+const PICTURES: usize = 6;
+
+/// Where images and weights come from.
+struct Source {
+    /// Nothing: the product is rendered.
+    data: Option<PathBuf>,
+    weights: Option<PathBuf>,
+    recipe: PathBuf,
+}
+
+/// A folder with `product.apc` and `pictures/{good,anomalous}`, made once.
+pub fn make(workspace: &Workspace, build: &Build, cache: &Path, fresh: bool) -> Result<PathBuf> {
+    let source = Source::find(workspace);
+    let data = source.data.as_ref().map_or("rendered".into(), |data| data.display().to_string());
+    let stamp = format!("{data} {}", sha256(&source.recipe)?);
+    let product = cache.join("product");
+    if fresh && product.exists() {
+        fs::remove_dir_all(&product).with_context(|| format!("cannot remove {}", product.display()))?;
+    }
+    install(&product, &stamp, |folder| learn(build, &source, &data, folder))?;
+    Ok(product)
+}
+
+impl Source {
+    /// Real images and pretrained weights where they are: in APC_DATA, or beside the checkout.
+    fn find(workspace: &Workspace) -> Source {
+        let recipe = |name: &str| workspace.root().join("configs/train").join(name);
+        let beside = workspace.root().parent().map(|parent| parent.join("shared/data"));
+        let folder = env::var_os("APC_DATA").map(PathBuf::from).or(beside);
+        let real = folder.map(|folder| (folder.join("cookies"), folder.join("weights/resnet18_imagenet_layer3.safetensors")));
+        match real.filter(|(data, weights)| data.is_dir() && weights.is_file()) {
+            Some((data, weights)) => Source { data: Some(data), weights: Some(weights), recipe: recipe("whole.toml") },
+            None => Source { data: None, weights: None, recipe: recipe("demo.toml") },
+        }
+    }
+}
+
+fn learn(build: &Build, source: &Source, name: &str, folder: &Path) -> Result<()> {
+    eprintln!("machine-test: learning a product ({name})");
+    let (trainer, run) = (build.program("apc-trainer")?, folder.join("run"));
+    let data = match &source.data {
+        Some(data) => data.clone(),
+        None => {
+            let data = folder.join("images");
+            process::run_to_success(Command::new(trainer).arg("synth").arg("--out").arg(&data), "cannot render a product")?;
+            data
+        }
+    };
+    let mut train = Command::new(trainer);
+    train.arg("train").arg("--config").arg(&source.recipe).arg("--data").arg(&data).arg("--out").arg(&run);
+    if let Some(weights) = &source.weights {
+        train.arg("--weights").arg(weights);
+    }
+    process::run_to_success(&mut train, "cannot train")?;
+    let mut export = Command::new(build.program("apc-export")?);
+    export.arg("bundle").arg("--no-evaluate").arg(&run).arg("-o").arg(folder.join("product.apc"));
+    process::run_to_success(&mut export, "cannot export the run as a bundle")?;
+    pictures(&data.join("test"), &folder.join("pictures"))
+}
+
+/// The first pictures of each kind from a test set in MVTec's layout.
+fn pictures(test: &Path, into: &Path) -> Result<()> {
+    let (mut good, mut anomalous) = (Vec::new(), Vec::new());
+    for folder in entries(test)? {
+        let kind = if folder.file_name().is_some_and(|name| name == "good") { &mut good } else { &mut anomalous };
+        kind.extend(entries(&folder)?);
+    }
+    for (name, paths) in [("good", good), ("anomalous", anomalous)] {
+        let folder = into.join(name);
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        if paths.len() < PICTURES {
+            bail!("{} holds {} {name} pictures; {PICTURES} are needed", test.display(), paths.len());
+        }
+        // From all of them, not only of the first defect.
+        for (index, path) in paths.iter().step_by(paths.len() / PICTURES).take(PICTURES).enumerate() {
+            let extension = path.extension().unwrap_or_default().to_string_lossy();
+            copy(path, &folder.join(format!("{index:03}.{extension}")))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::tempdir;
+
+    use super::*;
+
+    #[test]
+    fn pictures_are_taken_from_every_defect() {
+        let folder = tempdir().unwrap();
+        for (kind, count) in [("test/good", 7), ("test/crack", 6), ("test/hole", 6)] {
+            fs::create_dir_all(folder.path().join(kind)).unwrap();
+            (0..count).for_each(|i| fs::write(folder.path().join(kind).join(format!("{i}.png")), kind).unwrap());
+        }
+        let into = folder.path().join("pictures");
+        pictures(&folder.path().join("test"), &into).unwrap();
+        assert_eq!(entries(&into.join("good")).unwrap().len(), PICTURES);
+        let kinds: Vec<_> =
+            entries(&into.join("anomalous")).unwrap().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        assert!(kinds.len() == PICTURES && kinds.contains(&"test/crack".into()) && kinds.contains(&"test/hole".into()));
+        let error = pictures(&folder.path().join("test/hole"), &into).unwrap_err();
+        assert!(!error.to_string().is_empty());
+    }
+}

@@ -23,7 +23,7 @@ const COLUMNS: [Column; 8] = [
 /// first system's.
 pub(super) fn table(cells: &[Cell], systems: &[&str]) -> String {
     let mut text = format!("{:18}{:12}", "product", "system");
-    COLUMNS.iter().for_each(|(name, _)| text += &format!("{name:>18}"));
+    COLUMNS.iter().for_each(|(name, _)| text += &format!("{name:>20}"));
     text += "\n";
     let products: BTreeSet<&str> = cells.iter().map(|cell| cell.data.as_str()).collect();
     let mut means: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
@@ -37,7 +37,7 @@ pub(super) fn table(cells: &[Cell], systems: &[&str]) -> String {
                 let values: Vec<f64> = these.iter().filter_map(|cell| value(cell)).collect();
                 let (mean, spread) = mean_and_spread(&values);
                 row.push(mean.unwrap_or(f64::NAN));
-                text += &format!("{:>18}", format!("{} ±{}", show(mean, 4), show(spread, 4)));
+                text += &format!("{:>20}", format!("{} ±{}", show(mean, 4), show(spread, 4)));
             }
             means.entry(system).or_default().push(row);
             text += "\n";
@@ -53,7 +53,7 @@ pub(super) fn table(cells: &[Cell], systems: &[&str]) -> String {
         text += &format!("{:18}{system:12}", "mean");
         for column in 0..COLUMNS.len() {
             let values: Vec<f64> = rows.iter().map(|row| row[column]).collect();
-            text += &format!("{:>18}", show(mean_and_spread(&values).0.filter(|mean| mean.is_finite()), 4));
+            text += &format!("{:>20}", show(mean_and_spread(&values).0.filter(|mean| mean.is_finite()), 4));
         }
         let relative = error(system).zip(first).map(|(error, first)| error / first);
         text += &format!("   image error x {}\n", show(relative, 3));

@@ -50,7 +50,9 @@ fn run(folder: &Path) -> Result<bool> {
         let started = clock::now();
         let (word, text) = match play(&bench, scenario) {
             Ok(notes) => ("PASS", notes.iter().map(|note| format!("\n        {note}")).collect()),
-            Err(error) => ("FAIL", format!("\n        {error:#}\n{}", indent(&service::journal(started)))),
+            Err(error) => {
+                ("FAIL", format!("\n{}{}", indent("", &format!("{error:#}")), indent("  | ", &service::journal(started))))
+            }
         };
         *(if word == "PASS" { &mut passed } else { &mut failed }) += 1;
         say(&format!("{word}  {name}: {} ({:.0} s){text}", scenario.title, clock::now() - started))?;
@@ -74,6 +76,6 @@ fn say(text: &str) -> Result<()> {
     writeln!(out, "{text}").and_then(|()| out.flush()).context("cannot print")
 }
 
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("          | {line}\n")).collect()
+fn indent(mark: &str, text: &str) -> String {
+    text.lines().map(|line| format!("        {mark}{line}\n")).collect()
 }

@@ -328,7 +328,12 @@ impl<'a> Stage<'a> {
             let ms = value.and_then(|value| value.as_float().or(value.as_integer().map(|ms| ms as f64)));
             Ok(ms.with_context(|| format!("line.toml has no {path:?}"))? / 1e3)
         };
-        Ok(Line { delay: number(["line", "delay_ms"])?, width: 0.02, tolerance: number(["line", "tolerance_ms"])? })
+        Ok(Line {
+            delay: number(["line", "delay_ms"])?,
+            width: 0.02,
+            tolerance: number(["line", "tolerance_ms"])?,
+            killed: self.mark,
+        })
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Account {
     pub unknown: usize,
     /// See above.
     pub lost: usize,
+    /// Parts at which the line stopped instead of a pulse: the fail-safe where it woke too late.
+    pub stopped: usize,
     /// Least lateness of each pulse that is certain from outside, seconds.
     pub late: Vec<f64>,
 }
@@ -143,6 +145,10 @@ impl Account {
                 match verdict.disposition.as_deref() {
                     Some("pass") => Some(true),
                     Some("reject") => Some(false),
+                    Some("stop") => {
+                        self.stopped += 1;
+                        None
+                    }
                     other => {
                         wrong.push(format!("the line says {other:?}"));
                         None
@@ -158,6 +164,7 @@ impl Account {
             (Some(good), [pulse]) if pulse.good == good => self.late.push(pulse.rise.0 - part.between.1 - line.delay),
             // A service that was killed may have pulsed before it could tell the verdict.
             (None, [] | [_]) if verdicts.is_empty() => {}
+            (None, []) => {}
             (good, pulses) => {
                 let found: Vec<_> = pulses.iter().map(|pulse| name(pulse.good)).collect();
                 wrong.push(format!("expected {}, found pulses {found:?}", good.map_or("nothing", name)));
@@ -247,6 +254,9 @@ mod tests {
         assert!(problems(&[], &said, &[]).contains("no part of ours"));
         assert!(problems(&[part(None, 1.0)], &said, &fired).contains("stale"));
         assert!(problems(&[part(Some(1), 1.0)], &[], &fired).contains("must not pass"));
+        let stop = [verdict(1.0, Some(0.5), "good", "stop")];
+        assert_eq!(problems(&good, &stop, &[]), "");
+        assert!(problems(&good, &stop, &fired).contains("expected nothing"));
         let long = Pulse { width: Some((0.034, 0.036)), ..fired[0] };
         assert!(problems(&good, &said, &[long]).contains("lasted 34.0 to 36.0 ms"));
     }

@@ -76,7 +76,8 @@ pub enum Step {
     /// The main process is the one of the start.
     SameProcess {},
     /// Every part until now is accounted for: one verdict, right for its picture, and the right pulse at the right time. At most so many
-    /// may be unknown, for these reasons (any, if none is named), or have no verdict because the service was down.
+    /// may be unknown, for these reasons (any, if none is named), or have no verdict because the service was down, or stop the line
+    /// because the whole machine stood still.
     Account {
         #[serde(default)]
         unknown: usize,
@@ -84,6 +85,8 @@ pub enum Step {
         reasons: Vec<String>,
         #[serde(default)]
         lost: usize,
+        #[serde(default)]
+        stopped: usize,
     },
     /// This share of the pulses since the last account came within this time of their target.
     Timing { within_ms: f64, share: f64 },

@@ -131,7 +131,11 @@ impl<'a> Stage<'a> {
                 let found = process()?;
                 ensure!(self.started == Some(found), "the main process is {found}, but {:?} was started", self.started);
             }
-            Step::Account { unknown, reasons, lost } => return self.account(*unknown, reasons, *lost).map(Some),
+            Step::Account { unknown, reasons, lost, stopped } => {
+                let (note, stops) = self.account(*unknown, reasons, *lost)?;
+                ensure!(stops <= *stopped, "{note}: the line stopped at {stops} parts");
+                return Ok(Some(note));
+            }
             Step::Timing { within_ms, share } => return self.timing(*within_ms, *share).map(Some),
             Step::Baseline {} => self.baseline = Some(usage()?),
             Step::Growth { memory_percent, descriptors } => return self.growth(*memory_percent, *descriptors).map(Some),
@@ -271,7 +275,7 @@ impl<'a> Stage<'a> {
         Ok(format!("a verdict after {:.1} s", first - self.mark))
     }
 
-    fn account(&mut self, unknown: usize, reasons: &[String], lost: usize) -> Result<String> {
+    fn account(&mut self, unknown: usize, reasons: &[String], lost: usize) -> Result<(String, usize)> {
         let parts = self.feeder.take().context("no part has passed")?.stop()?;
         let line = self.line()?;
         thread::sleep(Duration::from_secs_f64(line.delay + line.width + line.tolerance + 0.5));
@@ -300,7 +304,7 @@ impl<'a> Stage<'a> {
         ensure!(found.unknown <= unknown && found.lost <= lost, "{count}");
         ensure!(found.good > 0 && found.anomalous > 0, "{count}: that shows nothing");
         self.late = found.late;
-        Ok(count)
+        Ok((count, found.stopped))
     }
 
     fn timing(&self, within_ms: f64, share: f64) -> Result<String> {

@@ -150,6 +150,11 @@ fn self_test_on(bundle: &Bundle, engine: EngineKind, self_test: &SelfTest, score
 pub fn untested_scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, machine: &Machine) -> Result<Box<dyn Scorer>> {
     let manifest = &bundle.manifest;
     let (onnx, ..) = bundle.variant(variant)?;
+    if engine == EngineKind::Tract && variant != Variant::Float {
+        let problem =
+            format!("runs the float network only; the {} one needs ONNX Runtime: ort-cpu, cuda or tensorrt", variant.name());
+        return Err(Error::Engine { engine: engine.name(), problem });
+    }
     let network = network(bundle, onnx, engine, machine)?;
     let (input, smoothing) = (manifest.input.clone(), manifest.smoothing);
     Ok(match variant {

@@ -1,7 +1,8 @@
 //! From a camera's picture to the network's input. Training and camera run this same code.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::{GrayImage, RgbImage};
 use serde::{Deserialize, Serialize};
 
@@ -134,21 +135,43 @@ impl Preprocess {
     /// # Errors
     /// When the region does not lie in the picture.
     pub fn prepare(&self, picture: &RgbImage) -> Result<Prepared> {
+        let region = self.region_in(picture.dimensions())?;
+        let resized = self.resized_size(&region);
+        let failed = |error: &dyn std::fmt::Display| Error::invalid(format!("resizing failed: {error}"));
+        // With the kind of pixel as a type the program holds the code of this one and not of all thirteen.
+        let from = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw());
+        let mut bytes = vec![0; 3 * resized.width as usize * resized.height as usize];
+        let mut to =
+            TypedImage::<U8x3>::from_buffer(resized.width, resized.height, &mut bytes).map_err(|error| failed(&error))?;
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear)).use_alpha(false).crop(
+            region.x.into(),
+            region.y.into(),
+            region.width.into(),
+            region.height.into(),
+        );
+        let from = from.map_err(|error| failed(&error))?;
+        Resizer::new().resize_typed(&from, &mut to, &options).map_err(|error| failed(&error))?;
         let fill = self.mean.map(|mean| (mean * 255.0).round().clamp(0.0, 255.0) as u8);
-        let source = (picture.width(), picture.height());
-        let (content, bytes) = self.resample(picture.as_raw(), source, PixelType::U8x3, &fill)?;
+        let (content, bytes) = self.place(&bytes, resized, &fill);
         let Size { height, width } = self.input();
         let pixels = RgbImage::from_raw(width, height, bytes);
         Ok(Prepared { pixels: pixels.ok_or_else(|| Error::invalid("resizing gave another size"))?, content })
     }
 
-    /// The same geometry for a mask, without interpolation; padding is 0.
+    /// The same geometry for a mask: each pixel is the nearest one of the mask; padding is 0.
     ///
     /// # Errors
     /// As [`Preprocess::prepare`].
     pub fn prepare_mask(&self, mask: &GrayImage) -> Result<Vec<bool>> {
-        let source = (mask.width(), mask.height());
-        let (_, bytes) = self.resample(mask.as_raw(), source, PixelType::U8, &[0])?;
+        let region = self.region_in(mask.dimensions())?;
+        let resized = self.resized_size(&region);
+        let nearest = |to: u32, length: u32, from: u32| {
+            (0..to).map(move |i| from + ((2 * u64::from(i) + 1) * u64::from(length) / (2 * u64::from(to))) as u32)
+        };
+        let columns: Vec<u32> = nearest(resized.width, region.width, region.x).collect();
+        let rows = nearest(resized.height, region.height, region.y);
+        let bytes: Vec<u8> = rows.flat_map(|y| columns.iter().map(move |x| mask.get_pixel(*x, y).0[0])).collect();
+        let (_, bytes) = self.place(&bytes, resized, &[0]);
         Ok(bytes.into_iter().map(|value| value > 127).collect())
     }
 
@@ -165,32 +188,17 @@ impl Preprocess {
         input
     }
 
-    /// Resized and cropped bytes, and where the picture lies in them.
-    fn resample(&self, bytes: &[u8], source: (u32, u32), kind: PixelType, fill: &[u8]) -> Result<(Rect, Vec<u8>)> {
-        let region = self.region.unwrap_or(Rect { x: 0, y: 0, width: source.0, height: source.1 });
+    /// The part of a picture that is looked at.
+    fn region_in(&self, (width, height): (u32, u32)) -> Result<Rect> {
+        let region = self.region.unwrap_or(Rect { x: 0, y: 0, width, height });
         let inside = |at: u32, length: u32, most: u32| length > 0 && at.checked_add(length).is_some_and(|end| end <= most);
-        if !inside(region.x, region.width, source.0) || !inside(region.y, region.height, source.1) {
+        if !inside(region.x, region.width, width) || !inside(region.y, region.height, height) {
             return Err(Error::invalid(format!(
-                "region {}x{} at {},{} does not lie in the picture of {}x{} px",
-                region.width, region.height, region.x, region.y, source.0, source.1
+                "region {}x{} at {},{} does not lie in the picture of {width}x{height} px",
+                region.width, region.height, region.x, region.y
             )));
         }
-        let resized = self.resized_size(&region);
-        let failed = |error: &dyn std::fmt::Display| Error::invalid(format!("resizing failed: {error}"));
-        let from = ImageRef::new(source.0, source.1, bytes, kind).map_err(|error| failed(&error))?;
-        let mut to = Image::new(resized.width, resized.height, kind);
-        let algorithm = match kind {
-            PixelType::U8 => ResizeAlg::Nearest,
-            _ => ResizeAlg::Convolution(FilterType::Bilinear),
-        };
-        let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false).crop(
-            region.x.into(),
-            region.y.into(),
-            region.width.into(),
-            region.height.into(),
-        );
-        Resizer::new().resize(&from, &mut to, &options).map_err(|error| failed(&error))?;
-        Ok(self.place(&to, resized, fill))
+        Ok(region)
     }
 
     fn resized_size(&self, region: &Rect) -> Size {
@@ -207,7 +215,7 @@ impl Preprocess {
     }
 
     /// Centres `image` in the input: crops what is over, fills what is missing.
-    fn place(&self, image: &Image<'_>, size: Size, fill: &[u8]) -> (Rect, Vec<u8>) {
+    fn place(&self, image: &[u8], size: Size, fill: &[u8]) -> (Rect, Vec<u8>) {
         let input = self.input();
         let channels = fill.len();
         let axis = |have: u32, want: u32| {
@@ -227,7 +235,7 @@ impl Preprocess {
             start..start + content.width as usize * channels
         };
         for y in 0..height {
-            let source = &image.buffer()[row(from_y + y, from_x, size.width)];
+            let source = &image[row(from_y + y, from_x, size.width)];
             bytes[row(to_y + y, to_x, input.width)].copy_from_slice(source);
         }
         (content, bytes)
@@ -280,6 +288,21 @@ mod tests {
         assert_eq!(prepared.pixels.get_pixel(5, 2).0, fill);
         let mask = rule.prepare_mask(&GrayImage::from_pixel(100, 50, image::Luma([255]))).unwrap();
         assert_eq!(mask.iter().filter(|set| **set).count(), 64 * 32);
+    }
+
+    #[test]
+    fn masks_take_the_nearest_pixel() {
+        let mask = GrayImage::from_fn(96, 64, |x, y| image::Luma([if (x, y) == (50, 40) { 255 } else { 0 }]));
+        let set = |rule: &Preprocess| -> Vec<usize> {
+            let prepared = rule.prepare_mask(&mask).unwrap();
+            (0..prepared.len()).filter(|index| prepared[*index]).collect()
+        };
+        // The same size, twice as large, and half as large: of 50 and 51 the second is kept, of 40 and 41 too.
+        assert_eq!(set(&stretch(64, 96)), [40 * 96 + 50]);
+        assert_eq!(set(&stretch(128, 192)), [80 * 192 + 100, 80 * 192 + 101, 81 * 192 + 100, 81 * 192 + 101]);
+        assert_eq!(set(&stretch(32, 48)), [0; 0]);
+        let region = Some(Rect { x: 49, y: 39, width: 2, height: 2 });
+        assert_eq!(set(&Preprocess { region, ..stretch(2, 2) }), [3]);
     }
 
     #[test]

@@ -47,15 +47,18 @@ impl<E: Engine + ?Sized> Engine for Box<E> {
     }
 }
 
-/// Refuses a graph with weights outside its own bytes: whatever lies beside the process is not what was verified.
+/// Reads a network, and refuses one with weights outside its own bytes: whatever lies beside the process is not what was verified.
 #[cfg(feature = "tract")]
-fn refuse_external_data(engine: &'static str, model: &tract_onnx::pb::ModelProto) -> Result<()> {
+fn read(engine: &'static str, onnx: &[u8]) -> Result<tract_onnx::pb::ModelProto> {
     use tract_onnx::pb::tensor_proto::DataLocation;
+    use tract_onnx::prelude::Framework;
+    let model = tract_onnx::model::Onnx::default().proto_model_for_read(&mut &*onnx);
+    let model = model.map_err(|error| crate::Error::engine(engine, format!("cannot read the network: {error:#}")))?;
     let external = |tensor: &tract_onnx::pb::TensorProto| {
         !tensor.external_data.is_empty() || tensor.data_location == Some(DataLocation::External as i32)
     };
     match model.graph.iter().flat_map(|graph| &graph.initializer).any(external) {
         true => Err(crate::Error::engine(engine, "the network keeps weights in files outside the bundle: refused")),
-        false => Ok(()),
+        false => Ok(model),
     }
 }

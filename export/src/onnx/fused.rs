@@ -215,7 +215,7 @@ mod tests {
             let expected: Vec<f32> = bank.nearest(&other.values).unwrap().iter().map(|found| found.distance).collect();
             for chunk in [CHUNK, 50] {
                 let onnx = in_chunks(&network, &weights, size, (&bank, None), chunk).unwrap();
-                let outputs = TractEngine::load(&onnx, size).unwrap().run(&image(60)).unwrap();
+                let outputs = crate::variants::engine(&onnx, size).unwrap().run(&image(60)).unwrap();
                 let [distances, score] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
                 assert_eq!((distances.height, distances.width), (other.height, other.width));
                 let difference = relative(&distances.values, &expected);

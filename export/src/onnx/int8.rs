@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     use apc_tests::SyntheticRun;
-    use detector::engine::{Engine, TractEngine};
+    use detector::engine::Engine;
     use detector::network::{Block, Variant};
 
     use crate::parity::relative;
@@ -196,7 +196,7 @@ mod tests {
             let run = SyntheticRun { backbone, ..default };
             let (network, weights, size) = (run.network(), run.weights(), run.input.size);
             let image: Vec<f32> = (0..3 * 64 * 64).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
-            let load = |onnx: Vec<u8>| TractEngine::load(&onnx, size).unwrap();
+            let load = |onnx: Vec<u8>| crate::variants::engine(&onnx, size).unwrap();
             let mut ranges = vec![Range::of(&image)];
             let results = load(observer(&network, &weights, size).unwrap()).run(&image).unwrap();
             ranges.extend(results.iter().map(|result| Range::of(&result.values)));

@@ -256,18 +256,18 @@ mod tests {
         let bank = detector::bank::MemoryBank::new(&patches.values, patches.dims, Default::default()).unwrap();
         let defects = detector::scorer::KnownDefects { weight: 0.5 };
         let onnx = fused(&network, &weights, size, &bank, Some(defects)).unwrap();
-        let scores = &TractEngine::load(&onnx, size).unwrap().run(&input).unwrap()[0];
+        let scores = &crate::variants::engine(&onnx, size).unwrap().run(&input).unwrap()[0];
         let distances = bank.nearest(&patches.values).unwrap();
         for ((found, nearest), logit) in scores.values.iter().zip(&distances).zip(&expected[2].values) {
             let expected = nearest.distance + 0.5 * (1.0 + logit.exp()).ln();
             assert!((found - expected).abs() < 1e-2 * expected.max(1.0), "{found} {expected}");
         }
 
-        let mut seen = TractEngine::load(&observer(&network, &weights, size).unwrap(), size).unwrap().run(&input).unwrap();
+        let mut seen = crate::variants::engine(&observer(&network, &weights, size).unwrap(), size).unwrap().run(&input).unwrap();
         let ranges: Vec<Range> =
             std::iter::once(Range::of(&input)).chain(seen.drain(..).map(|map| Range::of(&map.values))).collect();
         let onnx = int8(&network, &weights, size, &ranges).unwrap();
-        let coarse = TractEngine::load(&onnx, size).unwrap().run(&input).unwrap();
+        let coarse = crate::variants::engine(&onnx, size).unwrap().run(&input).unwrap();
         let difference = relative(&coarse[2].values, &expected[2].values);
         assert!(difference > 0.0 && difference < 0.2, "{difference}");
     }

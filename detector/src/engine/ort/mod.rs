@@ -8,9 +8,8 @@ use library::OrtLibrary;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
-use tract_onnx::prelude::Framework;
 
-use super::{Engine, EngineKind, Machine, refuse_external_data};
+use super::{Engine, EngineKind, Machine};
 use crate::descriptor::FeatureMap;
 use crate::preprocess::Size;
 use crate::{Error, Result};
@@ -35,9 +34,7 @@ impl OrtEngine {
     pub fn load(onnx: &[u8], size: Size, kind: EngineKind, machine: &Machine, bundle: &str) -> Result<OrtEngine> {
         let name = kind.name();
         let failed = |problem: String| Error::engine(name, problem);
-        let mut readable = onnx;
-        let model = tract_onnx::onnx().proto_model_for_read(&mut readable);
-        refuse_external_data(name, &model.map_err(|error| failed(format!("cannot read the network: {error:#}")))?)?;
+        super::read(name, onnx)?;
         let library = OrtLibrary::load(machine.onnxruntime.as_deref()).map_err(failed)?;
         let session = session::start(onnx, kind, machine, bundle, &library)
             .map_err(|error| failed(format!("cannot start with {}: {error}", library.path.display())))?;

@@ -84,7 +84,7 @@ fn summary(args: &Args, exported: &Exported) -> String {
     for (variant, report) in &exported.report.variants {
         let auroc = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.4}"));
         text += &format!(
-            "{:10} changes image scores by up to {:.1e} (at most {:.0e}); image AUROC of the references {}, float {}\n",
+            "{:10} changes image scores by up to {:.1e} (at most {:.0e}); image AUROC {}, float {}\n",
             variant.name(),
             report.image_score,
             report.limit,

@@ -1,6 +1,7 @@
 //! `cargo xtask bench peers`: this kit and anomalib's PatchCore, exported by itself, in one interleaved run.
 
 mod contender;
+mod ours;
 mod prepare;
 mod report;
 
@@ -20,7 +21,7 @@ use report::{Accuracy, Case, Report, Search, Spread};
 /// Compare with anomalib's PatchCore (torch, ONNX Runtime, OpenVINO) and with faiss, in turns, two threads each.
 ///
 /// The first run installs them (2.4 GB) into .cache/peers and trains one bundle for each case; both are kept. Everybody has the same
-/// weights, the same memory bank and the same frames. Only the ratios carry over to another machine.
+/// weights, the same memory bank and the same frames; ours runs on the engine that `apc-runtime bench --compare` recommends. Only the ratios carry over to another machine.
 #[derive(clap::Args)]
 pub struct Args {
     /// Images in MVTec's layout [default: a rendered part; figures of accuracy are then left out]
@@ -85,7 +86,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 fn end_to_end(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Case> {
     let mut ours = Command::new(ground.build.program("apc-runtime")?);
     ours.args(["--threads", "2", "bench", "--on-request", "--model"]).arg(&case.bundle);
-    ours.arg("--images").arg(case.peers.join("frames"));
+    case.ours.chosen(&mut ours).arg("--images").arg(case.peers.join("frames"));
     let mut contenders = vec![Contender::start("ours", &mut ours)?];
     for name in ["torch", "onnxruntime", "openvino"] {
         let mut serve = ground.script("serve.py");
@@ -93,7 +94,7 @@ fn end_to_end(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Case> {
     }
     let times = race(&mut contenders, rounds)?;
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
-    Ok(Case::new(&case.backbone, case.bank, &names, &times))
+    Ok(Case::new(case, &names, &times))
 }
 
 fn search(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Search> {
@@ -138,7 +139,7 @@ fn accuracy(ground: &Ground, case: &Prepared, own_coreset: bool) -> Result<Accur
     eprintln!("bench: accuracy of {} with {} vectors", case.backbone, case.bank);
     let mut evaluate = Command::new(ground.build.program("apc-runtime")?);
     evaluate.arg("evaluate").arg("--model").arg(&case.bundle).arg("--data").arg(&ground.data).arg("--json");
-    let ours = evaluated(&mut evaluate, "cannot evaluate our bundle")?;
+    let ours = evaluated(case.ours.chosen(&mut evaluate), "cannot evaluate our bundle")?;
     let peer = |share: Option<f64>| {
         let mut script = ground.script("accuracy.py");
         script.arg(&case.backbone).arg(&case.weights).arg(case.run.join("bank.safetensors")).arg(&ground.data);

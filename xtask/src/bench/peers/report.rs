@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::prepare::Prepared;
+
 /// The JSON document.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -23,6 +25,9 @@ pub struct Case {
     pub backbone: String,
     /// Vectors.
     pub bank: usize,
+    /// Engine and form of the network that are ours.
+    pub engine: String,
+    pub variant: String,
     pub ours_ms: f64,
     pub peers_ms: BTreeMap<String, f64>,
     /// The fastest peer's time over ours, round by round.
@@ -77,12 +82,14 @@ impl Spread {
 
 impl Case {
     /// `times` begins with ours; the others are peers, by name.
-    pub fn new(backbone: &str, bank: usize, names: &[&str], times: &[Vec<f64>]) -> Self {
+    pub fn new(case: &Prepared, names: &[&str], times: &[Vec<f64>]) -> Self {
         let median = |times: &Vec<f64>| Spread::of(times.clone()).median;
         let fastest = times[1..].iter().min_by(|a, b| median(a).total_cmp(&median(b))).unwrap_or(&times[0]);
         Self {
-            backbone: backbone.into(),
-            bank,
+            backbone: case.backbone.clone(),
+            bank: case.bank,
+            engine: case.ours.engine.clone(),
+            variant: case.ours.variant.clone(),
             ours_ms: median(&times[0]),
             peers_ms: names[1..].iter().zip(&times[1..]).map(|(name, times)| ((*name).into(), median(times))).collect(),
             ratio: Spread::of_ratios(fastest, &times[0]),
@@ -95,13 +102,15 @@ impl Report {
     pub fn tables(&self) -> String {
         let ratio = |ratio: Spread| format!("{:.2}x ({:.2}-{:.2})", ratio.median, ratio.lower, ratio.upper);
         let mut text = String::from("end to end, ms; fastest peer over ours: median (quartiles)\n");
-        text += "| backbone | bank | ours | torch | ONNX Runtime | OpenVINO | ratio |\n|---|---|---|---|---|---|---|\n";
+        text += "| backbone | bank | ours | | torch | ONNX Runtime | OpenVINO | ratio |\n|---|---|---|---|---|---|---|---|\n";
         for case in &self.cases {
-            let peer = |name: &str| case.peers_ms.get(name).map_or_else(|| "-".into(), |ms| format!("{ms:.0}"));
+            let peer = |name: &str| case.peers_ms.get(name).map_or_else(|| "-".into(), |ms| format!("{ms:.1}"));
             let (torch, onnxruntime, openvino) = (peer("torch"), peer("onnxruntime"), peer("openvino"));
-            let Case { backbone, bank, ours_ms, ratio: found, .. } = case;
-            text +=
-                &format!("| {backbone} | {bank} | {ours_ms:.0} | {torch} | {onnxruntime} | {openvino} | {} |\n", ratio(*found));
+            let Case { backbone, bank, engine, variant, ours_ms, ratio: found, .. } = case;
+            let found = ratio(*found);
+            text += &format!(
+                "| {backbone} | {bank} | {ours_ms:.1} | {engine} {variant} | {torch} | {onnxruntime} | {openvino} | {found} |\n"
+            );
         }
         text +=
             "\nthe search alone, ms\n| backbone | bank | ours | faiss | ratio | same neighbour |\n|---|---|---|---|---|---|\n";
@@ -126,16 +135,22 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
+
+    use super::super::ours::Ours;
 
     #[test]
     fn the_ratio_is_the_fastest_peers() {
         let times = vec![vec![10.0, 20.0, 10.0], vec![90.0, 90.0, 90.0], vec![30.0, 60.0, 20.0]];
-        let case = Case::new("resnet18", 2140, &["ours", "torch", "openvino"], &times);
+        let ours = Ours { engine: "ort-cpu".into(), variant: "int8".into(), library: PathBuf::new() };
+        let [weights, run, bundle, peers] = [(); 4].map(|()| PathBuf::new());
+        let prepared = Prepared { backbone: "resnet18".into(), bank: 2140, weights, run, bundle, ours, peers };
+        let case = Case::new(&prepared, &["ours", "torch", "openvino"], &times);
         assert_eq!((case.ours_ms, case.peers_ms["openvino"], case.peers_ms["torch"]), (10.0, 30.0, 90.0));
         assert_eq!(case.ratio, Spread { lower: 3.0, median: 3.0, upper: 3.0 });
         let report = Report { cases: vec![case], ..Report::default() };
         let text = report.tables();
-        assert!(text.contains("| resnet18 | 2140 | 10 | 90 | - | 30 | 3.00x (3.00-3.00) |"), "{text}");
+        assert!(text.contains("| resnet18 | 2140 | 10.0 | ort-cpu int8 | 90.0 | - | 30.0 | 3.00x (3.00-3.00) |"), "{text}");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["cases"][0]["peers_ms"]["openvino"], 30.0);
     }

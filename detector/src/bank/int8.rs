@@ -19,6 +19,7 @@ pub(super) struct Int8 {
 /// Memory that one task uses for query after query.
 #[derive(Default)]
 struct Scratch {
+    groups: Vec<u32>,
     found: Vec<u32>,
     near: Vec<(i32, u32)>,
 }
@@ -36,7 +37,11 @@ struct Query<'a> {
 struct Best {
     value: f32,
     index: u32,
+    /// Among the sketches.
+    position: u32,
 }
+
+const NONE: Best = Best { value: f32::INFINITY, index: 0, position: 0 };
 
 impl Int8 {
     /// Quantises `[len, dims]` vectors.
@@ -80,8 +85,8 @@ impl Int8 {
                 let norm = f64::from(scale).powi(2) * squares(codes);
                 let sketch = self.sketches.sketch(dots[lane..].iter().step_by(TILE), f64::from(scale), norm);
                 let query_codes = Query { codes, scale, norm, sketch };
-                let index = self.nearest(&query_codes, guess, &mut scratch, kernel);
-                guess = Some(index);
+                let Best { index, position, .. } = self.nearest(&query_codes, guess, &mut scratch, kernel);
+                guess = Some(position);
                 // The winner's distance is computed with the query as it is: half of the quantisation's error goes away.
                 *found = Match { index, distance: self.distance(query, index as usize, &mut vector) };
             }
@@ -89,40 +94,44 @@ impl Int8 {
     }
 
     /// The nearest vector, whatever the guess: bounds only decide what need not be looked at.
-    fn nearest(&self, query: &Query<'_>, guess: Option<u32>, scratch: &mut Scratch, kernel: Kernel) -> u32 {
+    fn nearest(&self, query: &Query<'_>, guess: Option<u32>, scratch: &mut Scratch, kernel: Kernel) -> Best {
         let sketches = &self.sketches;
         let guess = guess.unwrap_or_else(|| sketches.guess(&query.sketch, kernel));
-        let mut best = Best { value: f32::INFINITY, index: 0 };
+        let mut best = NONE;
         self.look(query, guess, &mut best, kernel);
-        scratch.found.clear();
+        self.look(query, sketches.around(guess, &query.sketch, kernel), &mut best, kernel);
         let limit = sketches.limit(self.reach(query, best.value));
-        kernel.scan(&sketches.coarse, &query.sketch.coarse, limit, &mut scratch.found);
+        scratch.groups.clear();
+        kernel.boxes(&sketches.boxes, &query.sketch.coarse, limit, &mut scratch.groups);
+        scratch.found.clear();
+        kernel.scan(&sketches.coarse, &scratch.groups, &query.sketch.coarse, limit, &mut scratch.found);
         scratch.near.clear();
         kernel.thin(&query.sketch.fine, &sketches.fine, &scratch.found, limit, &mut scratch.near);
         // The most promising one first makes the limit tight for all others.
         if let Some(first) = scratch.near.iter().min() {
-            self.look(query, sketches.order[first.1 as usize], &mut best, kernel);
+            self.look(query, first.1, &mut best, kernel);
         }
         let mut limit = sketches.limit(self.reach(query, best.value));
         for &(squared, position) in &scratch.near {
             if squared <= limit {
                 let before = best.value;
-                self.look(query, sketches.order[position as usize], &mut best, kernel);
+                self.look(query, position, &mut best, kernel);
                 if best.value < before {
                     limit = sketches.limit(self.reach(query, best.value));
                 }
             }
         }
-        best.index
+        best
     }
 
     /// `|b|² - 2 q·b`, which is the squared distance less `|q|²`, of one vector.
-    fn look(&self, query: &Query<'_>, index: u32, best: &mut Best, kernel: Kernel) {
+    fn look(&self, query: &Query<'_>, position: u32, best: &mut Best, kernel: Kernel) {
+        let index = self.sketches.order[position as usize];
         let (j, stride) = (index as usize, query.codes.len());
         let dot = kernel.dot(query.codes, &self.codes[j * stride..(j + 1) * stride]);
         let value = self.norms[j] + -2.0 * query.scale * self.scales[j] * dot as f32;
         if value < best.value || (value == best.value && index < best.index) {
-            *best = Best { value, index };
+            *best = Best { value, index, position };
         }
     }
 
@@ -209,7 +218,7 @@ mod tests {
         let scale = quantise(query, &bank.mean, query_limit(codes.len()), &mut codes);
         let sketch = Sketch { coarse: [0; COARSE], fine: [0; FINE] };
         let query = Query { codes: &codes, scale, norm: 0.0, sketch };
-        let mut best = Best { value: f32::INFINITY, index: 0 };
+        let mut best = NONE;
         (0..bank.scales.len()).for_each(|j| bank.look(&query, j as u32, &mut best, kernels()[0]));
         best.index
     }

@@ -7,13 +7,15 @@
 
 use rayon::prelude::*;
 
-use super::kernel::{COARSE, FINE, GROUP, GROUP_CODES, Kernel, SKETCH_LIMIT, TILE};
+use super::kernel::{Boxes, COARSE, FINE, GROUP, GROUP_CODES, Kernel, SKETCH_LIMIT, TILE};
 
 /// Bank vectors that the directions are found from, and rounds of finding them.
 const SAMPLE: usize = 1024;
 const ROUNDS: usize = 4;
 /// Vectors that the search without a guess looks at first.
 const GUESSES: usize = 256;
+/// Vectors on either side of a guess that are looked at next.
+const AROUND: u32 = 32;
 
 /// Sketches of the whole bank.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +28,8 @@ pub(super) struct Sketches {
     unit: f64,
     /// Groups of coarse sketches, as [`Kernel::scan`] wants them. Neighbours in space are neighbours here.
     pub(super) coarse: Vec<i16>,
+    /// What the groups' coarse sketches lie between.
+    pub(super) boxes: Vec<Boxes>,
     /// Fine sketches in the same order.
     pub(super) fine: Vec<[i16; FINE]>,
     /// Their indices in the bank.
@@ -50,6 +54,7 @@ impl Sketches {
             gains,
             unit: 1.0,
             coarse: Vec::new(),
+            boxes: Vec::new(),
             fine: Vec::new(),
             order: (0..scales.len() as u32).collect(),
             largest_norm: 0.0,
@@ -83,11 +88,18 @@ impl Sketches {
             (0..scales.len()).map(|i| bank.sketch(products[i].0.iter(), f64::from(scales[i]), products[i].1)).collect();
         arrange(&mut bank.order, &sketches);
         bank.fine = bank.order.iter().map(|i| sketches[*i as usize].fine).collect();
-        bank.coarse = vec![0; bank.order.len().div_ceil(GROUP) * GROUP_CODES];
+        let groups = bank.order.len().div_ceil(GROUP);
+        bank.coarse = vec![0; groups * GROUP_CODES];
+        bank.boxes = vec![[[2 * SKETCH_LIMIT; GROUP_CODES], [-2 * SKETCH_LIMIT; GROUP_CODES]]; groups.div_ceil(GROUP)];
+        // Rows lie in the lanes of a group, and groups in the lanes of boxes.
+        let place = |lane: usize, k: usize| (k / 2 * GROUP + lane) * 2 + k % 2;
         for (position, i) in bank.order.iter().enumerate() {
-            let group = &mut bank.coarse[position / GROUP * GROUP_CODES..][..GROUP_CODES];
+            let group = position / GROUP;
+            let [low, high] = &mut bank.boxes[group / GROUP];
             for (k, code) in sketches[*i as usize].coarse.iter().enumerate() {
-                group[(k / 2 * GROUP + position % GROUP) * 2 + k % 2] = *code;
+                bank.coarse[group * GROUP_CODES + place(position % GROUP, k)] = *code;
+                let at = place(group % GROUP, k);
+                (low[at], high[at]) = (low[at].min(*code), high[at].max(*code));
             }
         }
         bank
@@ -131,14 +143,23 @@ impl Sketches {
         if limit < f64::from(i32::MAX) { limit as i32 } else { i32::MAX }
     }
 
-    /// A vector that is near more often than not.
+    /// Position of a vector that is near more often than not: the most promising of a sample of all.
     pub(super) fn guess(&self, sketch: &Sketch, kernel: Kernel) -> u32 {
         let step = self.fine.len().div_ceil(GUESSES);
-        let sample: Vec<u32> = (0..self.fine.len() as u32).step_by(step).collect();
-        let mut near = Vec::with_capacity(sample.len());
-        kernel.thin(&sketch.fine, &self.fine, &sample, i32::MAX, &mut near);
-        let nearest = near.iter().min();
-        nearest.map_or(0, |(_, position)| self.order[*position as usize])
+        self.most_promising((0..self.fine.len() as u32).step_by(step), sketch, kernel)
+    }
+
+    /// The most promising one of those around a position: neighbours in space are neighbours there.
+    pub(super) fn around(&self, position: u32, sketch: &Sketch, kernel: Kernel) -> u32 {
+        let end = (position + AROUND).min(self.fine.len() as u32);
+        self.most_promising(position.saturating_sub(AROUND)..end, sketch, kernel)
+    }
+
+    fn most_promising(&self, positions: impl Iterator<Item = u32>, sketch: &Sketch, kernel: Kernel) -> u32 {
+        let positions: Vec<u32> = positions.collect();
+        let mut near = Vec::with_capacity(positions.len());
+        kernel.thin(&sketch.fine, &self.fine, &positions, i32::MAX, &mut near);
+        near.iter().min().map_or(0, |(_, position)| *position)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_near, push_set};
+use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set};
 
 /// What this processor has, slowest first.
 pub(super) fn kernels() -> Vec<Kernel> {
@@ -13,7 +13,8 @@ pub(super) fn kernels() -> Vec<Kernel> {
         name: "neon",
         dots: |queries, rows, stride, dots| unsafe { dots_neon(queries, rows, stride, dots) },
         dot: |query, row| unsafe { dot_neon(query, row) },
-        scan: |groups, query, limit, found| unsafe { scan_neon(groups, query, limit, found) },
+        boxes: |boxes, query, limit, near| unsafe { boxes_neon(boxes, query, limit, near) },
+        scan: |groups, near, query, limit, found| unsafe { scan_neon(groups, near, query, limit, found) },
         thin: |query, rows, positions, limit, near| unsafe { thin_neon(query, rows, positions, limit, near) },
     };
     let mut kernels = vec![neon];
@@ -86,16 +87,50 @@ fn sdot(mut sum: int32x4_t, a: int8x16_t, b: int8x16_t) -> int32x4_t {
 }
 
 #[target_feature(enable = "neon")]
-fn scan_neon(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+fn boxes_neon(boxes: &[Boxes], query: &[i16; COARSE], limit: i32, near: &mut Vec<u32>) {
+    let (query, limit) = (pairs(query), vdupq_n_s32(limit));
+    for (at, [low, high]) in boxes.iter().enumerate() {
+        let mut mask = 0;
+        for quarter in 0..4 {
+            let (mut first, mut second) = (vdupq_n_s32(0), vdupq_n_s32(0));
+            for (k, query) in query.iter().enumerate() {
+                let from = (k * 4 + quarter) * 8;
+                // SAFETY: bounds are `COARSE / 2` times four quarters of 8 codes.
+                let (low, high) = unsafe { (vld1q_s16(low.as_ptr().add(from)), vld1q_s16(high.as_ptr().add(from))) };
+                let outside = vmaxq_s16(vmaxq_s16(vsubq_s16(low, *query), vsubq_s16(*query, high)), vdupq_n_s16(0));
+                first = vmlal_s16(first, vget_low_s16(outside), vget_low_s16(outside));
+                second = vmlal_high_s16(second, outside, outside);
+            }
+            mask |= within(first, second, limit) << (quarter * 4);
+        }
+        push_set(mask, at, near);
+    }
+}
+
+/// The query's coordinates, two and two in all lanes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn pairs(query: &[i16; COARSE]) -> [int16x8_t; COARSE / 2] {
     let pairs = query.as_chunks::<2>().0;
-    let query: [int16x8_t; COARSE / 2] = std::array::from_fn(|k| {
+    std::array::from_fn(|k| {
         let pair = i32::from(pairs[k][0] as u16) | (i32::from(pairs[k][1]) << 16);
         vreinterpretq_s16_s32(vdupq_n_s32(pair))
-    });
-    let limit = vdupq_n_s32(limit);
+    })
+}
+
+/// A bit for each of four sums of pairs that is at most the limit.
+#[inline]
+#[target_feature(enable = "neon")]
+fn within(first: int32x4_t, second: int32x4_t, limit: int32x4_t) -> u32 {
     // SAFETY: an array of four lanes.
     let bits = unsafe { vld1q_u32([1u32, 2, 4, 8].as_ptr()) };
-    for (group, codes) in groups.as_chunks::<GROUP_CODES>().0.iter().enumerate() {
+    vaddvq_u32(vandq_u32(vcleq_s32(vpaddq_s32(first, second), limit), bits))
+}
+
+#[target_feature(enable = "neon")]
+fn scan_neon(groups: &[i16], near: &[u32], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    let (query, limit) = (pairs(query), vdupq_n_s32(limit));
+    for (group, codes) in chosen(groups, near) {
         let mut mask = 0;
         for quarter in 0..4 {
             let (mut first, mut second) = (vdupq_n_s32(0), vdupq_n_s32(0));
@@ -106,8 +141,7 @@ fn scan_neon(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<
                 first = vmlal_s16(first, vget_low_s16(difference), vget_low_s16(difference));
                 second = vmlal_high_s16(second, difference, difference);
             }
-            let near = vcleq_s32(vpaddq_s32(first, second), limit);
-            mask |= vaddvq_u32(vandq_u32(near, bits)) << (quarter * 4);
+            mask |= within(first, second, limit) << (quarter * 4);
         }
         push_set(mask, group, found);
     }

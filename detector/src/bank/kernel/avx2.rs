@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_near, push_set};
+use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {
@@ -12,7 +12,8 @@ pub(super) fn kernel() -> Option<Kernel> {
         name: "avx2",
         dots: |queries, rows, stride, dots| unsafe { dots_avx2(queries, rows, stride, dots) },
         dot: |query, row| unsafe { dot_avx2(query, row) },
-        scan: |groups, query, limit, found| unsafe { scan_avx2(groups, query, limit, found) },
+        boxes: |boxes, query, limit, near| unsafe { boxes_avx2(boxes, query, limit, near) },
+        scan: |groups, near, query, limit, found| unsafe { scan_avx2(groups, near, query, limit, found) },
         thin: |query, rows, positions, limit, near| unsafe { thin_avx2(query, rows, positions, limit, near) },
     })
 }
@@ -72,12 +73,46 @@ fn dot_avx2(query: &[i16], row: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "avx2")]
-fn scan_avx2(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+fn boxes_avx2(boxes: &[Boxes], query: &[i16; COARSE], limit: i32, near: &mut Vec<u32>) {
+    let (query, limit) = (pairs(query), _mm256_set1_epi32(limit));
+    for (at, [low, high]) in boxes.iter().enumerate() {
+        let mut sums = [_mm256_setzero_si256(); 2];
+        for (k, query) in query.iter().enumerate() {
+            for (half, sum) in sums.iter_mut().enumerate() {
+                let from = (k * 2 + half) * 16;
+                // SAFETY: bounds are `COARSE / 2` times two halves of 16 codes.
+                let (low, high) = unsafe {
+                    (_mm256_loadu_si256(low.as_ptr().add(from).cast()), _mm256_loadu_si256(high.as_ptr().add(from).cast()))
+                };
+                let outside = _mm256_max_epi16(_mm256_sub_epi16(low, *query), _mm256_sub_epi16(*query, high));
+                let outside = _mm256_max_epi16(outside, _mm256_setzero_si256());
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(outside, outside));
+            }
+        }
+        push_set(within(sums, limit), at, near);
+    }
+}
+
+/// The query's coordinates, two and two in all lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pairs(query: &[i16; COARSE]) -> [__m256i; COARSE / 2] {
     let pairs = query.as_chunks::<2>().0;
-    let query: [__m256i; COARSE / 2] =
-        std::array::from_fn(|k| _mm256_set1_epi32(i32::from(pairs[k][0] as u16) | (i32::from(pairs[k][1]) << 16)));
-    let limit = _mm256_set1_epi32(limit);
-    for (group, codes) in groups.as_chunks::<GROUP_CODES>().0.iter().enumerate() {
+    std::array::from_fn(|k| _mm256_set1_epi32(i32::from(pairs[k][0] as u16) | (i32::from(pairs[k][1]) << 16)))
+}
+
+/// A bit for each of sixteen sums that is at most the limit.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn within(sums: [__m256i; 2], limit: __m256i) -> u32 {
+    let far = sums.map(|sum| _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum, limit))) as u32);
+    !(far[0] | far[1] << 8) & 0xffff
+}
+
+#[target_feature(enable = "avx2")]
+fn scan_avx2(groups: &[i16], near: &[u32], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    let (query, limit) = (pairs(query), _mm256_set1_epi32(limit));
+    for (group, codes) in chosen(groups, near) {
         let mut sums = [_mm256_setzero_si256(); 2];
         for (k, query) in query.iter().enumerate() {
             for (half, sum) in sums.iter_mut().enumerate() {
@@ -87,8 +122,7 @@ fn scan_avx2(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(difference, difference));
             }
         }
-        let far = sums.map(|sum| _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum, limit))) as u32);
-        push_set(!(far[0] | far[1] << 8) & 0xffff, group, found);
+        push_set(within(sums, limit), group, found);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{COARSE, FINE, GROUP_CODES, Kernel, TILE, push_near, push_set};
+use super::{Boxes, COARSE, FINE, GROUP, Kernel, TILE, chosen};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {
@@ -14,7 +14,8 @@ pub(super) fn kernel() -> Option<Kernel> {
         name: "avx512-vnni",
         dots: |queries, rows, stride, dots| unsafe { dots_vnni(queries, rows, stride, dots) },
         dot: |query, row| unsafe { dot_vnni(query, row) },
-        scan: |groups, query, limit, found| unsafe { scan_vnni(groups, query, limit, found) },
+        boxes: |boxes, query, limit, near| unsafe { boxes_vnni(boxes, query, limit, near) },
+        scan: |groups, near, query, limit, found| unsafe { scan_vnni(groups, near, query, limit, found) },
         thin: |query, rows, positions, limit, near| unsafe { thin_vnni(query, rows, positions, limit, near) },
     })
 }
@@ -51,12 +52,35 @@ fn dot_vnni(query: &[i16], row: &[i8]) -> i32 {
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn scan_vnni(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+fn boxes_vnni(boxes: &[Boxes], query: &[i16; COARSE], limit: i32, near: &mut Vec<u32>) {
+    let (query, limit) = (pairs(query), _mm512_set1_epi32(limit));
+    for (at, [low, high]) in boxes.iter().enumerate() {
+        let mut sum = _mm512_setzero_si512();
+        for (k, query) in query.iter().enumerate() {
+            // SAFETY: bounds are `COARSE / 2` times 32 codes.
+            let (low, high) = unsafe {
+                (_mm512_loadu_si512(low.as_ptr().add(k * 32).cast()), _mm512_loadu_si512(high.as_ptr().add(k * 32).cast()))
+            };
+            let outside = _mm512_max_epi16(_mm512_sub_epi16(low, *query), _mm512_sub_epi16(*query, high));
+            let outside = _mm512_max_epi16(outside, _mm512_setzero_si512());
+            sum = _mm512_dpwssd_epi32(sum, outside, outside);
+        }
+        push_set(_mm512_cmple_epi32_mask(sum, limit), at, near);
+    }
+}
+
+/// The query's coordinates, two and two in all lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn pairs(query: &[i16; COARSE]) -> [__m512i; COARSE / 2] {
     let pairs = query.as_chunks::<2>().0;
-    let query: [__m512i; COARSE / 2] =
-        std::array::from_fn(|k| _mm512_set1_epi32(i32::from(pairs[k][0] as u16) | (i32::from(pairs[k][1]) << 16)));
-    let limit = _mm512_set1_epi32(limit);
-    for (group, codes) in groups.as_chunks::<GROUP_CODES>().0.iter().enumerate() {
+    std::array::from_fn(|k| _mm512_set1_epi32(i32::from(pairs[k][0] as u16) | (i32::from(pairs[k][1]) << 16)))
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn scan_vnni(groups: &[i16], near: &[u32], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    let (query, limit) = (pairs(query), _mm512_set1_epi32(limit));
+    for (group, codes) in chosen(groups, near) {
         let mut sum = _mm512_setzero_si512();
         for (k, query) in query.iter().enumerate() {
             // SAFETY: a group is `COARSE / 2` times 32 codes.
@@ -64,25 +88,54 @@ fn scan_vnni(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<
             let difference = _mm512_sub_epi16(*query, codes);
             sum = _mm512_dpwssd_epi32(sum, difference, difference);
         }
-        push_set(u32::from(_mm512_cmple_epi32_mask(sum, limit)), group, found);
+        push_set(_mm512_cmple_epi32_mask(sum, limit), group, found);
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn thin_vnni(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
-    push_near(rows, positions, limit, near, |row| squared_vnni(query, row));
-}
-
+/// Appends the rows of a group whose bit is set, without a branch for each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-fn squared_vnni(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
-    let mut sum = _mm512_setzero_si512();
-    for at in (0..FINE).step_by(32) {
-        // SAFETY: `FINE` is a multiple of 32.
-        let difference = unsafe {
-            _mm512_sub_epi16(_mm512_loadu_si512(a.as_ptr().add(at).cast()), _mm512_loadu_si512(b.as_ptr().add(at).cast()))
-        };
-        sum = _mm512_dpwssd_epi32(sum, difference, difference);
+fn push_set(mask: __mmask16, group: usize, found: &mut Vec<u32>) {
+    if mask == 0 {
+        return;
     }
-    _mm512_reduce_add_epi32(sum)
+    let lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    let rows = _mm512_add_epi32(lanes, _mm512_set1_epi32((group * GROUP) as i32));
+    found.reserve(GROUP);
+    // SAFETY: there is room for a whole group, and as many rows as the mask has bits are written first.
+    unsafe {
+        _mm512_storeu_si512(found.as_mut_ptr().add(found.len()).cast(), _mm512_maskz_compress_epi32(mask, rows));
+        found.set_len(found.len() + mask.count_ones() as usize);
+    }
+}
+
+/// Four rows at a time, whose lanes are added together in one go.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn thin_vnni(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
+    // SAFETY: `FINE` is 32.
+    let query = unsafe { _mm512_loadu_si512(query.as_ptr().cast()) };
+    let (fours, rest) = positions.as_chunks::<4>();
+    let rest = rest.iter().map(|position| [*position, u32::MAX, u32::MAX, u32::MAX]);
+    for positions in fours.iter().copied().chain(rest) {
+        let sums = positions.map(|position| {
+            // Positions behind the last row are dropped below, whatever is computed for them.
+            let row = rows.get(position as usize).unwrap_or(&[i16::MAX / 8; FINE]);
+            // SAFETY: a row is 32 codes.
+            let difference = _mm512_sub_epi16(query, unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
+            _mm512_madd_epi16(difference, difference)
+        });
+        let halves = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (a, b) = (halves(sums[0], sums[1]), halves(sums[2], sums[3]));
+        let lanes = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+        let half = _mm256_add_epi32(_mm512_castsi512_si256(lanes), _mm512_extracti64x4_epi64::<1>(lanes));
+        let total = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
+        let mut squared = [0i32; 4];
+        // SAFETY: an array of four.
+        unsafe { _mm_storeu_si128(squared.as_mut_ptr().cast(), total) };
+        for (squared, position) in squared.into_iter().zip(positions) {
+            if squared <= limit && (position as usize) < rows.len() {
+                near.push((squared, position));
+            }
+        }
+    }
 }

@@ -21,6 +21,11 @@ pub(super) const GROUP_CODES: usize = GROUP * COARSE;
 /// Largest magnitude of a sketch's code: squared distances of two fine sketches fit 31 bits.
 pub(super) const SKETCH_LIMIT: i16 = 2047;
 
+/// What [`GROUP`] groups hold at least and at most of each coordinate. Laid out like a group, with groups in the place of rows.
+pub(super) type Boxes = [[i16; GROUP_CODES]; 2];
+
+/// Keeps the rows of the near groups that are within the limit.
+type Scan = fn(&[i16], &[u32], &[i16; COARSE], i32, &mut Vec<u32>);
 /// Keeps the fine sketches among those found that are within the limit, with their squared distances.
 type Thin = fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>);
 
@@ -31,7 +36,8 @@ pub struct Kernel {
     pub name: &'static str,
     dots: fn(&[i16], &[i8], usize, &mut [i32]),
     dot: fn(&[i16], &[i8]) -> i32,
-    scan: fn(&[i16], &[i16; COARSE], i32, &mut Vec<u32>),
+    boxes: fn(&[Boxes], &[i16; COARSE], i32, &mut Vec<u32>),
+    scan: Scan,
     thin: Thin,
 }
 
@@ -57,10 +63,16 @@ impl Kernel {
         (self.dot)(query, row)
     }
 
-    /// Appends the rows of `groups` whose squared distance to the query is at most `limit`.
-    pub(super) fn scan(&self, groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    /// Appends the groups whose box is at most the root of `limit` away from the query.
+    pub(super) fn boxes(&self, boxes: &[Boxes], query: &[i16; COARSE], limit: i32, near: &mut Vec<u32>) {
+        (self.boxes)(boxes, query, limit, near);
+    }
+
+    /// Appends the rows of those `groups` that are `near` whose squared distance to the query is at most `limit`. Groups behind the last
+    /// one, which padding makes, are passed over.
+    pub(super) fn scan(&self, groups: &[i16], near: &[u32], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
         assert!(groups.len().is_multiple_of(GROUP_CODES), "whole groups");
-        (self.scan)(groups, query, limit, found);
+        (self.scan)(groups, near, query, limit, found);
     }
 
     /// Appends the squared distance to the query, and the position, of those `rows` at `positions` where it is at most `limit`.
@@ -77,7 +89,8 @@ impl Kernel {
     }
 }
 
-const SCALAR: Kernel = Kernel { name: "scalar", dots: scalar_dots, dot: scalar_dot, scan: scalar_scan, thin: scalar_thin };
+const SCALAR: Kernel =
+    Kernel { name: "scalar", dots: scalar_dots, dot: scalar_dot, boxes: scalar_boxes, scan: scalar_scan, thin: scalar_thin };
 
 /// All kernels that this processor can run, slowest first.
 pub fn kernels() -> Vec<Kernel> {
@@ -105,8 +118,8 @@ fn scalar_dot(query: &[i16], row: &[i8]) -> i32 {
     query.iter().zip(row).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum()
 }
 
-fn scalar_scan(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
-    for (group, codes) in groups.chunks_exact(GROUP_CODES).enumerate() {
+fn scalar_scan(groups: &[i16], near: &[u32], query: &[i16; COARSE], limit: i32, found: &mut Vec<u32>) {
+    for (group, codes) in chosen(groups, near) {
         for row in 0..GROUP {
             let code = |k: usize| codes[(k / 2 * GROUP + row) * 2 + k % 2];
             let squared: i32 = (0..COARSE).map(|k| (i32::from(query[k]) - i32::from(code(k))).pow(2)).sum();
@@ -120,6 +133,25 @@ fn scalar_scan(groups: &[i16], query: &[i16; COARSE], limit: i32, found: &mut Ve
 fn scalar_thin(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
     let squared = |row: &[i16; FINE]| query.iter().zip(row).map(|(a, b)| (i32::from(*a) - i32::from(*b)).pow(2)).sum();
     push_near(rows, positions, limit, near, squared);
+}
+
+fn scalar_boxes(boxes: &[Boxes], query: &[i16; COARSE], limit: i32, near: &mut Vec<u32>) {
+    for (at, [low, high]) in boxes.iter().enumerate() {
+        for lane in 0..GROUP {
+            let code = |codes: &[i16; GROUP_CODES], k: usize| i32::from(codes[(k / 2 * GROUP + lane) * 2 + k % 2]);
+            let outside = |k: usize| (code(low, k) - i32::from(query[k])).max(i32::from(query[k]) - code(high, k)).max(0);
+            if (0..COARSE).map(|k| outside(k).pow(2)).sum::<i32>() <= limit {
+                near.push((at * GROUP + lane) as u32);
+            }
+        }
+    }
+}
+
+/// The codes of those groups that are there.
+#[inline(always)]
+fn chosen<'a>(groups: &'a [i16], near: &'a [u32]) -> impl Iterator<Item = (usize, &'a [i16; GROUP_CODES])> {
+    let groups = groups.as_chunks::<GROUP_CODES>().0;
+    near.iter().filter_map(|group| Some((*group as usize, groups.get(*group as usize)?)))
 }
 
 /// What every kernel's `thin` does, inlined into it so that its instructions can be used.
@@ -194,11 +226,19 @@ mod tests {
             let query: [i16; COARSE] = query.try_into().unwrap();
             let (fine, rows): ([i16; FINE], _) = (fine.try_into().unwrap(), rows.as_chunks().0);
             let mut expected = Vec::new();
-            SCALAR.scan(&groups, &query, limit, &mut expected);
+            let all: Vec<u32> = (0..6).collect();
+            SCALAR.scan(&groups, &all, &query, limit, &mut expected);
+            // Two groups as bounds, whichever is larger: kernels must agree whatever they are.
+            let boxes: Vec<Boxes> = groups.as_chunks().0.windows(2).map(|pair| [pair[0], pair[1]]).collect();
+            let mut expected_boxes = Vec::new();
+            SCALAR.boxes(&boxes, &query, limit, &mut expected_boxes);
             for kernel in kernels() {
                 let mut found = Vec::new();
-                kernel.scan(&groups, &query, limit, &mut found);
+                kernel.scan(&groups, &all, &query, limit, &mut found);
                 prop_assert_eq!(&found, &expected, "{}", kernel.name);
+                found.clear();
+                kernel.boxes(&boxes, &query, limit, &mut found);
+                prop_assert_eq!(&found, &expected_boxes, "{}", kernel.name);
                 let (mut near, mut expected) = (Vec::new(), Vec::new());
                 SCALAR.thin(&fine, rows, &[1, 0, 6, 7], limit, &mut expected);
                 kernel.thin(&fine, rows, &[1, 0, 6, 7], limit, &mut near);

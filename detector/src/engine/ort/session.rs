@@ -21,9 +21,11 @@ pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &s
         .with_inter_threads(1)
         .map_err(told)?
         .with_dimension_override("batch", 1)
+        .map_err(told)?
+        // Its threads would wait for work by spinning for tens of milliseconds: in the time of the search, which runs next, and for
+        // nothing between frames. Stopping them after each run (session.force_spinning_stop) makes a frame after a pause slower still.
+        .with_config_entry("session.intra_op.allow_spinning", "0")
         .map_err(told)?;
-    // Its threads go on spinning for a moment after the network. Stopping them (session.force_spinning_stop) helps the search less than it
-    // costs the next frame after a pause of 30 ms: twice the network's time.
     if kind.on_gpu() {
         // A node that no GPU provider takes would run on the CPU, and nobody would know why it is slow.
         builder = builder

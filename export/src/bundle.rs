@@ -73,20 +73,14 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     let bank_file = describe(&bank);
 
     let mut scorer = info.scorer(engine, bank.clone());
-    let calibration = threshold(&run, &mut scorer, progress)?;
+    let (calibration, calibration_report) = threshold(&run, &mut scorer, progress)?;
     let self_test = self_test(&run, &mut contents)?;
     let references = variants::score(&run, &self_test, &mut scorer)?;
     let unseen = if options.evaluate { unseen(&run)? } else { Vec::new() };
     let evaluation = evaluation(&unseen, &mut scorer, &calibration, progress)?;
     let made = forms(&run, &bank, &self_test, &unseen, &mut scorer, options, progress)?;
     let of_variants = made.iter().map(|(variant, made)| (*variant, made.report)).collect();
-    let report = Report {
-        parity,
-        calibration: CalibrationReport::from(&calibration),
-        evaluation,
-        training: run.training()?,
-        variants: of_variants,
-    };
+    let report = Report { parity, calibration: calibration_report, evaluation, training: run.training()?, variants: of_variants };
     let mut variants = BTreeMap::new();
     for (variant, made) in made {
         contents.insert(made.section.file.clone(), made.onnx);
@@ -140,7 +134,7 @@ fn describe(bank: &MemoryBank) -> BankFile {
 }
 
 /// The threshold from the scores that this bundle gives to held-out good images.
-fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Result<Calibration> {
+fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Result<(Calibration, CalibrationReport)> {
     let pictures = &run.info.calibration;
     let mut scores = Vec::with_capacity(pictures.len());
     for picture in pictures {
@@ -148,8 +142,8 @@ fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Resu
         progress("calibration", scores.len(), pictures.len());
     }
     let calibration = calibrate(&scores, run.info.false_reject_rate)?;
-    if !calibration.is_supported() {
-        let report = CalibrationReport::from(&calibration);
+    let report = CalibrationReport::new(&calibration, &scores);
+    if !report.rate_supported {
         log::warn!(
             "{} good images cannot promise a false-reject rate of {}; the threshold promises {:.4} (at least {} images are needed)",
             report.images,
@@ -158,7 +152,7 @@ fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Resu
             report.images_needed
         );
     }
-    Ok(calibration)
+    Ok((calibration, report))
 }
 
 /// The other forms of the network that were asked for.

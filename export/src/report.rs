@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use detector::bundle::Variant;
-use detector::calibration::Calibration;
+use detector::calibration::{Calibration, TailEstimate};
 use detector::evaluate::Figures;
 use serde::{Deserialize, Serialize};
 
@@ -39,16 +39,22 @@ pub struct CalibrationReport {
     pub rate_supported: bool,
     /// Fewest images that are.
     pub images_needed: usize,
+    /// Where the requested rate's threshold may lie, if there are too few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailEstimate>,
 }
 
-impl From<&Calibration> for CalibrationReport {
-    fn from(calibration: &Calibration) -> CalibrationReport {
+impl CalibrationReport {
+    /// Of a calibration and the scores that it rests on.
+    pub fn new(calibration: &Calibration, scores: &[f32]) -> CalibrationReport {
+        let supported = calibration.is_supported();
         CalibrationReport {
             images: calibration.images,
             requested_rate: calibration.requested_rate,
             promised_rate: calibration.false_reject_rate,
-            rate_supported: calibration.is_supported(),
+            rate_supported: supported,
             images_needed: images_needed(calibration.requested_rate),
+            tail: if supported { None } else { TailEstimate::of(scores, calibration.requested_rate) },
         }
     }
 }
@@ -78,8 +84,9 @@ mod tests {
         assert_eq!([0.01, 0.05, 0.5, 0.9].map(images_needed), [99, 19, 1, 1]);
         for n in [19, 20, 99] {
             let scores: Vec<f32> = (0..n).map(|i| i as f32).collect();
-            let report = CalibrationReport::from(&detector::calibration::calibrate(&scores, 0.01).unwrap());
+            let report = CalibrationReport::new(&detector::calibration::calibrate(&scores, 0.01).unwrap(), &scores);
             assert_eq!(report.rate_supported, n >= report.images_needed);
+            assert_eq!(report.tail.is_some(), n == 20, "{n}");
         }
     }
 }

@@ -92,7 +92,7 @@ fn summary(args: &Args, exported: &Exported) -> String {
             auroc(report.float_image_auroc)
         );
     }
-    text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration));
+    text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration, &exported.report.calibration));
     if let Some(evaluation) = &exported.report.evaluation {
         text += &format!("evaluation {}\n", inspect::figures(evaluation));
     }

@@ -65,7 +65,7 @@ fn describe(bundle: &Bundle, report: &Report) -> Result<String> {
             float as f64 / stored as f64
         ),
     )?;
-    line("threshold", promise(calibration))?;
+    line("threshold", promise(calibration, &report.calibration))?;
     let quantiles = calibration.good_quantiles.iter().map(|[level, score]| format!("{:.0} %: {score:.4}", level * 100.0));
     line("good scores", quantiles.collect::<Vec<_>>().join("  "))?;
     let scores = self_test.references.iter().map(|reference| format!("{} {:.4}", reference.file, reference.score));
@@ -110,8 +110,7 @@ fn quantisation(quantisation: detector::bank::Quantisation) -> &'static str {
 }
 
 /// The threshold and its promise in plain words.
-pub(super) fn promise(calibration: &Calibration) -> String {
-    let report = CalibrationReport::from(calibration);
+pub(super) fn promise(calibration: &Calibration, report: &CalibrationReport) -> String {
     let (promised, asked) = (percent(report.promised_rate), percent(report.requested_rate));
     let mut text = format!(
         "{:.4}: parts that score above are anomalous. It rejects on average at most {promised} of good parts like the {} it was \
@@ -120,6 +119,13 @@ pub(super) fn promise(calibration: &Calibration) -> String {
     );
     if !report.rate_supported {
         text += &format!(". {asked} were asked for: that takes at least {} held-out good images", report.images_needed);
+    }
+    if let Some(tail) = &report.tail {
+        text += &format!(
+            ". For {asked} the {} highest scores suggest {:.4} (90 % confidence: {:.4} to {:.4}), if higher ones thin out as they do; that is \
+             no promise",
+            tail.images, tail.threshold, tail.low, tail.high
+        );
     }
     text
 }
@@ -186,12 +192,17 @@ mod tests {
 
     #[test]
     fn a_promise_without_support_says_what_it_takes() {
-        let scores: Vec<f32> = (0..19).map(|i| i as f32).collect();
-        let supported = promise(&detector::calibration::calibrate(&scores, 0.05).unwrap());
+        let said = |n: u8, rate: f64| {
+            let scores: Vec<f32> = (0..n).map(f32::from).collect();
+            let calibration = detector::calibration::calibrate(&scores, rate).unwrap();
+            promise(&calibration, &CalibrationReport::new(&calibration, &scores))
+        };
+        let supported = said(19, 0.05);
         assert!(supported.contains("at most 5 % of good parts") && !supported.contains("asked"), "{supported}");
-        let unsupported = promise(&detector::calibration::calibrate(&scores, 0.01).unwrap());
+        let unsupported = said(19, 0.01);
         assert!(unsupported.contains("at most 5 %") && unsupported.contains("1 % were asked for"), "{unsupported}");
-        assert!(unsupported.contains("at least 99"), "{unsupported}");
+        assert!(unsupported.contains("at least 99") && !unsupported.contains("suggest"), "{unsupported}");
+        assert!(said(40, 0.01).contains("the 10 highest scores suggest"), "{}", said(40, 0.01));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! From scores of good images to a threshold with a stated false-reject rate.
 
+mod tail;
+
+pub use tail::TailEstimate;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};

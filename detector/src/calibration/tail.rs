@@ -1,0 +1,95 @@
+//! The tail beyond the calibration images: an estimate, where they are too few for a promise.
+
+use serde::{Deserialize, Serialize};
+
+/// Fewest scores that the tail is fitted to, and the share of all where that is more.
+const FEWEST: usize = 10;
+const SHARE: f64 = 0.2;
+/// Of the standard normal distribution: 5 % lie above.
+const Z: f64 = 1.645;
+
+/// Where the threshold of a false-reject rate may lie that no promise reaches. It rests on the tail's shape, not on counting.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TailEstimate {
+    /// Share of good parts above it.
+    pub rate: f64,
+    /// In the units of scores.
+    pub threshold: f64,
+    /// Bounds of the 90 % confidence interval.
+    pub low: f64,
+    /// See `low`.
+    pub high: f64,
+    /// Highest scores that the tail was fitted to.
+    pub images: usize,
+}
+
+impl TailEstimate {
+    /// Takes what the `k` highest of `n` scores exceed the next one, `u`, as exponentially distributed with mean `s` (the generalised Pareto
+    /// tail of Pickands, Annals of Statistics 3, 1975, with shape 0: scores with a lighter tail get a threshold that is too high, never too
+    /// low): `u + s ln(k / (n rate))`. The interval takes `2 k s` as chi-squared with `2 k` degrees of freedom (Wilson and Hilferty's
+    /// approximation) and the variance of `u` as `s² (1/k - 1/n)`. None with too few scores, or where they reach the rate themselves.
+    pub fn of(scores: &[f32], rate: f64) -> Option<TailEstimate> {
+        let n = scores.len();
+        let images = FEWEST.max((n as f64 * SHARE) as usize);
+        let (count, k) = (n as f64, images as f64);
+        if n < 2 * images || rate * count >= k || rate <= 0.0 {
+            return None;
+        }
+        let mut sorted: Vec<f64> = scores.iter().copied().map(f64::from).collect();
+        sorted.sort_by(f64::total_cmp);
+        let (below, above) = sorted.split_at(n - images);
+        let from = *below.last()?;
+        let mean = above.iter().map(|score| score - from).sum::<f64>() / k;
+        let steps = (k / (count * rate)).ln();
+        let chi_squared = |z: f64| (1.0 - 1.0 / (9.0 * k) + z / (9.0 * k).sqrt()).powi(3);
+        let of_start = Z * mean * (1.0 / k - 1.0 / count).sqrt();
+        let reach = |z: f64| (steps * mean * (1.0 / chi_squared(z) - 1.0)).hypot(of_start);
+        let threshold = from + mean * steps;
+        Some(TailEstimate { rate, threshold, low: threshold - reach(Z), high: threshold + reach(-Z), images })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    /// Shares of draws whose interval holds the truth, and whose estimate is above it.
+    fn tried(n: usize, rate: f64, truth: f64, draw: impl Fn(&mut StdRng) -> f64) -> (f64, f64) {
+        let mut random = StdRng::seed_from_u64(3);
+        let (mut held, mut above) = (0, 0);
+        for _ in 0..4000 {
+            let scores: Vec<f32> = (0..n).map(|_| draw(&mut random) as f32).collect();
+            let found = TailEstimate::of(&scores, rate).unwrap();
+            assert!(found.low < found.threshold && found.threshold < found.high);
+            held += usize::from(found.low <= truth && truth <= found.high);
+            above += usize::from(found.threshold > truth);
+        }
+        (held as f64 / 4000.0, above as f64 / 4000.0)
+    }
+
+    #[test]
+    fn the_interval_holds_the_truth_as_often_as_it_says() {
+        for (n, rate) in [(40, 0.01), (30, 0.005), (200, 0.001)] {
+            let (held, above) = tried(n, rate, -rate.ln(), |random| -(1.0 - random.random::<f64>()).ln());
+            assert!((0.87..0.94).contains(&held) && (0.35..0.6).contains(&above), "{n} {rate}: {held} {above}");
+        }
+    }
+
+    /// A uniform distribution ends; the estimate goes beyond.
+    #[test]
+    fn lighter_tails_are_overestimated() {
+        let (_, above) = tried(40, 0.01, 0.99, |random| random.random());
+        assert!(above > 0.95, "{above}");
+    }
+
+    #[test]
+    fn nothing_is_estimated_from_too_little() {
+        let scores: Vec<f32> = (0..40).map(|i| i as f32).collect();
+        assert!(TailEstimate::of(&scores[..19], 0.01).is_none());
+        assert!(TailEstimate::of(&scores, 0.3).is_none());
+        let flat = TailEstimate::of(&[2.0; 40], 0.01).unwrap();
+        assert_eq!((flat.low, flat.threshold, flat.high), (2.0, 2.0, 2.0));
+    }
+}

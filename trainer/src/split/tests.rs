@@ -1,0 +1,115 @@
+use super::*;
+
+/// `good` training images and `defects` of each type, all different.
+fn dataset(layout: Layout, good: usize, defects: &[(&str, usize)]) -> (tempfile::TempDir, Dataset) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut number = 0u32;
+    let mut make = |name: String| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        number += 1;
+        image::RgbImage::from_pixel(4, 4, image::Rgb([number as u8, (number >> 8) as u8, 7])).save(path).unwrap();
+    };
+    let train = if layout == Layout::Flat { "good" } else { "train/good" };
+    (0..good).for_each(|i| make(format!("{train}/{i:02}.png")));
+    for (defect, count) in defects {
+        let folder = if layout == Layout::Flat { "anomalous".into() } else { format!("test/{defect}") };
+        (0..*count).for_each(|i| make(format!("{folder}/{i:02}.png")));
+    }
+    let data = Dataset::open(folder.path()).unwrap();
+    (folder, data)
+}
+
+fn count(selection: &Selection, wanted: Use) -> usize {
+    selection.split().unwrap().images.iter().filter(|image| image.r#use == wanted).count()
+}
+
+#[test]
+fn uses_are_disjoint_and_repeatable() {
+    for layout in [Layout::Mvtec, Layout::Flat] {
+        let (_keep, data) = dataset(layout, 40, &[("dent", 12)]);
+        let choice = Data { anomalous_samples: 5, ..Data::default() };
+        let selection = Selection::draw(&data, &choice, 3).unwrap();
+        let again = Selection::draw(&data, &choice, 3).unwrap();
+        assert_eq!((&selection.bank, &selection.anomalous), (&again.bank, &again.anomalous));
+        assert_ne!(Selection::draw(&data, &choice, 4).unwrap().anomalous, selection.anomalous);
+        let good_left = selection.test.iter().filter(|sample| !sample.is_anomalous()).count();
+        assert_eq!(selection.test.len() - good_left, 7);
+        assert_eq!(selection.bank.len() + selection.calibration.len() + good_left, 40);
+        assert_eq!(good_left, if layout == Layout::Flat { 8 } else { 0 });
+        assert!(selection.bank.iter().all(|path| !selection.calibration.contains(path)));
+        assert!(selection.set_aside.is_empty());
+    }
+}
+
+#[test]
+fn too_few_images_are_counted() {
+    let (_keep, data) = dataset(Layout::Mvtec, 5, &[("dent", 2)]);
+    let error = Selection::draw(&data, &Data::default(), 0).err().unwrap().to_string();
+    assert!(error.contains("5 good images"), "{error}");
+    let (_keep, data) = dataset(Layout::Mvtec, 20, &[("dent", 2)]);
+    let choice = Data { anomalous_samples: 3, ..Data::default() };
+    assert!(Selection::draw(&data, &choice, 0).err().unwrap().to_string().contains("2 anomalous"));
+}
+
+#[test]
+fn groups_never_stand_on_two_sides() {
+    let (folder, data) = dataset(Layout::Mvtec, 40, &[("dent", 12), ("good", 4)]);
+    let mut text = "path,group\n".to_string();
+    (0..40).for_each(|i| text += &format!("train/good/{i:02}.png, part {}\n", i / 4));
+    (0..12).for_each(|i| text += &format!("test/dent/{i:02}.png,dented {}\n", i / 3));
+    text += "test/good/00.png,part 0\n";
+    std::fs::write(folder.path().join(GROUPS), text).unwrap();
+    let choice = Data { anomalous_samples: 4, ..Data::default() };
+    for seed in 0..6 {
+        let selection = Selection::draw(&data, &choice, seed).unwrap();
+        let group = |path: &PathBuf| selection.groups.get(path).cloned();
+        let bank: HashSet<_> = selection.bank.iter().map(group).collect();
+        assert!(selection.calibration.iter().all(|path| !bank.contains(&group(path))));
+        let learned: HashSet<_> = selection.anomalous.iter().map(|sample| group(&sample.path)).collect();
+        assert!(selection.test.iter().all(|sample| sample.defect.is_none() || !learned.contains(&group(&sample.path))));
+        assert!(!selection.test.iter().any(|sample| sample.path.ends_with("good/00.png")), "its part was learned from");
+        assert_eq!(selection.calibration.len(), 8, "whole groups of four, at least 15 % of 40");
+    }
+    for (wrong, word) in [("path,part\n", "path,group"), ("path,group\nnone.png,1\n", "line 2"), ("path,group\na\n", "fields")] {
+        std::fs::write(folder.path().join(GROUPS), wrong).unwrap();
+        let error = Selection::draw(&data, &choice, 0).err().unwrap().to_string();
+        assert!(error.contains(word) && error.contains(GROUPS), "{error}");
+    }
+}
+
+#[test]
+fn no_picture_is_used_twice() {
+    let (folder, data) = dataset(Layout::Mvtec, 20, &[("dent", 6)]);
+    // The same pixels in another file format, in training and in test.
+    let picture = image::open(folder.path().join("train/good/03.png")).unwrap();
+    picture.save(folder.path().join("train/good/copy.bmp")).unwrap();
+    std::fs::create_dir_all(folder.path().join("test/good")).unwrap();
+    picture.save(folder.path().join("test/good/copy.png")).unwrap();
+    let more = Dataset::open(folder.path()).unwrap();
+    assert_eq!(more.train.len(), data.train.len() + 1);
+    let selection = Selection::draw(&more, &Data::default(), 0).unwrap();
+    assert_eq!(selection.bank.len() + selection.calibration.len(), 20);
+    assert!(selection.test.iter().all(|sample| sample.is_anomalous()));
+    assert_eq!(count(&selection, Use::SetAside), 2);
+}
+
+#[test]
+fn known_types_are_not_tested_and_a_stratified_draw_takes_all() {
+    let (_keep, data) = dataset(Layout::Mvtec, 20, &[("dent", 9), ("crack", 3), ("stain", 9)]);
+    let hard = Data { anomalous_samples: 4, learned_types: vec!["dent".into()], ..Data::default() };
+    let selection = Selection::draw(&data, &hard, 1).unwrap();
+    assert!(selection.anomalous.iter().all(|sample| sample.defect.as_deref() == Some("dent")));
+    assert!(selection.test.iter().all(|sample| sample.defect.as_deref() != Some("dent")));
+    assert_eq!((selection.test.len(), count(&selection, Use::SetAside)), (12, 5));
+    let unknown = Data { learned_types: vec!["dust".into()], ..hard };
+    assert!(Selection::draw(&data, &unknown, 1).err().unwrap().to_string().contains("dust"));
+    let stratified = Data { anomalous_samples: 6, draw: Draw::Stratified, ..Data::default() };
+    for seed in 0..5 {
+        let selection = Selection::draw(&data, &stratified, seed).unwrap();
+        for defect in ["dent", "crack", "stain"] {
+            let drawn = selection.anomalous.iter().filter(|sample| sample.defect.as_deref() == Some(defect)).count();
+            assert_eq!(drawn, 2, "{defect}");
+        }
+    }
+}

@@ -1,5 +1,9 @@
 //! Figures of a detector on a data set: the same code in trainer, exporter and runtime.
 
+mod scores;
+
+pub use scores::ImageScore;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibration::Calibration;
 use crate::dataset::Sample;
 use crate::map::ScoreMap;
-use crate::metrics::{AUPRO_FPR_LIMIT, MetricsError, PixelScores, Ranking};
+use crate::metrics::{AUPRO_FPR_LIMIT, MetricsError, PixelRanking, PixelScores, Ranking};
 use crate::picture::{self, Picture};
 use crate::preprocess::Preprocess;
 use crate::scorer::{Scored, Scorer};
@@ -146,7 +150,9 @@ fn figures(
     let scores: Vec<f32> = images.iter().map(|image| image.scored.score).collect();
     let ranking = Ranking::new(&scores, &truth)?;
     let decisions = calibration.map(|calibration| ranking.at(calibration.threshold));
-    let (pixels, aupro) = pixel_figures(images)?;
+    let pixels = rank_pixels(images)?;
+    let aupro = pixels.as_ref().map(|pixels| pixels.aupro(AUPRO_FPR_LIMIT)).transpose()?.flatten();
+    let pixels = pixels.as_ref().map(PixelRanking::pixels);
     let times: Vec<Duration> = images.iter().map(|image| image.scored.times.total()).collect();
     Ok(Figures {
         images: images.len(),
@@ -154,8 +160,8 @@ fn figures(
         anomalous: ranking.anomalous(),
         image_auroc: ranking.auroc(),
         image_f1: ranking.best_f1().map(|best| best.f1),
-        pixel_auroc: pixels.as_ref().and_then(Ranking::auroc),
-        pixel_f1: pixels.as_ref().and_then(Ranking::best_f1).map(|best| best.f1),
+        pixel_auroc: pixels.and_then(Ranking::auroc),
+        pixel_f1: pixels.and_then(Ranking::best_f1).map(|best| best.f1),
         aupro,
         false_reject_rate: decisions.and_then(|decisions| decisions.false_reject_rate()),
         miss_rate: decisions.and_then(|decisions| decisions.miss_rate()),
@@ -164,9 +170,10 @@ fn figures(
     })
 }
 
-fn pixel_figures(images: &[ImageResult]) -> std::result::Result<(Option<Ranking>, Option<f64>), MetricsError> {
+/// All pixels of good images and of those with a mask; none where no anomalous image has one.
+fn rank_pixels(images: &[ImageResult]) -> std::result::Result<Option<PixelRanking>, MetricsError> {
     if !images.iter().any(|image| image.sample.is_anomalous() && image.mask.is_some()) {
-        return Ok((None, None));
+        return Ok(None);
     }
     let mut pixels = PixelScores::default();
     for image in images {
@@ -176,9 +183,7 @@ fn pixel_figures(images: &[ImageResult]) -> std::result::Result<(Option<Ranking>
             pixels.add(&cut(map, &map.values), Some(&cut(map, mask)), width)?;
         }
     }
-    let ranked = pixels.rank();
-    let aupro = ranked.aupro(AUPRO_FPR_LIMIT)?;
-    Ok((Some(ranked.pixels().clone()), aupro))
+    Ok(Some(pixels.rank()))
 }
 
 /// The part of a map-sized array where the picture lies.

@@ -98,8 +98,16 @@ fn bad_bundles_and_options_are_refused() {
 #[test]
 fn evaluation_prints_exactly_the_contracts_keys() {
     let data = product().data();
-    let finished = finish(runtime("evaluate").arg("--json").arg("--data").arg(&data)).expect(0);
+    let folder = tempfile::tempdir().unwrap();
+    let scores = folder.path().join("scores.json");
+    let finished = finish(runtime("evaluate").arg("--json").arg("--scores").arg(&scores).arg("--data").arg(&data)).expect(0);
     let document = json(&finished);
+    let scores: serde_json::Value = serde_json::from_slice(&fs::read(scores).unwrap()).unwrap();
+    let first = &scores[0];
+    assert_eq!(scores.as_array().map(Vec::len), Some(28));
+    assert!(first["path"].as_str().unwrap().starts_with("test/") && first["score"].is_number(), "{first}");
+    let pixels = |class: &str| first[class].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum::<u64>();
+    assert_eq!(pixels("good_pixels") + pixels("anomalous_pixels"), 64 * 64);
     let keys: HashSet<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
     let expected =
         "images good anomalous image_auroc image_f1 pixel_auroc pixel_f1 aupro false_reject_rate miss_rate engine latency_ms";

@@ -5,12 +5,14 @@
 //! threshold, equal scores count as ties. A score above the threshold means "anomalous", as in
 //! [`crate::calibration`].
 
+mod bins;
 mod label;
 mod pixels;
 mod ranking;
 #[cfg(test)]
 mod tests;
 
+pub use bins::Bins;
 pub use label::Regions;
 pub use pixels::{AUPRO_FPR_LIMIT, PixelRanking, PixelScores};
 pub use ranking::{BestF1, Decisions, Ranking, RocPoint};

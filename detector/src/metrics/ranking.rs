@@ -90,6 +90,11 @@ impl Ranking {
         &self.good
     }
 
+    /// Keys of the anomalous scores, highest first.
+    pub(super) fn anomalous_keys(&self) -> &[u32] {
+        &self.anomalous
+    }
+
     /// Number of good scores.
     pub fn good(&self) -> usize {
         self.good.len()

@@ -190,6 +190,37 @@ fn naive_regions(mask: &[bool], width: usize) -> Vec<Option<u32>> {
     of_pixel
 }
 
+/// Area and best F1 of binned scores, from their definitions.
+fn figures_of_bins(good: &[u32], anomalous: &[u32]) -> (f64, f64) {
+    let at = |counts: &[u32], i: usize| f64::from(counts.get(i).copied().unwrap_or(0));
+    let (all_good, all_anomalous) = (good.iter().sum::<u32>(), anomalous.iter().sum::<u32>());
+    let (mut below, mut passed, mut won, mut best) = (0.0, 0.0, 0.0, 0.0f64);
+    for i in 0..good.len().max(anomalous.len()) {
+        let (caught, rejected) = (f64::from(all_anomalous) - passed, f64::from(all_good) - below);
+        best = best.max(2.0 * caught / (caught + rejected + f64::from(all_anomalous)));
+        won += at(anomalous, i) * (below + at(good, i) / 2.0);
+        (below, passed) = (below + at(good, i), passed + at(anomalous, i));
+    }
+    (won / below / passed, best)
+}
+
+#[test]
+fn binned_scores_keep_the_figures() {
+    // Anomalous ones are rare and overlap with the highest good ones, as pixels do.
+    let spread = |i: u32, n: u32| (f64::from(i.wrapping_mul(2_654_435_761) % n) / f64::from(n)).powi(3) as f32;
+    let good: Vec<f32> = (0..200_000).map(|i| spread(i, 200_003)).collect();
+    let anomalous: Vec<f32> = (0..4_000).map(|i| 0.5 + spread(i, 4_001)).collect();
+    let scores: Vec<f32> = good.iter().chain(&anomalous).copied().collect();
+    let truth: Vec<bool> = (0..scores.len()).map(|i| i >= good.len()).collect();
+    let ranking = Ranking::new(&scores, &truth).unwrap();
+    let bins = Bins::between_quantiles(&ranking, 256);
+    let (auroc, f1) = figures_of_bins(&bins.count(good), &bins.count(anomalous));
+    assert!((auroc - ranking.auroc().unwrap()).abs() < 1e-4, "{auroc}");
+    let exact = ranking.best_f1().unwrap().f1;
+    assert!(f1 <= exact + 1e-12 && f1 > exact - 1e-3, "{f1} {exact}");
+    assert_eq!(bins.count([f32::INFINITY]).iter().sum::<u32>(), 1, "nothing is lost above the last edge");
+}
+
 proptest! {
     #[test]
     fn auroc_equals_counting_pairs((scores, anomalous) in scored()) {

@@ -6,6 +6,7 @@ use detector::bundle::Bundle;
 use detector::calibration::Calibration;
 use detector::dataset::Dataset;
 use detector::evaluate::{Evaluation, Figures, evaluate};
+use detector::files;
 use detector::picture::Picture;
 use detector::run::{Split, Use};
 use detector::scorer::Scorer;
@@ -32,6 +33,9 @@ pub(super) struct Args {
     /// Also write a page with figures, curves and pictures
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Also write every image's score, and its pixels' scores in bins, to compare detectors image by image
+    #[arg(long, value_name = "FILE.json")]
+    scores: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -55,6 +59,10 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     if let Some(path) = &args.report {
         let (scorer, data) = (detector.untested_scorer(), args.data.as_path());
         Page { evaluation: &evaluation, bundle: &bundle, calibration: &calibration, scorer, data }.write(path)?;
+    }
+    if let Some(path) = &args.scores {
+        let scores = evaluation.scores(&data.root).with_context(|| format!("cannot rank the scores for {}", path.display()))?;
+        files::write_atomic(path, &serde_json::to_vec(&scores).context("cannot write JSON")?)?;
     }
     if args.json {
         output::print_json(&Document { figures: &evaluation.figures, declined: &detector.declined })?;

@@ -147,7 +147,7 @@ impl Bench {
         Ok(Seed {
             commit: commit.to_owned(),
             f32: trial.evaluate_run()?,
-            int8: trial.export_and_evaluate()?,
+            int8: trial.export_and_evaluate(None)?,
             int8_bank: size_in_tar(&trial.bundle(), "memory_bank.safetensors")?,
             f32_bank: size(&trial.run().join("bank.safetensors"))?,
             train_seconds: usage.seconds,

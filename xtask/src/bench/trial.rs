@@ -61,11 +61,14 @@ impl<'a> Trial<'a> {
         process::run_to_success(&mut export, "cannot export")
     }
 
-    /// Makes the bundle; its figures with the runtime's own code.
-    pub fn export_and_evaluate(&self) -> Result<Figures> {
+    /// Makes the bundle; its figures with the runtime's own code, and every image's scores in a file, if one is named.
+    pub fn export_and_evaluate(&self, scores: Option<&Path>) -> Result<Figures> {
         self.export()?;
         let mut evaluate = Command::new(self.build.program("apc-runtime")?);
         evaluate.arg("evaluate").arg("--model").arg(self.bundle()).arg("--data").arg(self.data).arg("--json");
+        if let Some(scores) = scores {
+            evaluate.arg("--scores").arg(scores);
+        }
         let text = process::output_of(&mut evaluate, "cannot evaluate the bundle")?;
         Figures::parse(&text, Path::new("apc-runtime evaluate --json"))
     }

@@ -1,0 +1,211 @@
+//! Finished trainings with their figures, in a JSON file; the scores of each cell's images in a file of its own beside it.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::paired::ImageScore;
+use crate::figures::Figures;
+
+/// One training and its figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Cell {
+    /// The product: name of its folder.
+    pub data: String,
+    pub system: String,
+    pub seed: u64,
+    /// How the anomalous samples were drawn, how many, and what was known of them.
+    pub split: String,
+    pub image_auroc: Option<f64>,
+    pub image_f1: Option<f64>,
+    pub pixel_auroc: Option<f64>,
+    pub pixel_f1: Option<f64>,
+    pub aupro: Option<f64>,
+    pub miss_rate: Option<f64>,
+    pub false_reject_rate: Option<f64>,
+    /// Median.
+    pub latency_ms: f64,
+    pub train_seconds: f64,
+    /// What it was made from: recipe and weights; other inputs make another cell.
+    pub inputs: String,
+    pub commit: String,
+}
+
+/// A cell to be filled.
+pub(super) struct Wanted {
+    pub data: PathBuf,
+    pub name: String,
+    pub seed: u64,
+    pub system: String,
+    pub split: String,
+    /// TOML.
+    pub recipe: String,
+    pub inputs: String,
+}
+
+impl Wanted {
+    fn is(&self, cell: &Cell) -> bool {
+        self.replaces(cell) && cell.inputs == self.inputs
+    }
+
+    /// The same training, maybe from other inputs.
+    fn replaces(&self, cell: &Cell) -> bool {
+        (&cell.data, cell.seed, &cell.system, &cell.split) == (&self.name, self.seed, &self.system, &self.split)
+    }
+}
+
+/// The file of cells.
+pub(super) struct Cells {
+    path: PathBuf,
+    cells: Vec<Cell>,
+}
+
+impl Cells {
+    pub fn read(path: &Path) -> Result<Cells> {
+        let cells = match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+            Ok(text) => serde_json::from_str(&text)
+                .with_context(|| format!("{}: does not hold the cells of this bench; name another --out", path.display()))?,
+        };
+        Ok(Cells { path: path.into(), cells })
+    }
+
+    /// The finished cell and the scores of its images.
+    pub fn find(&self, wanted: &Wanted) -> Result<Option<(Cell, Vec<ImageScore>)>> {
+        let Some(cell) = self.cells.iter().find(|cell| wanted.is(cell)) else { return Ok(None) };
+        let path = self.scores_of(wanted);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let scores = serde_json::from_slice(&text)
+            .with_context(|| format!("{}: is damaged; remove it to fill its cell again", path.display()))?;
+        Ok(Some((cell.clone(), scores)))
+    }
+
+    /// Whether there is nothing left to do for a cell.
+    pub fn finished(&self, wanted: &Wanted) -> bool {
+        self.cells.iter().any(|cell| wanted.is(cell)) && self.scores_of(wanted).exists()
+    }
+
+    /// Where the scores of a cell's images belong.
+    pub fn scores_of(&self, wanted: &Wanted) -> PathBuf {
+        let Wanted { name, seed, system, split, inputs, .. } = wanted;
+        let key = fnv(&format!("{name}\n{seed}\n{system}\n{split}\n{inputs}"));
+        self.path.with_extension("scores").join(format!("{key:016x}.json"))
+    }
+
+    /// Makes the folder for scores.
+    pub fn prepare(&self) -> Result<()> {
+        let folder = self.path.with_extension("scores");
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+    }
+
+    /// Adds a finished cell and keeps the file.
+    pub fn add(&mut self, wanted: &Wanted, figures: &Figures, train_seconds: f64, commit: String) -> Result<()> {
+        self.cells.retain(|cell| !wanted.replaces(cell));
+        self.cells.push(Cell::new(wanted, figures, train_seconds, commit));
+        let text = serde_json::to_string_pretty(&self.cells).context("cannot write the cells as JSON")?;
+        fs::write(&self.path, text + "\n").with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+impl Cell {
+    fn new(wanted: &Wanted, figures: &Figures, train_seconds: f64, commit: String) -> Cell {
+        let Figures { image_auroc, image_f1, pixel_auroc, pixel_f1, aupro, miss_rate, false_reject_rate, .. } = *figures;
+        Cell {
+            data: wanted.name.clone(),
+            system: wanted.system.clone(),
+            seed: wanted.seed,
+            split: wanted.split.clone(),
+            image_auroc,
+            image_f1,
+            pixel_auroc,
+            pixel_f1,
+            aupro,
+            miss_rate,
+            false_reject_rate,
+            latency_ms: figures.latency_ms.p50,
+            train_seconds,
+            inputs: wanted.inputs.clone(),
+            commit,
+        }
+    }
+}
+
+/// Tells recipes apart (FNV-1a); nothing hostile comes here.
+pub(super) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::figures::Latency;
+
+    pub(in super::super) fn cell(data: &str, system: &str, seed: u64, image_auroc: f64) -> Cell {
+        let figures = Figures {
+            images: 20,
+            good: 10,
+            anomalous: 10,
+            image_auroc: Some(image_auroc),
+            image_f1: Some(0.9),
+            pixel_auroc: None,
+            pixel_f1: None,
+            aupro: None,
+            miss_rate: Some(0.1),
+            false_reject_rate: Some(0.0),
+            engine: "tract".into(),
+            latency_ms: Latency { p50: 50.0, p95: 60.0 },
+        };
+        Cell::new(&wanted(data, system, seed, "x"), &figures, 60.0, "c".into())
+    }
+
+    fn wanted(data: &str, system: &str, seed: u64, inputs: &str) -> Wanted {
+        Wanted {
+            data: data.into(),
+            name: data.into(),
+            seed,
+            system: system.into(),
+            split: "random 10".into(),
+            recipe: String::new(),
+            inputs: inputs.into(),
+        }
+    }
+
+    #[test]
+    fn cells_survive_the_file_and_new_inputs_replace_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cells.json");
+        let figures = |cell: Cell| Figures {
+            images: 1,
+            good: 1,
+            anomalous: 0,
+            image_auroc: cell.image_auroc,
+            image_f1: None,
+            pixel_auroc: None,
+            pixel_f1: None,
+            aupro: None,
+            miss_rate: None,
+            false_reject_rate: None,
+            engine: "tract".into(),
+            latency_ms: Latency { p50: 1.0, p95: 1.0 },
+        };
+        let (first, second) = (wanted("a", "apc", 0, "first"), wanted("a", "apc", 0, "second"));
+        let mut cells = Cells::read(&path).unwrap();
+        cells.prepare().unwrap();
+        cells.add(&first, &figures(cell("a", "apc", 0, 0.5)), 1.0, "c".into()).unwrap();
+        assert!(!Cells::read(&path).unwrap().finished(&first), "its scores are missing");
+        fs::write(cells.scores_of(&first), "[]").unwrap();
+        let again = Cells::read(&path).unwrap();
+        let (found, scores) = again.find(&first).unwrap().unwrap();
+        assert_eq!((found.image_auroc, scores.len(), again.finished(&second)), (Some(0.5), 0, false));
+        cells.add(&second, &figures(cell("a", "apc", 0, 0.6)), 1.0, "c".into()).unwrap();
+        assert!(!Cells::read(&path).unwrap().finished(&first));
+        fs::write(&path, "[{}]").unwrap();
+        assert!(Cells::read(&path).err().unwrap().to_string().contains("--out"));
+    }
+}

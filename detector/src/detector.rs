@@ -158,7 +158,11 @@ pub fn untested_scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, ma
     let network = network(bundle, onnx, engine, machine)?;
     let (input, smoothing) = (manifest.input.clone(), manifest.smoothing);
     Ok(match variant {
-        Variant::Fused => Box::new(FusedScorer::new(network, input, smoothing)),
+        Variant::Fused => {
+            // Older graphs have added the head's share themselves.
+            let defects = manifest.defects.filter(|_| manifest.format >= crate::bundle::FUSED_APART);
+            Box::new(FusedScorer::new(network, input, defects, smoothing))
+        }
         Variant::Float | Variant::Int8 => {
             let (descriptor, defects) = (manifest.descriptor.kind, manifest.defects);
             Box::new(PatchScorer::new(network, input, descriptor, bundle.bank()?, defects, smoothing))

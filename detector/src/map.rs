@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::descriptor::Taps;
 use crate::preprocess::Rect;
+use crate::{Error, Result};
 
 /// Raw distances per pixel of the network's input.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,17 +20,39 @@ pub struct ScoreMap {
     pub content: Rect,
 }
 
-/// How patch distances become a map.
+/// How patch distances become a score and a map.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Smoothing {
-    /// Standard deviation of the Gaussian in input pixels; 0 leaves it out.
+    /// Standard deviation of the map's Gaussian in input pixels; 0 leaves it out.
     pub sigma: f32,
+    /// A patch's distance is the mean over so many patches square around it, as far as they lie in the picture; odd. 1, a patch by
+    /// itself, is PatchCore's: the largest of many single distances is mostly chance, where defects cover several patches.
+    pub neighbourhood: usize,
 }
 
 impl Default for Smoothing {
     fn default() -> Self {
-        Smoothing { sigma: 4.0 }
+        Smoothing { sigma: 4.0, neighbourhood: 1 }
+    }
+}
+
+impl Smoothing {
+    /// Checks what may come from a file.
+    ///
+    /// # Errors
+    /// Names the value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        let Smoothing { sigma, neighbourhood } = *self;
+        if !(0.0..=64.0).contains(&sigma) {
+            return Err(Error::invalid(format!("smoothing.sigma is {sigma}; 0 to 64 was expected")));
+        }
+        if neighbourhood % 2 == 0 || neighbourhood > 31 {
+            return Err(Error::invalid(format!(
+                "smoothing.neighbourhood is {neighbourhood}; an odd number up to 31 was expected"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -156,7 +179,7 @@ mod tests {
         #[test]
         fn equals_enlarging_and_blurring(distances in prop::collection::vec(0.0f32..10.0, 12), sigma in 0.0f64..2.5) {
             let (grid, input) = ((3, 4), (24, 32));
-            let smoothing = Smoothing { sigma: sigma as f32 };
+            let smoothing = Smoothing { sigma: sigma as f32, ..Smoothing::default() };
             let map = Enlarger::new(grid, input, smoothing).enlarge(&distances);
             let expected = naive(&distances, grid, input, f64::from(smoothing.sigma));
             for (a, b) in map.iter().zip(expected) {

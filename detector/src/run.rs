@@ -58,7 +58,7 @@ pub struct RunInfo {
     pub backbone: Backbone,
     /// What happens to a picture first.
     pub input: Preprocess,
-    /// How distances become a map.
+    /// How distances become a score and a map.
     pub smoothing: Smoothing,
     /// How the network's defect head joins the distances; where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -292,6 +292,7 @@ impl Run {
 impl RunInfo {
     fn validate(&self) -> Result<()> {
         self.input.validate()?;
+        self.smoothing.validate()?;
         KnownDefects::validate(self.defects, self.backbone.defect_units)
     }
 

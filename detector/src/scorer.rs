@@ -105,26 +105,46 @@ pub trait Scorer: Send {
 /// From patch distances to image score and map: what all scorers end with.
 struct Finish {
     preprocess: Preprocess,
+    defects: Option<KnownDefects>,
     smoothing: Smoothing,
     enlarger: Option<((usize, usize), Enlarger)>,
 }
 
 impl Finish {
-    fn new(preprocess: Preprocess, smoothing: Smoothing) -> Finish {
-        Finish { preprocess, smoothing, enlarger: None }
+    fn new(preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> Finish {
+        Finish { preprocess, defects, smoothing, enlarger: None }
     }
 
-    /// Score and map from the distances `[rows, columns]` of a patch grid; `content` is where the picture lies in the input.
-    fn finish(&mut self, mut distances: Vec<f32>, grid: (usize, usize), content: Rect) -> (f32, ScoreMap) {
+    /// Score and map from the distances `[rows, columns]` of a patch grid and the defect head's logits, if there is one; `content` is
+    /// where the picture lies in the input.
+    fn finish(
+        &mut self,
+        mut distances: Vec<f32>,
+        logits: Option<FeatureMap>,
+        grid: (usize, usize),
+        content: Rect,
+    ) -> Result<(f32, ScoreMap)> {
         let size = self.preprocess.input();
         let input = (size.height as usize, size.width as usize);
-        let score = Inside::new(grid, input, content).extend(&mut distances);
+        let inside = Inside::new(grid, input, content);
+        if self.smoothing.neighbourhood > 1 {
+            distances = inside.means(&distances, self.smoothing.neighbourhood / 2);
+        }
+        if let Some(defects) = self.defects {
+            let logits = logits.map_or(Vec::new(), |logits| logits.values);
+            if logits.len() != distances.len() {
+                let (found, expected) = (logits.len(), distances.len());
+                return Err(Error::invalid(format!("the network gives {found} defect logits for {expected} patches")));
+            }
+            defects.join(&logits, &mut distances);
+        }
+        let score = inside.extend(&mut distances);
         let (_, enlarger) = match &mut self.enlarger {
             Some(made) if made.0 == grid => made,
             slot => slot.insert((grid, Enlarger::new(grid, input, self.smoothing))),
         };
         let values = enlarger.enlarge(&distances);
-        (score, ScoreMap { height: input.0, width: input.1, values, content })
+        Ok((score, ScoreMap { height: input.0, width: input.1, values, content }))
     }
 }
 
@@ -133,7 +153,6 @@ pub struct PatchScorer<E> {
     engine: E,
     descriptor: PatchDescriptor,
     bank: MemoryBank,
-    defects: Option<KnownDefects>,
     finish: Finish,
 }
 
@@ -147,22 +166,15 @@ impl<E: Engine> PatchScorer<E> {
         defects: Option<KnownDefects>,
         smoothing: Smoothing,
     ) -> PatchScorer<E> {
-        PatchScorer { engine, descriptor, bank, defects, finish: Finish::new(preprocess, smoothing) }
+        PatchScorer { engine, descriptor, bank, finish: Finish::new(preprocess, defects, smoothing) }
     }
 
     /// Score and map from the network's results: everything after the backbone.
     fn judge(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
-        let logits = self.defects.and_then(|_| results.pop());
+        let logits = self.finish.defects.and_then(|_| results.pop());
         let patches = self.descriptor.describe(&results)?;
-        let mut distances = self.distances(&patches)?;
-        if let Some((defects, logits)) = self.defects.zip(logits) {
-            if logits.values.len() != distances.len() {
-                let (found, expected) = (logits.values.len(), distances.len());
-                return Err(Error::invalid(format!("the network gives {found} defect logits for {expected} patches")));
-            }
-            defects.join(&logits.values, &mut distances);
-        }
-        Ok(self.finish.finish(distances, (patches.height, patches.width), content))
+        let distances = self.distances(&patches)?;
+        self.finish.finish(distances, logits, (patches.height, patches.width), content)
     }
 
     fn distances(&self, patches: &Patches) -> Result<Vec<f32>> {
@@ -195,16 +207,17 @@ impl<E: Engine> Scorer for PatchScorer<E> {
     }
 }
 
-/// The scorer of a graph with the memory bank inside: an image goes in, the patches' scores come out.
+/// The scorer of a graph with the memory bank inside: an image goes in, the patches' distances come out.
 pub struct FusedScorer<E> {
     engine: E,
     finish: Finish,
 }
 
 impl<E: Engine> FusedScorer<E> {
-    /// The engine's first output is the map of patch scores, `[1, rows, columns]`.
-    pub fn new(engine: E, preprocess: Preprocess, smoothing: Smoothing) -> FusedScorer<E> {
-        FusedScorer { engine, finish: Finish::new(preprocess, smoothing) }
+    /// The engine's first output is the map of distances, `[1, rows, columns]`; with `defects`, the second one holds the defect head's
+    /// logits.
+    pub fn new(engine: E, preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> FusedScorer<E> {
+        FusedScorer { engine, finish: Finish::new(preprocess, defects, smoothing) }
     }
 }
 
@@ -221,13 +234,12 @@ impl<E: Engine> Scorer for FusedScorer<E> {
         let start = Instant::now();
         let input = self.finish.preprocess.normalise(&prepared.pixels);
         let normalised = Instant::now();
-        let outputs = self.engine.run(&input)?;
+        let mut outputs = self.engine.run(&input)?.into_iter();
         let ran = Instant::now();
-        let Some(FeatureMap { channels: 1, height, width, values }) = outputs.into_iter().next() else {
+        let Some(FeatureMap { channels: 1, height, width, values }) = outputs.next() else {
             return Err(Error::invalid("the fused network gives no map of distances"));
         };
-        // The graph's own score is the largest distance of all; here a letterbox's padding is left out.
-        let (score, map) = self.finish.finish(values, (height, width), prepared.content);
+        let (score, map) = self.finish.finish(values, outputs.next(), (height, width), prepared.content)?;
         let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
         Ok(Scored { score, map, times })
     }
@@ -263,6 +275,25 @@ impl Inside {
         self.rows.clone().flat_map(move |y| self.columns.clone().map(move |x| y * self.grid.1 + x))
     }
 
+    /// Means of the distances over squares that reach `radius` patches in every direction, as far as they lie inside; distances outside
+    /// stay as they are.
+    fn means(&self, distances: &[f32], radius: usize) -> Vec<f32> {
+        let around = |at: usize, bounds: &std::ops::Range<usize>| {
+            at.saturating_sub(radius).max(bounds.start)..(at + radius + 1).min(bounds.end)
+        };
+        let mut means = distances.to_vec();
+        for y in self.rows.clone() {
+            for x in self.columns.clone() {
+                let (rows, columns) = (around(y, &self.rows), around(x, &self.columns));
+                let count = rows.len() * columns.len();
+                let row =
+                    |y: usize| distances[y * self.grid.1 + columns.start..y * self.grid.1 + columns.end].iter().sum::<f32>();
+                means[y * self.grid.1 + x] = rows.map(row).sum::<f32>() / count as f32;
+            }
+        }
+        means
+    }
+
     /// Largest distance inside; distances outside become their nearest neighbour's inside, so that smoothing does not darken the
     /// picture's edge.
     fn extend(&self, distances: &mut [f32]) -> f32 {
@@ -279,72 +310,4 @@ impl Inside {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bank::Quantisation;
-    use crate::picture::Colour;
-    use crate::preprocess::{Resize, Size};
-
-    /// The mean of 8x8 blocks of the red channel.
-    struct Blocks;
-
-    impl Engine for Blocks {
-        fn name(&self) -> &'static str {
-            "blocks"
-        }
-
-        fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
-            let block = |i: usize| {
-                let (y, x) = (i / 8 * 8, i % 8 * 8);
-                (0..64).map(|j| input[(y + j / 8) * 64 + x + j % 8]).sum::<f32>() / 64.0
-            };
-            Ok(vec![FeatureMap { channels: 1, height: 8, width: 8, values: (0..64).map(block).collect() }])
-        }
-    }
-
-    fn scorer(resize: Resize) -> PatchScorer<Blocks> {
-        let size = Size { height: 64, width: 64 };
-        let (mean, std) = ([0.0; 3], [1.0 / 255.0; 3]);
-        let preprocess = Preprocess { colour: Colour::Rgb, region: None, size, resize, crop: None, mean, std };
-        // A flat picture of 100, as the 3x3 mean sees it inside, at an edge and in a corner.
-        let bank = MemoryBank::new(&[100.0, 600.0 / 9.0, 400.0 / 9.0], 1, Quantisation::F32).unwrap();
-        PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, None, Smoothing { sigma: 0.0 })
-    }
-
-    #[test]
-    fn a_bright_spot_is_found_where_it_is() {
-        let mut pixels = image::RgbImage::from_pixel(64, 64, image::Rgb([100; 3]));
-        (0..64).for_each(|i| pixels.put_pixel(40 + i % 8, 16 + i / 8, image::Rgb([190; 3])));
-        let scored = scorer(Resize::Stretch).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
-        let brightest = (0..64 * 64).max_by(|a, b| scored.map.values[*a].total_cmp(&scored.map.values[*b])).unwrap();
-        let (y, x) = (brightest / 64, brightest % 64);
-        // The spot is one block, and the 3x3 mean spreads it evenly over its neighbours.
-        assert!((8..32).contains(&y) && (32..56).contains(&x), "{y} {x}");
-        assert!((scored.score - 10.0).abs() < 0.1, "a ninth of 90: {}", scored.score);
-    }
-
-    #[test]
-    fn known_defects_add_to_the_distance_and_never_take_from_it() {
-        let mut distances = vec![1.0, 1.0, 1.0, 1.0];
-        KnownDefects { weight: 0.5 }.join(&[-200.0, 0.0, 4.0, 200.0], &mut distances);
-        let expected = [1.0, 1.0 + 0.5 * 2f32.ln(), 1.0 + 0.5 * (1.0 + 4f32.exp()).ln(), 101.0];
-        distances.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5, "{distances:?}"));
-    }
-
-    #[test]
-    fn padding_is_never_scored() {
-        let pixels = image::RgbImage::from_pixel(64, 32, image::Rgb([100; 3]));
-        let scored = scorer(Resize::Letterbox).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
-        // Rows next to the padding look like an edge; the first row of padding itself is off by 100/9.
-        assert!(scored.score < 1.0, "{}", scored.score);
-        assert_eq!(scored.map.content, Rect { x: 0, y: 16, width: 64, height: 32 });
-    }
-
-    #[test]
-    fn inside_is_never_empty() {
-        let sliver = Inside::new((8, 8), (64, 64), Rect { x: 0, y: 31, width: 64, height: 1 });
-        assert_eq!(sliver.indices().count(), 8);
-        let all = Inside::new((8, 8), (64, 64), Rect { x: 0, y: 0, width: 64, height: 64 });
-        assert_eq!(all.indices().count(), 64);
-    }
-}
+mod tests;

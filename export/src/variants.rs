@@ -97,7 +97,7 @@ impl<'a> Float<'a> {
         let info = &self.run.info;
         let (network, weights, input) = (info.backbone.network()?, self.run.weights()?, info.input.input());
         let (onnx, file, limit) = match variant {
-            Variant::Fused => (onnx::fused(&network, &weights, input, self.bank, info.defects)?, "detector.onnx", FUSED_LIMIT),
+            Variant::Fused => (onnx::fused(&network, &weights, input, self.bank)?, "detector.onnx", FUSED_LIMIT),
             Variant::Int8 => {
                 let ranges = self.ranges(&onnx::observer(&network, &weights, input)?)?;
                 (onnx::int8(&network, &weights, input, &ranges)?, "backbone.int8.onnx", INT8_LIMIT)
@@ -106,7 +106,7 @@ impl<'a> Float<'a> {
         };
         let engine = engine(&onnx, input)?;
         let mut scorer: Box<dyn Scorer> = match variant {
-            Variant::Fused => Box::new(FusedScorer::new(engine, info.input.clone(), info.smoothing)),
+            Variant::Fused => Box::new(FusedScorer::new(engine, info.input.clone(), info.defects, info.smoothing)),
             _ => Box::new(info.scorer(engine, self.bank.clone())),
         };
         let title = if variant == Variant::Fused { "fused network" } else { "int8 network" };

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use apc_tests::SyntheticRun;
+use detector::bundle::Bundle;
+use detector::network::Backbone;
 use serde_json::Value;
 
 use crate::support::{Finished, bin, finish, onnxruntime, product};
@@ -58,6 +61,31 @@ fn variants(folder: &Path) -> PathBuf {
     let stdout = finish(export.args(arguments).args(["--fused", "--no-evaluate"])).expect(0).stdout;
     assert!(stdout.contains("fused "), "{stdout}");
     bundle
+}
+
+/// With a defect head and distances that are means over neighbours: the exporter's gates compare the forms image by image, and the camera
+/// runs the fused one.
+#[test]
+fn a_defect_head_judges_alike_in_the_fused_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, data, bundle] = ["run", "data", "head.apc"].map(|name| folder.path().join(name));
+    let plain = SyntheticRun::default();
+    SyntheticRun { backbone: Backbone { defect_units: Some(6), ..plain.backbone.clone() }, ..plain }.write(&run, &data);
+    let mut export = Command::new(bin("apc-export"));
+    finish(export.arg("bundle").arg(run).arg("-o").arg(&bundle).args(["--fused", "--no-evaluate"])).expect(0);
+    let manifest = Bundle::read(&bundle).unwrap().manifest;
+    assert!(manifest.defects.is_some() && manifest.smoothing.neighbourhood == 3);
+    let Some(library) = onnxruntime() else { return };
+    let score = |variant: &str| {
+        let mut command = Command::new(bin("apc-runtime"));
+        command.args(["score", "--json", "--engine", "ort-cpu", "--variant", variant, "--model"]).arg(&bundle);
+        scores(&json(&finish(command.arg("--onnxruntime").arg(&library).args(images())).expect(0)))
+    };
+    let (float, fused) = (score("float"), score("fused"));
+    assert!(float.len() >= 28);
+    for ((a, _), (b, _)) in float.iter().zip(&fused) {
+        assert!((a - b).abs() <= 2e-3 * a, "{a} {b}");
+    }
 }
 
 #[test]

@@ -264,11 +264,21 @@ fn hostile_bundles_are_refused() {
     }
 }
 
+/// Format 2 knew single distances only.
+#[test]
+fn a_bundle_of_the_last_format_is_read() {
+    let before = |manifest: &str| manifest.replacen("format = 3", "format = 2", 1).replacen("neighbourhood = 1\n", "", 1);
+    let bundle = Bundle::parse(&repacked(before, |_, _| {}), Path::new("old.apc")).unwrap();
+    assert_eq!((bundle.manifest.format, bundle.manifest.smoothing.neighbourhood), (2, 1));
+}
+
 /// A sound archive around a bank that is not: what a wrong exporter would write.
 #[test]
 fn unsound_contents_are_named() {
-    let newer = repacked(|manifest| manifest.replacen("format = 2", "format = 3", 1), |_, _| {});
-    refuse_bundle(&newer, &["format 3", "up to 2", "update"]);
+    let newer = repacked(|manifest| manifest.replacen("format = 3", "format = 4", 1), |_, _| {});
+    refuse_bundle(&newer, &["format 4", "up to 3", "update"]);
+    let even = repacked(|manifest| manifest.replacen("neighbourhood = 1", "neighbourhood = 2", 1), |_, _| {});
+    refuse_bundle(&even, &["smoothing.neighbourhood", "odd"]);
     let unknown = repacked(|manifest| format!("colour_of_magic = 8\n{manifest}"), |_, _| {});
     refuse_bundle(&unknown, &["colour_of_magic"]);
 

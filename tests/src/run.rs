@@ -86,7 +86,7 @@ impl SyntheticRun {
         bank.to_tensors().write(&run.join("bank.safetensors")).expect("bank");
         write_split(run, data, &[(Use::Bank, bank_images), (Use::Calibration, calibration), (Use::Anomalous, &anomalous)]);
 
-        let smoothing = Smoothing::default();
+        let smoothing = self.smoothing();
         let (for_scores, input) = (self.engine(self.weights()), self.input.clone());
         let scorer = PatchScorer::new(for_scores, input, PatchDescriptor::Concat, bank, self.defects(), smoothing);
         let mut references = Vec::new();
@@ -141,6 +141,11 @@ impl SyntheticRun {
         self.backbone.defect_units.map(|_| KnownDefects { weight: 0.1 })
     }
 
+    /// Distances are means over neighbours where there is a defect head, as in `apc+`.
+    fn smoothing(&self) -> Smoothing {
+        Smoothing { neighbourhood: if self.backbone.defect_units.is_some() { 3 } else { 1 }, ..Smoothing::default() }
+    }
+
     fn prepare(&self, path: &Path) -> Prepared {
         self.input.prepare(&Picture::read(path).expect("picture").pixels).expect("region in picture")
     }
@@ -171,7 +176,7 @@ impl SyntheticRun {
             descriptor: PatchDescriptor::Concat,
             backbone: self.backbone.clone(),
             input: self.input.clone(),
-            smoothing: Smoothing::default(),
+            smoothing: self.smoothing(),
             defects: self.defects(),
             references,
             calibration,

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 
 use crate::adamw::AdamW;
 use crate::data;
-use crate::examples::{Batch, Batches};
+use crate::examples::Batch;
 use crate::interrupt::{Interrupt, Stopped};
 use crate::network::{Named, download, to_vec};
 use crate::progress::Progress;
@@ -45,16 +45,16 @@ pub struct Learned {
     pub curve: Vec<f32>,
 }
 
-/// Learns the parameters that require gradients; goes on from a checkpoint that is there. `loss` computes the loss of a batch, `rate`
-/// gives each parameter's learning rate relative to the plan's.
+/// Learns the parameters that require gradients; goes on from a checkpoint that is there. `make` gives a step's batch, a step ahead and
+/// on another thread, `loss` computes its loss, `rate` gives each parameter's learning rate relative to the plan's.
 ///
 /// # Errors
 /// [`Stopped`] when interrupted (after a checkpoint), or when an image or checkpoint cannot be read or written.
-pub fn learn(
+pub fn learn<B: Send>(
     plan: &Plan<'_>,
     parameters: Named,
-    batches: &Batches<'_>,
-    loss: impl Fn(&Named, &Batch) -> Tensor,
+    make: impl Fn(usize) -> detector::Result<B> + Send,
+    loss: impl Fn(&Named, &B) -> Tensor,
     rate: impl Fn(&str) -> f64,
     interrupt: &Interrupt,
 ) -> Result<Learned> {
@@ -67,35 +67,31 @@ pub fn learn(
     }
     let mut progress = Progress::new(plan.title, plan.steps);
     let mut running = Vec::with_capacity(CURVE);
-    data::ahead(
-        state.done..plan.steps,
-        |step| batches.make(step),
-        |step, batch| -> Result<()> {
-            let loss = loss(&state.parameters, &batch);
-            loss.backward();
-            let now = plan.learning_rate * schedule(step, plan.steps);
-            state.optimiser.step(&mut state.parameters, step + 1, plan.weight_decay, |name| now * rate(name));
-            let loss = to_vec(&loss)?.first().copied().unwrap_or(f32::NAN);
-            if !loss.is_finite() {
-                let (title, key, value) = (plan.title, plan.learning_rate_key, plan.learning_rate);
-                anyhow::bail!("{title} diverged at step {step}: lower {key} (now {value})");
-            }
-            running.push(loss);
-            if running.len() == CURVE || step + 1 == plan.steps {
-                let mean = running.iter().sum::<f32>() / running.len() as f32;
-                state.curve.push(mean);
-                progress.note(format!("loss {mean:.3}"));
-                running.clear();
-            }
-            state.done = step + 1;
-            progress.set(state.done);
-            let stop = interrupt.is_set();
-            if stop || state.done.is_multiple_of(plan.checkpoint_steps) || state.done == plan.steps {
-                state.save(plan.checkpoint)?;
-            }
-            if stop { Err(Stopped.into()) } else { Ok(()) }
-        },
-    )?;
+    data::ahead(state.done..plan.steps, make, |step, batch| -> Result<()> {
+        let loss = loss(&state.parameters, &batch);
+        loss.backward();
+        let now = plan.learning_rate * schedule(step, plan.steps);
+        state.optimiser.step(&mut state.parameters, step + 1, plan.weight_decay, |name| now * rate(name));
+        let loss = to_vec(&loss)?.first().copied().unwrap_or(f32::NAN);
+        if !loss.is_finite() {
+            let (title, key, value) = (plan.title, plan.learning_rate_key, plan.learning_rate);
+            anyhow::bail!("{title} diverged at step {step}: lower {key} (now {value})");
+        }
+        running.push(loss);
+        if running.len() == CURVE || step + 1 == plan.steps {
+            let mean = running.iter().sum::<f32>() / running.len() as f32;
+            state.curve.push(mean);
+            progress.note(format!("loss {mean:.3}"));
+            running.clear();
+        }
+        state.done = step + 1;
+        progress.set(state.done);
+        let stop = interrupt.is_set();
+        if stop || state.done.is_multiple_of(plan.checkpoint_steps) || state.done == plan.steps {
+            state.save(plan.checkpoint)?;
+        }
+        if stop { Err(Stopped.into()) } else { Ok(()) }
+    })?;
     progress.finish();
     Ok(Learned { parameters: state.parameters, curve: state.curve })
 }

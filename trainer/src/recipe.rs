@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use detector::map::Smoothing;
 use detector::picture::Colour;
 use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize, Size};
 use detector::{Error, Result, files};
@@ -64,6 +65,9 @@ pub struct Recipe {
     /// The memory bank.
     #[serde(default)]
     pub bank: Bank,
+    /// From patch distances to score and map.
+    #[serde(default)]
+    pub smoothing: Smoothing,
     /// The threshold.
     #[serde(default)]
     pub calibration: Threshold,
@@ -219,8 +223,13 @@ impl Default for Finetune {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Defects {
-    /// Hidden units.
+    /// Heads whose mean logit counts. Each learns without every n-th good image, which then tell how far its logits go on good images
+    /// that it has not seen.
+    pub heads: usize,
+    /// Hidden units of one head.
     pub units: usize,
+    /// Examples, made and described once: the steps take them in turn.
+    pub examples: usize,
     /// Optimiser steps.
     pub steps: usize,
     /// Highest learning rate; it rises over the first tenth and falls to zero along a cosine.
@@ -229,7 +238,7 @@ pub struct Defects {
     pub weight_decay: f64,
     /// Weight of the loss "is this image anomalous" beside "is this patch anomalous".
     pub image_loss: f64,
-    /// How much one nat of the head's logit counts, relative to a good image's largest distance.
+    /// How much one nat of the heads' logit counts, relative to a good image's largest distance.
     pub weight: f64,
     /// Steps between checkpoints.
     pub checkpoint: usize,
@@ -237,7 +246,17 @@ pub struct Defects {
 
 impl Default for Defects {
     fn default() -> Self {
-        Defects { units: 64, steps: 200, learning_rate: 2e-3, weight_decay: 1e-2, image_loss: 0.3, weight: 0.1, checkpoint: 50 }
+        Defects {
+            heads: 5,
+            units: 64,
+            examples: 960,
+            steps: 200,
+            learning_rate: 2e-3,
+            weight_decay: 1e-2,
+            image_loss: 0.3,
+            weight: 0.15,
+            checkpoint: 50,
+        }
     }
 }
 
@@ -326,7 +345,9 @@ impl Recipe {
         within("examples.simulated", examples.simulated, 0.0, 1.0 - examples.pasted)?;
         within("examples.rotation", examples.rotation, 0.0, 180.0)?;
         let defects = &self.defects;
-        within("defects.units", defects.units as f64, 1.0, 4096.0)?;
+        within("defects.heads", defects.heads as f64, 1.0, 16.0)?;
+        within("defects.units", defects.units as f64, 1.0, 256.0)?;
+        within("defects.examples", defects.examples as f64, 1.0, 1e5)?;
         within("defects.steps", defects.steps as f64, 1.0, 1e7)?;
         within("defects.learning_rate", defects.learning_rate, 1e-9, 1.0)?;
         within("defects.weight_decay", defects.weight_decay, 0.0, 1.0)?;
@@ -351,6 +372,7 @@ impl Recipe {
                  examples.simulated",
             ));
         }
+        self.smoothing.validate()?;
         self.preprocess(Colour::Rgb).validate()
     }
 

@@ -29,7 +29,7 @@ pub fn make(
     describer: &Describer<'_>,
     selection: &Selection,
     bank: &[f32],
-    defects: Option<KnownDefects>,
+    (defects, smoothing): (Option<KnownDefects>, Smoothing),
     seed: u64,
     folder: &Path,
 ) -> Result<Vec<Reference>> {
@@ -50,7 +50,6 @@ pub fn make(
         let content = Rect { x: 0, y: 0, width: size.width, height: size.height };
         pictures.push((ReferenceKind::Noise, Prepared { pixels, content }));
     }
-    let sigma = f64::from(Smoothing::default().sigma);
     let mut results = Tensors::default();
     let mut references = Vec::new();
     for (index, (kind, prepared)) in pictures.iter().enumerate() {
@@ -63,7 +62,7 @@ pub fn make(
         let dims: i64 = layers.iter().map(|map| map.size()[1]).sum();
         let bank = Tensor::from_slice(bank).reshape([-1, dims]);
         let known = logits.first().zip(defects);
-        let (score, map) = no_grad(|| judge((layers, known), &bank, prepared.content, rule.input().into(), sigma))?;
+        let (score, map) = no_grad(|| judge((layers, known), &bank, prepared.content, rule.input().into(), smoothing))?;
         let [height, width]: [u32; 2] = rule.input().into();
         results.insert(format!("{index:03}.map"), [height as usize, width as usize], to_vec(&map)?);
         let picture = store(prepared, folder, "reference", index)?;
@@ -79,24 +78,33 @@ fn judge(
     bank: &Tensor,
     content: Rect,
     input: [u32; 2],
-    sigma: f64,
+    smoothing: Smoothing,
 ) -> Result<(f32, Tensor)> {
-    let mut distances = patches::nearest(&patches::describe(maps).to_device(Device::Cpu), bank);
-    if let Some((logits, KnownDefects { weight })) = known {
-        distances += logits.to_device(Device::Cpu).softplus().flatten(0, -1) * f64::from(weight);
-    }
+    let distances = patches::nearest(&patches::describe(maps).to_device(Device::Cpu), bank);
     let grid = (maps[0].size()[2], maps[0].size()[3]);
     let inside = Inside::new((grid.0 as usize, grid.1 as usize), (input[0] as usize, input[1] as usize), content);
     let indices: Vec<i64> = inside.indices().map(|i| i as i64).collect();
-    let score = distances.index_select(0, &Tensor::from_slice(&indices)).max();
     let (first, last) = (indices[0], indices[indices.len() - 1]);
+    let mut distances = distances.reshape([grid.0, grid.1]);
+    let mut seen = distances.narrow(0, first / grid.1, (last - first) / grid.1 + 1).narrow(
+        1,
+        first % grid.1,
+        last % grid.1 - first % grid.1 + 1,
+    );
+    let side = smoothing.neighbourhood as i64;
+    let means = seen.unsqueeze(0).avg_pool2d([side; 2], [1, 1], [side / 2; 2], false, false, None).squeeze_dim(0);
+    seen.copy_(&means);
+    if let Some((logits, KnownDefects { weight })) = known {
+        distances += logits.to_device(Device::Cpu).softplus().reshape([grid.0, grid.1]) * f64::from(weight);
+    }
+    let score = distances.flatten(0, 1).index_select(0, &Tensor::from_slice(&indices)).max();
     // Padding takes the value of the nearest patch inside.
     let clamp =
         |length: i64, least: i64, most: i64| Tensor::from_slice(&(0..length).map(|i| i.clamp(least, most)).collect::<Vec<_>>());
     let rows = clamp(grid.0, first / grid.1, last / grid.1);
     let columns = clamp(grid.1, first % grid.1, last % grid.1);
-    let extended = distances.reshape([grid.0, grid.1]).index_select(0, &rows).index_select(1, &columns);
-    let map = patches::map(&extended, (i64::from(input[0]), i64::from(input[1])), sigma);
+    let extended = distances.index_select(0, &rows).index_select(1, &columns);
+    let map = patches::map(&extended, (i64::from(input[0]), i64::from(input[1])), f64::from(smoothing.sigma));
     Ok((f32::try_from(&score)?, map))
 }
 

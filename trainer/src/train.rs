@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use detector::dataset::Dataset;
 use detector::descriptor::PatchDescriptor;
 use detector::files::{read_toml, write_atomic};
-use detector::map::Smoothing;
 use detector::network::Backbone;
 use detector::preprocess::Preprocess;
 use detector::run::{FORMAT, RunInfo};
@@ -148,7 +147,7 @@ impl Lesson<'_> {
         if let Some((head, batches)) = head {
             let (parameters, known) = head.join(&describer, batches, &bank.vectors, &recipe.defects)?;
             weights.tensors.extend(parameters.tensors);
-            backbone.defect_units = Some(recipe.defects.units);
+            backbone.defect_units = Some(recipe.defects.units * recipe.defects.heads);
             defects = Some(known);
             curves.insert("defects", head.curve);
         }
@@ -159,7 +158,8 @@ impl Lesson<'_> {
         let network = backbone.network()?;
         let parameters = upload(&network, &weights, device)?;
         let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device };
-        let references = references::make(&describer, &selection, &bank.vectors, defects, recipe.seed, &folder.path)?;
+        let references =
+            references::make(&describer, &selection, &bank.vectors, (defects, recipe.smoothing), recipe.seed, &folder.path)?;
         seconds.insert("all".into(), began.elapsed().as_secs_f64());
 
         let info = RunInfo {
@@ -174,7 +174,7 @@ impl Lesson<'_> {
             descriptor: PatchDescriptor::Concat,
             backbone,
             input: rule,
-            smoothing: Smoothing::default(),
+            smoothing: recipe.smoothing,
             defects,
             references,
             calibration,

@@ -51,6 +51,8 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Comparison> 
         format!("{}: its recipe is not one of this version: train again", order.run.join("run.toml").display())
     })?;
     recipe.device.clone_from(&order.device);
+    // Earlier versions had one head.
+    recipe.defects.heads = run.info.backbone.defect_units.map_or(recipe.defects.heads, |units| units / recipe.defects.units);
     let root = order.data.as_ref().unwrap_or(&run.info.data);
     let (data, added) = (Dataset::open(root)?, Dataset::open(&order.add)?);
     let split = run.split()?;

@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use detector::bank::Quantisation;
+use detector::descriptor::FeatureMap;
+use detector::engine::Engine;
 use detector::run::{Run, Use};
+use detector::scorer::Scorer;
 use image::{GrayImage, RgbImage};
 
 const SMALL: &str = "mode = \"apc\"\ndevice = \"cpu\"\n[data]\nanomalous_samples = 3\n[input]\nsize = [64, 64]\n\
@@ -26,11 +30,13 @@ impl Place {
         place
     }
 
-    /// The same, for mode `apc+`: without weights the backbone learns from scratch, then the head.
+    /// The same, letterboxed, for mode `apc+`: without weights the backbone learns from scratch, then the heads.
     fn with_defect_head(steps: usize) -> Place {
         let place = Place::new(steps);
         let recipe = SMALL.replace("\"apc\"", "\"apc+\"").replace("batch = 4", "batch = 4\nsimulated = 0.3");
-        place.recipe(&format!("{recipe}steps = {steps}\n[defects]\nunits = 8\nsteps = {steps}\ncheckpoint = 2\n"));
+        let recipe = recipe.replace("[64, 64]", "[64, 96]\nresize = \"letterbox\"");
+        let defects = format!("[defects]\nunits = 8\nexamples = 10\nsteps = {steps}\ncheckpoint = 2\n");
+        place.recipe(&format!("{recipe}steps = {steps}\n{defects}[smoothing]\nneighbourhood = 3\n"));
         place
     }
 
@@ -141,14 +147,43 @@ fn resumes(place: &Place, checkpoint: &str) {
     assert_eq!(bytes(&place.path("parts/bank.safetensors")), bytes(&place.path("whole/bank.safetensors")));
 }
 
+/// libtorch's results, as the run keeps them.
+struct Replayed(Vec<FeatureMap>);
+
+impl Engine for Replayed {
+    fn name(&self) -> &'static str {
+        "replayed"
+    }
+
+    fn run(&mut self, _: &[f32]) -> detector::Result<Vec<FeatureMap>> {
+        Ok(self.0.clone())
+    }
+}
+
+/// From feature maps to score and map, the detector's code and libtorch's, written apart, agree: smoothed distances and logits within the
+/// letterbox, and noise that fills all of the input.
+#[track_caller]
+fn judges_as_libtorch_does(run: &Run) {
+    for (reference, expected) in run.info.references.iter().zip(run.expected().unwrap()) {
+        let picture = run.picture(&reference.picture).unwrap();
+        let mut scorer = run.info.scorer(Replayed(expected.results), run.bank(Quantisation::F32).unwrap());
+        let scored = scorer.score_prepared(&picture).unwrap();
+        let close = |found: f32, expected: f32| (found - expected).abs() < 1e-3 * expected.abs().max(0.1);
+        assert!(close(scored.score, reference.score), "{} {}", scored.score, reference.score);
+        assert!(scored.map.values.iter().zip(&expected.map).all(|(found, expected)| close(*found, *expected)));
+    }
+}
+
 #[test]
 fn a_defect_head_becomes_part_of_the_run() {
     let place = Place::with_defect_head(4);
     let output = place.train("run", &["--json"]);
     assert!(output.status.success(), "{}", error(&output));
     let run = Run::open(&place.path("run")).unwrap();
-    assert_eq!((run.info.mode.as_str(), run.info.backbone.defect_units), ("apc+", Some(8)));
-    assert!(run.info.defects.unwrap().weight > 0.0);
+    assert_eq!((run.info.mode.as_str(), run.info.backbone.defect_units), ("apc+", Some(5 * 8)));
+    assert!(run.info.defects.unwrap().weight > 0.0 && run.info.smoothing.neighbourhood == 3);
+    assert!(run.info.references.iter().any(|reference| reference.picture.content.width < 96), "letterboxed");
+    judges_as_libtorch_does(&run);
     run.weights().unwrap();
     let grid = &run.expected().unwrap()[0].results;
     assert_eq!((grid.len(), grid[2].channels, grid[2].height), (3, 1, grid[0].height));

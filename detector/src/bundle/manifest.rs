@@ -10,8 +10,11 @@ use crate::network::Backbone;
 use crate::preprocess::{Preprocess, Rect};
 use crate::scorer::KnownDefects;
 
-/// Format that this version writes; older ones are read, newer ones refused. 2: networks may have a defect head.
-pub const FORMAT: u32 = 2;
+/// Format that this version writes; older ones are read, newer ones refused. 2: networks may have a defect head. 3: distances may be
+/// means over a neighbourhood, and a fused graph gives distances and logits apart.
+pub const FORMAT: u32 = 3;
+/// The first format whose fused graph leaves the defect head's share to the scorer.
+pub const FUSED_APART: u32 = 3;
 /// Largest manifest.
 const SIZE_LIMIT: usize = 1 << 20;
 
@@ -31,7 +34,7 @@ pub struct Manifest {
     pub descriptor: PatchDescriptorSection,
     /// The memory bank.
     pub bank: BankFile,
-    /// How distances become a map.
+    /// How distances become a score and a map.
     pub smoothing: Smoothing,
     /// How the network's defect head joins the distances; where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,10 +185,7 @@ impl Manifest {
         let valid = self.input.validate().and_then(|()| self.calibration.validate());
         valid.and_then(|()| self.backbone.structure.network().map(drop)).map_err(|error| error.to_string())?;
         KnownDefects::validate(self.defects, self.backbone.structure.defect_units).map_err(|error| error.to_string())?;
-        let sigma = self.smoothing.sigma;
-        if !(0.0..=64.0).contains(&sigma) {
-            return Err(format!("smoothing sigma {sigma} is not in 0..64"));
-        }
+        self.smoothing.validate().map_err(|error| error.to_string())?;
         if self.variants.contains_key(&Variant::Float) {
             return Err("the float backbone is no variant".into());
         }

@@ -4,7 +4,8 @@ mod archive;
 mod manifest;
 
 pub use manifest::{
-    BackboneFile, BankFile, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, Reference, SelfTest, Variant, VariantSection,
+    BackboneFile, BankFile, DetectorInfo, FORMAT, FUSED_APART, Manifest, PatchDescriptorSection, Reference, SelfTest, Variant,
+    VariantSection,
 };
 
 use std::collections::BTreeMap;

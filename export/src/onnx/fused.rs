@@ -3,7 +3,6 @@ use detector::bank::MemoryBank;
 use detector::descriptor::bilinear;
 use detector::network::Network;
 use detector::preprocess::Size;
-use detector::scorer::KnownDefects;
 use detector::tensors::{Tensors, Values};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::pb::tensor_proto::DataType;
@@ -14,30 +13,17 @@ use super::{Value, encode, info, transposed};
 /// Bank vectors compared at once: 1,024 patches then need 16 MiB for their products, whatever the bank's size.
 const CHUNK: usize = 4096;
 
-/// Bytes of an ONNX file that takes a normalised image and gives `[batch, 1, rows, columns]`, the score of each patch, and
-/// `score [batch, 1, 1, 1]`, the largest of them. A patch's score is its distance to the nearest bank vector, and what
-/// [`KnownDefects`] adds where the network has a defect head. Distances are `|q|² - 2 q·b + |b|²` around the bank's
+/// Bytes of an ONNX file that takes a normalised image and gives `distances [batch, 1, rows, columns]`, of each patch to the nearest
+/// bank vector, and the logits of the network's defect head, if it has one, in the same shape. Distances are `|q|² - 2 q·b + |b|²` around the bank's
 /// mean, chunk by chunk of the bank, so that no matrix grows with it.
 ///
 /// # Errors
 /// When a weight does not fit the network, or the bank's vectors do not fit its layers.
-pub fn fused(
-    network: &Network,
-    weights: &Tensors,
-    input: Size,
-    bank: &MemoryBank,
-    defects: Option<KnownDefects>,
-) -> Result<Vec<u8>> {
-    in_chunks(network, weights, input, (bank, defects), CHUNK)
+pub fn fused(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank) -> Result<Vec<u8>> {
+    in_chunks(network, weights, input, bank, CHUNK)
 }
 
-fn in_chunks(
-    network: &Network,
-    weights: &Tensors,
-    input: Size,
-    (bank, defects): (&MemoryBank, Option<KnownDefects>),
-    chunk: usize,
-) -> Result<Vec<u8>> {
+fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank, chunk: usize) -> Result<Vec<u8>> {
     let (graph, values) = super::float(network, weights, input)?;
     let layers: Vec<&Value> = network.outputs.iter().map(|output| &values[output.node]).collect();
     let dims: usize = layers.iter().map(|layer| layer.shape[0]).sum();
@@ -59,20 +45,10 @@ fn in_chunks(
     let [_, rows, columns] = layers[0].shape;
     writer.graph.initializer.push(int64s("grid", &[-1, 1, rows as i64, columns as i64]));
     let distances = writer.node("Reshape", "distances", &[&flat, "grid"]);
-    let patches = match network.defects.as_ref().zip(defects) {
-        Some((output, KnownDefects { weight })) => {
-            writer.graph.initializer.push(floats("defects.weight", &[], &[weight]));
-            let positive = writer.node("Softplus", "defects.positive", &[&values[output.node].name]);
-            let weighed = writer.node("Mul", "defects.weighed", &[&positive, "defects.weight"]);
-            writer.node("Add", "joined", &[&distances, &weighed])
-        }
-        None => distances,
-    };
-    writer.node("ReduceMax", "score", &[&patches]);
-    writer.reduce(&[1, 2, 3], true);
     let Writer { mut graph } = writer;
     graph.name = "detector".into();
-    graph.output = vec![info(&patches, &[1, rows, columns]), info("score", &[1, 1, 1])];
+    graph.output = vec![info(&distances, &[1, rows, columns])];
+    graph.output.extend(network.defects.iter().map(|output| info(&values[output.node].name, &[1, rows, columns])));
     Ok(encode(graph))
 }
 
@@ -214,16 +190,15 @@ mod tests {
             let bank = MemoryBank::new(&first.values, first.dims, quantisation).unwrap();
             let expected: Vec<f32> = bank.nearest(&other.values).unwrap().iter().map(|found| found.distance).collect();
             for chunk in [CHUNK, 50] {
-                let onnx = in_chunks(&network, &weights, size, (&bank, None), chunk).unwrap();
+                let onnx = in_chunks(&network, &weights, size, &bank, chunk).unwrap();
                 let outputs = crate::variants::engine(&onnx, size).unwrap().run(&image(60)).unwrap();
-                let [distances, score] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
+                let [distances] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
                 assert_eq!((distances.height, distances.width), (other.height, other.width));
                 let difference = relative(&distances.values, &expected);
                 assert!(difference < 1e-3, "{quantisation:?} {chunk}: {difference}");
-                assert_eq!(score.values, [distances.values.iter().copied().fold(0.0, f32::max)]);
             }
         }
         let wrong = MemoryBank::new(&[1.0; 6], 3, Quantisation::F32).unwrap();
-        assert!(fused(&network, &weights, size, &wrong, None).unwrap_err().to_string().contains("channels"));
+        assert!(fused(&network, &weights, size, &wrong).unwrap_err().to_string().contains("channels"));
     }
 }

@@ -74,7 +74,7 @@ pub fn finetune(
         loss(&decoder.forward(parameters, &outputs), &targets, choice)
     };
     let rate = |name: &str| if name.starts_with("head.") { 1.0 } else { choice.backbone_rate };
-    let mut learned = learn(&plan, parameters, batches, loss_of, rate, interrupt)?;
+    let mut learned = learn(&plan, parameters, |step| batches.make(step), loss_of, rate, interrupt)?;
     let wanted: Vec<String> = backbone.network()?.parameters().into_iter().map(|(name, _)| name).collect();
     learned.parameters.retain(|name, _| wanted.contains(name));
     Ok(Outcome { weights: download(&learned.parameters)?, curve: learned.curve })

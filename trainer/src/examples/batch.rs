@@ -46,6 +46,8 @@ pub struct Batch {
     pub masks: Vec<f32>,
     /// `[batch]`, 1 where the mask is known.
     pub masked: Vec<f32>,
+    /// For each image, which good images it was made from: their places in [`Sources::good`].
+    pub good: Vec<Vec<usize>>,
 }
 
 impl<'a> Batches<'a> {
@@ -62,23 +64,29 @@ impl<'a> Batches<'a> {
         Ok(Batches { sources, anomalous })
     }
 
+    /// Images in a batch.
+    pub fn size(&self) -> usize {
+        self.sources.choice.batch
+    }
+
     /// The batch of one step.
     ///
     /// # Errors
     /// When a good image cannot be read.
     pub fn make(&self, step: usize) -> Result<Batch> {
-        let size = self.sources.choice.batch;
-        let example = |slot: usize| -> Result<Example> {
+        let size = self.size();
+        let example = |slot: usize| -> Result<(Example, Vec<usize>)> {
             let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(self.sources.seed);
             random.set_stream((step * size + slot) as u64);
             self.example(slot * 2 >= size, &mut random)
         };
         let examples = (0..size).into_par_iter().map(example).collect::<Result<Vec<_>>>()?;
-        let mut batch = Batch { images: vec![], labels: vec![], masks: vec![], masked: vec![] };
-        for example in examples {
+        let mut batch = Batch { images: vec![], labels: vec![], masks: vec![], masked: vec![], good: vec![] };
+        for (example, good) in examples {
             batch.images.extend(self.sources.rule.normalise(&example.pixels));
             batch.labels.push(f32::from(example.anomalous));
             batch.masked.push(f32::from(example.mask.is_some()));
+            batch.good.push(good);
             let pixels = (example.pixels.width() * example.pixels.height()) as usize;
             let mask = example.mask.unwrap_or_else(|| vec![false; pixels]);
             batch.masks.extend(mask.into_iter().map(f32::from));
@@ -86,23 +94,27 @@ impl<'a> Batches<'a> {
         Ok(batch)
     }
 
-    fn example(&self, anomalous: bool, random: &mut impl Rng) -> Result<Example> {
+    /// An example, and the good images it was made from.
+    fn example(&self, anomalous: bool, random: &mut impl Rng) -> Result<(Example, Vec<usize>)> {
         let choice = self.sources.choice;
-        let mut varied = || Ok(vary(&self.good(random)?, choice, random));
+        let below = self.draw(random);
+        let good = vary(&self.good(below)?, choice, random);
         if !anomalous {
-            return varied();
+            return Ok((good, vec![below]));
         }
-        let good: Example = varied()?;
         let kind = random.random::<f64>();
-        match self.anomalous.choose(random) {
-            _ if kind < choice.simulated => Ok(simulate(&good, &self.good(random)?, random)),
+        Ok(match self.anomalous.choose(random) {
+            _ if kind < choice.simulated => {
+                let texture = self.draw(random);
+                (simulate(&good, &self.good(texture)?, random), vec![below, texture])
+            }
             // A pasted defect is varied apart from the part below it: new places and angles from the same few samples.
             Some(donor) if donor.mask.is_some() && kind < choice.simulated + choice.pasted => {
-                Ok(paste(&vary(donor, choice, random), &good))
+                (paste(&vary(donor, choice, random), &good), vec![below])
             }
-            Some(donor) => Ok(vary(donor, choice, random)),
-            None => Ok(good),
-        }
+            Some(donor) => (vary(donor, choice, random), vec![]),
+            None => (good, vec![below]),
+        })
     }
 
     /// A good image as the network sees it in training, `[3, height, width]`, normalised: varied, and not part of any batch.
@@ -112,12 +124,23 @@ impl<'a> Batches<'a> {
     pub fn varied_good(&self, index: usize) -> Result<Vec<f32>> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(self.sources.seed);
         random.set_stream(u64::MAX - index as u64);
-        let example = vary(&self.good(&mut random)?, self.sources.choice, &mut random);
+        let index = self.draw(&mut random);
+        let example = vary(&self.good(index)?, self.sources.choice, &mut random);
         Ok(self.sources.rule.normalise(&example.pixels))
     }
 
-    fn good(&self, random: &mut impl Rng) -> Result<Example> {
-        let index = random.random_range(0..self.sources.good.len());
+    /// At most `count` good images as they are, spread evenly: their places in [`Sources::good`] and `[3, height, width]`, normalised.
+    pub fn plain_good(&self, count: usize) -> impl Iterator<Item = Result<(usize, Vec<f32>)>> + '_ {
+        let all = self.sources.good.len();
+        let count = count.min(all);
+        (0..count).map(move |i| i * all / count).map(|index| Ok((index, self.sources.rule.normalise(&self.good(index)?.pixels))))
+    }
+
+    fn draw(&self, random: &mut impl Rng) -> usize {
+        random.random_range(0..self.sources.good.len())
+    }
+
+    fn good(&self, index: usize) -> Result<Example> {
         let pixels = data::prepare(&self.sources.good[index], self.sources.rule)?.pixels;
         let mask = Some(vec![false; (pixels.width() * pixels.height()) as usize]);
         Ok(Example { pixels, mask, anomalous: false })

@@ -1,0 +1,114 @@
+use super::*;
+use crate::bank::Quantisation;
+use crate::picture::Colour;
+use crate::preprocess::{Resize, Size};
+
+/// The mean of 8x8 blocks of the red channel.
+struct Blocks;
+
+impl Engine for Blocks {
+    fn name(&self) -> &'static str {
+        "blocks"
+    }
+
+    fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
+        let block = |i: usize| {
+            let (y, x) = (i / 8 * 8, i % 8 * 8);
+            (0..64).map(|j| input[(y + j / 8) * 64 + x + j % 8]).sum::<f32>() / 64.0
+        };
+        Ok(vec![FeatureMap { channels: 1, height: 8, width: 8, values: (0..64).map(block).collect() }])
+    }
+}
+
+fn scorer(resize: Resize) -> PatchScorer<Blocks> {
+    let size = Size { height: 64, width: 64 };
+    let (mean, std) = ([0.0; 3], [1.0 / 255.0; 3]);
+    let preprocess = Preprocess { colour: Colour::Rgb, region: None, size, resize, crop: None, mean, std };
+    // A flat picture of 100, as the 3x3 mean sees it inside, at an edge and in a corner.
+    let bank = MemoryBank::new(&[100.0, 600.0 / 9.0, 400.0 / 9.0], 1, Quantisation::F32).unwrap();
+    PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, None, Smoothing { sigma: 0.0, neighbourhood: 1 })
+}
+
+#[test]
+fn a_bright_spot_is_found_where_it_is() {
+    let mut pixels = image::RgbImage::from_pixel(64, 64, image::Rgb([100; 3]));
+    (0..64).for_each(|i| pixels.put_pixel(40 + i % 8, 16 + i / 8, image::Rgb([190; 3])));
+    let scored = scorer(Resize::Stretch).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
+    let brightest = (0..64 * 64).max_by(|a, b| scored.map.values[*a].total_cmp(&scored.map.values[*b])).unwrap();
+    let (y, x) = (brightest / 64, brightest % 64);
+    // The spot is one block, and the 3x3 mean spreads it evenly over its neighbours.
+    assert!((8..32).contains(&y) && (32..56).contains(&x), "{y} {x}");
+    assert!((scored.score - 10.0).abs() < 0.1, "a ninth of 90: {}", scored.score);
+}
+
+#[test]
+fn known_defects_add_to_the_distance_and_never_take_from_it() {
+    let mut distances = vec![1.0, 1.0, 1.0, 1.0];
+    KnownDefects { weight: 0.5 }.join(&[-200.0, 0.0, 4.0, 200.0], &mut distances);
+    let expected = [1.0, 1.0 + 0.5 * 2f32.ln(), 1.0 + 0.5 * (1.0 + 4f32.exp()).ln(), 101.0];
+    distances.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5, "{distances:?}"));
+}
+
+#[test]
+fn padding_is_never_scored() {
+    let pixels = image::RgbImage::from_pixel(64, 32, image::Rgb([100; 3]));
+    let scored = scorer(Resize::Letterbox).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
+    // Rows next to the padding look like an edge; the first row of padding itself is off by 100/9.
+    assert!(scored.score < 1.0, "{}", scored.score);
+    assert_eq!(scored.map.content, Rect { x: 0, y: 16, width: 64, height: 32 });
+}
+
+#[test]
+fn inside_is_never_empty() {
+    let sliver = Inside::new((8, 8), (64, 64), Rect { x: 0, y: 31, width: 64, height: 1 });
+    assert_eq!(sliver.indices().count(), 8);
+    let all = Inside::new((8, 8), (64, 64), Rect { x: 0, y: 0, width: 64, height: 64 });
+    assert_eq!(all.indices().count(), 64);
+}
+
+/// A lone high distance is shared with its neighbours; at the border and beside padding fewer share it.
+#[test]
+fn neighbours_inside_share_their_distances() {
+    let all = Inside::new((4, 4), (32, 32), Rect { x: 0, y: 0, width: 32, height: 32 });
+    let mut distances = vec![1.0; 16];
+    distances[5] = 10.0;
+    let means = all.means(&distances, 1);
+    assert_eq!((means[0], means[1], means[5], means[15]), (13.0 / 4.0, 15.0 / 6.0, 2.0, 1.0));
+    // Only rows 1 and 2 show the picture: what lies above and below has no say and is not touched.
+    let middle = Inside::new((4, 4), (32, 32), Rect { x: 0, y: 8, width: 32, height: 16 });
+    distances[1] = 1000.0;
+    let means = middle.means(&distances, 1);
+    assert_eq!((means[1], means[5], means[8]), (1000.0, 15.0 / 6.0, 13.0 / 4.0));
+}
+
+/// A graph with the bank inside; the outputs are given.
+struct Fused(Vec<FeatureMap>);
+
+impl Engine for Fused {
+    fn name(&self) -> &'static str {
+        "fused"
+    }
+
+    fn run(&mut self, _: &[f32]) -> Result<Vec<FeatureMap>> {
+        Ok(self.0.clone())
+    }
+}
+
+#[test]
+fn a_fused_graphs_logits_join_its_smoothed_distances() {
+    let map = |values: Vec<f32>| FeatureMap { channels: 1, height: 2, width: 2, values };
+    let (distances, logits) = (map(vec![1.0, 2.0, 3.0, 6.0]), map(vec![0.0, 4.0, -200.0, -200.0]));
+    let preprocess = scorer(Resize::Stretch).finish.preprocess;
+    let pixels = image::RgbImage::new(64, 64);
+    let prepared = Prepared { pixels, content: Rect { x: 0, y: 0, width: 64, height: 64 } };
+    let score = |outputs: &[&FeatureMap], neighbourhood, defects| {
+        let engine = Fused(outputs.iter().map(|map| (*map).clone()).collect());
+        let smoothing = Smoothing { sigma: 0.0, neighbourhood };
+        FusedScorer::new(engine, preprocess.clone(), defects, smoothing).score_prepared(&prepared).map(|scored| scored.score)
+    };
+    let known = Some(KnownDefects { weight: 0.5 });
+    assert_eq!(score(&[&distances], 1, None).unwrap(), 6.0);
+    let expected = 3.0 + 0.5 * (1.0 + 4f32.exp()).ln();
+    assert!((score(&[&distances, &logits], 3, known).unwrap() - expected).abs() < 1e-5);
+    assert!(score(&[&distances], 3, known).unwrap_err().to_string().contains("defect logits"));
+}

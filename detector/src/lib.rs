@@ -20,6 +20,7 @@ pub mod map;
 pub mod metrics;
 pub mod network;
 pub mod picture;
+pub mod placement;
 pub mod preprocess;
 pub mod run;
 pub mod scorer;

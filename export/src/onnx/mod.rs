@@ -257,7 +257,7 @@ mod tests {
         let defects = detector::scorer::KnownDefects { weight: 0.5 };
         let onnx = fused(&network, &weights, size, &bank, Some(defects)).unwrap();
         let scores = &crate::variants::engine(&onnx, size).unwrap().run(&input).unwrap()[0];
-        let distances = bank.nearest(&patches.values).unwrap();
+        let distances = bank.nearest(&patches.values, 1).unwrap();
         for ((found, nearest), logit) in scores.values.iter().zip(&distances).zip(&expected[2].values) {
             let expected = nearest.distance + 0.5 * (1.0 + logit.exp()).ln();
             assert!((found - expected).abs() < 1e-2 * expected.max(1.0), "{found} {expected}");

@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use detector::bundle::Bundle;
 use detector::engine::{EngineKind, Machine, VariantChoice};
-use detector::{Declined, Detector, Setup};
+use detector::{Declined, Detector, Setup, placement};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
 use crate::config::THREADS_LIMIT;
@@ -165,7 +165,7 @@ fn with_threads(threads: Option<usize>) -> Result<()> {
 
 /// Sets the pool of backbone and search; 0 is one thread for each processor.
 fn set_threads(threads: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
+    placement::pool(threads).build_global().context("cannot start the threads")
 }
 
 fn start_log(level: LevelFilter) -> Result<()> {

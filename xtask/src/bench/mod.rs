@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: the figures that the README claims, each by one command.
 
+mod banks;
 mod learning;
 mod peers;
 mod product;
+mod search;
 mod service;
+mod stages;
 mod trial;
 
 use anyhow::Result;
@@ -23,7 +26,9 @@ enum Bench {
     Learning(learning::Args),
     Product(product::Args),
     Peers(peers::Args),
+    Search(search::Args),
     Service(service::Args),
+    Stages(stages::Args),
 }
 
 /// Runs the command.
@@ -32,6 +37,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
         Bench::Peers(args) => peers::run(workspace, args).map(|()| true),
+        Bench::Search(args) => search::run(workspace, args).map(|()| true),
         Bench::Service(args) => service::run(workspace, args).map(|()| true),
+        Bench::Stages(args) => stages::run(workspace, args),
     }
 }

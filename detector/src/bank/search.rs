@@ -76,8 +76,12 @@ impl MemoryBank {
         let task = (rows * columns).max(QUERIES.next_multiple_of(columns.max(1)));
         let tasks = matches.par_chunks_mut(task).zip(queries.par_chunks(task * self.dims));
         let efforts = match &self.vectors {
-            Vectors::F32 { values } => tasks.map(|(matches, queries)| self.search_f32(values, queries, matches)).reduce_with(Effort::add),
-            Vectors::Int8(bank) => tasks.map(|(matches, queries)| bank.search(queries, columns, matches, kernel)).reduce_with(Effort::add),
+            Vectors::F32 { values } => {
+                tasks.map(|(matches, queries)| self.search_f32(values, queries, matches)).reduce_with(Effort::add)
+            }
+            Vectors::Int8(bank) => {
+                tasks.map(|(matches, queries)| bank.search(queries, columns, matches, kernel)).reduce_with(Effort::add)
+            }
         };
         Ok((matches, efforts.unwrap_or_default()))
     }

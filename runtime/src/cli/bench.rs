@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Frames to score
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     frames: u32,
+    /// Milliseconds without work before each frame, as on a line whose parts come one by one
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pause: u64,
     /// Measure every engine of --engine with every network of the bundle, in turn, and recommend the fastest that passes its self-test
     #[arg(long)]
     compare: bool,
@@ -54,9 +57,11 @@ struct Document {
     judged: Judged,
     threads: usize,
     frames: u32,
+    pause_ms: u64,
     stages_ms: Stages,
     /// Median after the backbone over the backbone's median.
     after_backbone_share: f64,
+    /// Frames one after the other, without pauses.
     frames_per_second: f64,
     /// Now and at most, MiB; null where the system does not say.
     resident_mib: Option<f64>,
@@ -96,15 +101,15 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     let bar = output::progress("bench", args.frames as usize);
     let mut times = Vec::with_capacity(args.frames as usize);
     let mut meter = Meter::start(Path::new("/sys"));
-    let begin = Instant::now();
     for frame in 0..args.frames as usize {
+        std::thread::sleep(Duration::from_millis(args.pause));
         times.push(score(frame)?);
         if let Some(meter) = &mut meter {
             meter.sample();
         }
         bar.inc(1);
     }
-    let elapsed = begin.elapsed();
+    let busy: Duration = times.iter().map(Times::total).sum();
     let energy = meter.map(Meter::finish);
     bar.finish_and_clear();
     let stage = |of: fn(&Times) -> Duration| Latency::of(&times.iter().map(of).collect::<Vec<_>>());
@@ -119,9 +124,10 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
         judged: Judged::by(&detector),
         threads: rayon::current_num_threads(),
         frames: args.frames,
+        pause_ms: args.pause,
         after_backbone_share: stages_ms.after_backbone.p50 / stages_ms.backbone.p50.max(f64::MIN_POSITIVE),
         stages_ms,
-        frames_per_second: f64::from(args.frames) / elapsed.as_secs_f64(),
+        frames_per_second: f64::from(args.frames) / busy.as_secs_f64(),
         resident_mib: memory("VmRSS:"),
         peak_resident_mib: memory("VmHWM:"),
         joules_per_frame: energy.as_ref().map(|energy| energy.joules / f64::from(args.frames)),

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the figures that the README claims, each by one command.
 
 mod banks;
+mod engines;
 mod learning;
 mod peers;
 mod product;
@@ -23,6 +24,7 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    Engines(engines::Args),
     Learning(learning::Args),
     Product(product::Args),
     Peers(peers::Args),
@@ -34,6 +36,7 @@ enum Bench {
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     match &args.bench {
+        Bench::Engines(args) => engines::run(workspace, args).map(|()| true),
         Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
         Bench::Peers(args) => peers::run(workspace, args).map(|()| true),

@@ -136,7 +136,7 @@ pub fn frames(data: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// What a folder holds, sorted.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
     let mut paths = read().with_context(|| format!("cannot read {}", folder.display()))?;
     paths.sort();

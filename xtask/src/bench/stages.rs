@@ -62,7 +62,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         return Ok(true);
     }
     if !baseline.is_file() {
-        bail!("nothing to compare with: check out what is to be compared with, and run `cargo xtask bench stages --record` there");
+        bail!(
+            "nothing to compare with: check out what is to be compared with, and run `cargo xtask bench stages --record` there"
+        );
     }
     let recorded = fs::read_to_string(&note).with_context(|| format!("cannot read {}", note.display()))?;
     let mut text = format!("change against {recorded} (median, 95 % interval)\n");

@@ -158,9 +158,8 @@ fn totals(vectors: [__m512i; GROUP]) -> __m512i {
         let (a, b) = (twos[2 * i], twos[2 * i + 1]);
         _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b))
     });
-    let halves = |a, b| {
-        _mm512_add_epi32(_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b))
-    };
+    let halves =
+        |a, b| _mm512_add_epi32(_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b));
     halves(halves(fours[0], fours[1]), halves(fours[2], fours[3]))
 }
 

@@ -11,7 +11,6 @@ use crate::placement;
 
 type Result<T> = std::result::Result<T, String>;
 
-
 pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &str, library: &OrtLibrary) -> Result<Session> {
     let told = |error: ort::Error<SessionBuilder>| error.to_string();
     let mut builder = Session::builder(&library.environment)

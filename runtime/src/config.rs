@@ -5,7 +5,9 @@
 
 pub mod camera;
 pub mod line;
+pub mod recipes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,6 +34,12 @@ pub struct LineConfig {
     pub detector: DetectorConfig,
     /// Where frames come from.
     pub source: SourceConfig,
+    /// More cameras that look at the same parts.
+    #[serde(default)]
+    pub views: BTreeMap<String, recipes::ViewConfig>,
+    /// The products that are made here, one at a time.
+    #[serde(default)]
+    pub recipes: BTreeMap<String, recipes::RecipeConfig>,
     /// What happens to frames that wait.
     #[serde(default)]
     pub frames: FramesConfig,
@@ -105,6 +113,9 @@ pub struct ReplayConfig {
     /// Starts again after the last image, for ever.
     #[serde(default, rename = "loop")]
     pub repeat: bool,
+    /// Images after a switch of the recipe that count as taken on the old settings.
+    #[serde(default)]
+    pub settle_frames: u32,
 }
 
 /// Images of a replay.
@@ -228,20 +239,20 @@ impl LineConfig {
     /// # Errors
     /// As [`LineConfig::read`].
     pub fn parse(path: &Path, text: &str) -> Result<LineConfig> {
-        let config: LineConfig = files::parse_toml(path, text)?;
+        let mut config: LineConfig = files::parse_toml(path, text)?;
         config.check(path)?;
         Ok(config)
     }
 
     /// What the sections say together.
-    fn check(&self, path: &Path) -> Result<()> {
+    fn check(&mut self, path: &Path) -> Result<()> {
         if self.line.is_some() && self.frames.bind == Binding::Free {
             return Err(Error::file(
                 path,
                 "[line] follows parts, but frames.bind = \"free\" binds no frame to a part; use \"part\"",
             ));
         }
-        Ok(())
+        self.join_recipes().map_err(|problem| Error::file(path, problem))
     }
 
     /// What may run the bundle, and where.
@@ -258,13 +269,14 @@ impl LineConfig {
             }
         }
         resolve(&mut self.detector.bundle);
-        match &mut self.source {
-            SourceConfig::Replay(ReplayConfig { images: Images::At(path), .. }) => resolve(path),
-            SourceConfig::Replay(ReplayConfig { images: Images::Listed(paths), .. }) => paths.iter_mut().for_each(resolve),
-            SourceConfig::Camera(_) => {}
-        }
+        self.recipe_paths().for_each(resolve);
+        let views = self.views.values_mut().map(|view| &mut view.source);
+        views.chain([&mut self.source]).for_each(|source| recipes::resolve_source(source, folder));
         if let Some(line) = &mut self.line {
             if let line::TriggerBy::Socket(path) = &mut line.trigger.by {
+                resolve(path);
+            }
+            if let Some(line::ChosenBy::Socket { path, .. }) = &mut line.recipe {
                 resolve(path);
             }
             line.record.iter_mut().for_each(resolve);

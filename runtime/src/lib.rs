@@ -15,6 +15,7 @@ pub mod gpio;
 pub mod heatmap;
 pub mod line;
 pub mod pipeline;
+pub mod products;
 pub mod progress;
 pub mod report;
 pub mod service;

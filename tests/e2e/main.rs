@@ -9,5 +9,6 @@ mod export;
 mod onnx;
 mod pipeline;
 mod real_data;
+mod recipes;
 mod runtime;
 mod support;

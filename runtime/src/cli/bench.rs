@@ -14,7 +14,7 @@ use detector::scorer::Times;
 use serde::Serialize;
 
 use super::energy::{Energy, Meter};
-use super::{Answer, Judged, Model, compare, output, stage_bar};
+use super::{Answer, Judged, Model, compare, memory, output, stage_bar};
 
 /// Frames that are scored before the clock runs.
 const WARM_UP: usize = 3;
@@ -128,8 +128,8 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
         after_backbone_share: stages_ms.after_backbone.p50 / stages_ms.backbone.p50.max(f64::MIN_POSITIVE),
         stages_ms,
         frames_per_second: f64::from(args.frames) / busy.as_secs_f64(),
-        resident_mib: memory("VmRSS:"),
-        peak_resident_mib: memory("VmHWM:"),
+        resident_mib: memory::of_process("VmRSS:"),
+        peak_resident_mib: memory::of_process("VmHWM:"),
         joules_per_frame: energy.as_ref().map(|energy| energy.joules / f64::from(args.frames)),
         energy,
         start_to_first_verdict_ms,
@@ -207,14 +207,6 @@ fn serve(mut score: impl FnMut(usize) -> Result<Times>) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-/// A size of this process in MiB.
-fn memory(field: &str) -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024.0)
-}
-
 fn table(document: &Document) -> String {
     let stages = &document.stages_ms;
     let mut lines = vec![format!("{:16}  {:>9}  {:>9}  {:>9}", "stage, ms", "p50", "p95", "p99")];
@@ -237,16 +229,4 @@ fn table(document: &Document) -> String {
     let Judged { engine, variant, .. } = &document.judged;
     lines.push(format!("engine {engine}, {variant} network, {} threads, {} frames", document.threads, document.frames));
     lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn memory_is_read() {
-        assert!(memory("VmRSS:").is_some_and(|mib| mib > 1.0 && mib < 10_000.0));
-        assert_eq!(memory("VmNothing:"), None);
-    }
 }

@@ -29,6 +29,9 @@ type Scan = fn(&[i16], &[u32], &[i16; COARSE], i32, &mut Vec<u32>);
 /// Keeps the fine sketches among those found that are within the limit, with their squared distances.
 type Thin = fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>);
 
+/// Codes of a vector less the mean; what a step of them is worth, and the sum of their squares.
+type Quantise = fn(&[f32], &[f32], u16, &mut [i16]) -> (f32, u64);
+
 /// One way to compute that this processor can run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
@@ -39,7 +42,7 @@ pub struct Kernel {
     boxes: fn(&[Boxes], &[i16; COARSE], i32, &mut Vec<u32>),
     scan: Scan,
     thin: Thin,
-    quantise: fn(&[f32], &[f32], u16, &mut [i16]) -> (f32, u64),
+    quantise: Quantise,
 }
 
 /// Functions check the lengths that the unsafe kernels rely on.

@@ -250,7 +250,7 @@ impl Control {
         if doubt == Some(Reason::NoRecipe) {
             self.raise(StopCause::NoSuchRecipe, act);
         }
-        let crowded = self.last.is_some_and(|last| self.is_crowded(last.due, part.due));
+        let crowded = self.last.as_ref().is_some_and(|last| self.is_crowded(last, &part));
         part.due = self.last.map_or(part.due, |last| part.due.not_before(last.due));
         self.last = Some(part);
         if crowded {
@@ -270,12 +270,16 @@ impl Control {
         }
     }
 
-    /// Whether two parts come to the actuator so close that it cannot tell them apart. With one recipe they are as close there as they
-    /// were at the trigger; with two of different delays they may be closer.
-    fn is_crowded(&self, last: Due, next: Due) -> bool {
-        match (last, next, self.config.spacing) {
-            (Due::At(last), Due::At(next), Travel::Time(spacing)) => next < last + spacing,
-            (Due::Count(last), Due::Count(next), Travel::Pulses(spacing)) => next - last < i64::from(spacing),
+    /// Whether two parts are so close, at the trigger or at the actuator, that it cannot tell them apart. With one recipe the two are the
+    /// same; parts of recipes with different delays may come closer.
+    fn is_crowded(&self, last: &Part, next: &Part) -> bool {
+        match (last.due, next.due, self.config.spacing) {
+            (Due::At(last_due), Due::At(next_due), Travel::Time(spacing)) => {
+                next.place.at < last.place.at + spacing || next_due < last_due + spacing
+            }
+            (Due::Count(last_due), Due::Count(next_due), Travel::Pulses(spacing)) => {
+                (next.place.count - last.place.count).min(next_due - last_due) < i64::from(spacing)
+            }
             _ => false,
         }
     }

@@ -108,3 +108,44 @@ impl Due {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_FRAME: Found = Found::Unknown(Reason::NoFrame);
+
+    /// A part that so many cameras look at, after these answers.
+    fn part(views: usize, answers: &[(usize, Found)]) -> Part {
+        let timing = Timing { delay: Travel::Pulses(5), deadline: None };
+        let mut part = Part::new(1, Place { at: Duration::ZERO, count: 0 }, timing, views);
+        answers.iter().for_each(|(view, found)| assert!(part.answer(*view, *found)));
+        part
+    }
+
+    #[test]
+    fn all_views_must_answer_but_one_that_saw_a_defect_is_enough() {
+        assert_eq!(part(1, &[(0, Found::Good)]).found, Some(Found::Good));
+        assert_eq!(part(2, &[(1, Found::Good)]).found, None);
+        assert_eq!(part(2, &[(1, Found::Good), (0, Found::Good)]).found, Some(Found::Good));
+        assert_eq!(part(2, &[(1, Found::Good), (0, NO_FRAME)]).found, Some(NO_FRAME));
+        assert_eq!(part(3, &[(2, Found::Anomalous)]).found, Some(Found::Anomalous));
+        assert_eq!(part(3, &[(2, NO_FRAME), (0, Found::Anomalous), (1, Found::Good)]).found, Some(Found::Anomalous));
+    }
+
+    #[test]
+    fn a_view_that_is_missing_is_unknown() {
+        assert_eq!(part(2, &[(1, Found::Good)]).expired(), Found::Unknown(Reason::Deadline));
+        assert_eq!(part(3, &[(1, NO_FRAME), (0, Found::Good)]).expired(), NO_FRAME);
+        assert_eq!(part(2, &[(1, Found::Anomalous)]).expired(), Found::Anomalous);
+    }
+
+    #[test]
+    fn only_the_first_answer_of_a_view_counts_and_none_after_the_decision() {
+        let mut part = part(2, &[(0, Found::Good)]);
+        assert!(!part.answer(0, Found::Anomalous) && !part.answer(2, Found::Anomalous) && part.found.is_none());
+        part.decide(Found::Unknown(Reason::Crowded));
+        assert!(!part.answer(1, Found::Good));
+        assert_eq!(part.expired(), Found::Unknown(Reason::Crowded));
+    }
+}

@@ -272,3 +272,33 @@ fn most_parts_are_judged() {
     }
     assert!(good > all / 3 && changing > 20, "{good} good, {changing} while changing, of {all}: too easy or too hard a line");
 }
+
+/// What becomes of good parts that are seen at these times, of these recipes.
+fn settled(parts: &[(u64, usize)]) -> Vec<(Duration, Found)> {
+    let delays = [400, 300].map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None });
+    let mut control = Control::new(LineControlConfig { recipes: delays.to_vec(), deadline: None, ..super::simulation::config() });
+    let mut told = vec![];
+    for now in (0..2000).map(ms) {
+        let mut take = |action| {
+            if let Action::Settled(settled) = action {
+                told.push((now, settled.found));
+            }
+        };
+        for (part, (at, recipe)) in (1..).zip(parts).filter(|(_, (at, _))| ms(*at) == now) {
+            let (place, recipe) = (Place { at: ms(*at), count: 0 }, *recipe);
+            control.step(Event::Seen { part, place, recipe, doubt: None }, now, &mut take);
+            control.step(Event::Judged { part, view: 0, found: Found::Good }, now, &mut take);
+        }
+        control.step(Event::Tick, now, &mut take);
+    }
+    told
+}
+
+#[test]
+fn parts_of_different_delays_must_not_meet_at_the_actuator() {
+    let crowded = Found::Unknown(Reason::Crowded);
+    assert_eq!(settled(&[(100, 0), (300, 1)]), [(ms(500), Found::Good), (ms(600), Found::Good)]);
+    assert_eq!(settled(&[(100, 0), (205, 1)]), [(ms(500), crowded), (ms(505), crowded)], "far apart at the trigger only");
+    assert_eq!(settled(&[(100, 0), (150, 1)]), [(ms(500), crowded), (ms(500), crowded)], "no part overtakes another");
+    assert_eq!(settled(&[(100, 1), (105, 0)]), [(ms(400), crowded), (ms(505), crowded)], "near each other on the belt");
+}

@@ -51,7 +51,6 @@ impl Pipeline<'_> {
         let patience = if polls { SHORT_PATIENCE } else { PATIENCE };
         let clock = self.progress.clock();
         let mut token = Duration::ZERO;
-        let mut reason = Reason::NoFrame;
         let mut result = Ok(());
         let mut delivers = true;
         let mut admit = |found| self.admit(view, found, &outcomes);
@@ -64,7 +63,6 @@ impl Pipeline<'_> {
             }
             if self.stop.load(Ordering::Relaxed) {
                 self.post(Event::Stop, &outcomes);
-                reason = Reason::Stopped;
                 break;
             }
             if let Some(line) = self.line {
@@ -120,7 +118,8 @@ impl Pipeline<'_> {
             }
         }
         if let Parts::Told(mut matching) = parts {
-            matching.finish(reason, &mut admit);
+            let stopped = self.stop.load(Ordering::Relaxed);
+            matching.finish(if stopped { Reason::Stopped } else { Reason::NoFrame }, &mut admit);
         }
         result
     }

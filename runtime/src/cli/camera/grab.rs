@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use detector::files;
 use detector::picture::{Colour, Picture};
 use image::{DynamicImage, ImageFormat};
@@ -14,20 +14,35 @@ use log::warn;
 use super::Answer;
 use crate::camera::Camera;
 use crate::cli::{output, run::stop_on_signals};
+use crate::config::camera::CameraConfig;
+use crate::config::recipes::MAIN;
 use crate::config::{LineConfig, SourceConfig};
 use crate::pipeline::{Capture, Source};
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Which camera, and how it is set.
+#[derive(clap::Args)]
+struct CameraArgs {
+    /// The line configuration with a `[source.camera]`
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The camera of this view, where several look at a part
+    #[arg(long, value_name = "NAME", default_value = MAIN)]
+    view: String,
+    /// With the controls of this recipe [default: that which the line begins with]
+    #[arg(long, value_name = "NAME")]
+    recipe: Option<String>,
+}
+
 /// Save one frame as a PNG file
 ///
 /// The frame passes through the same settings and the same decoder as live ones.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// The line configuration with a `[source.camera]`
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    camera: CameraArgs,
     /// The file to write
     #[arg(short, long, value_name = "FILE.png")]
     out: PathBuf,
@@ -42,9 +57,8 @@ pub(super) struct Args {
 /// a part's number and gives no file. Ends after the wished number, or with Ctrl-C.
 #[derive(clap::Args)]
 pub(super) struct CollectArgs {
-    /// The line configuration with a `[source.camera]`
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    camera: CameraArgs,
     /// The folder; made if missing
     #[arg(short, long, value_name = "DIR")]
     out: PathBuf,
@@ -57,7 +71,7 @@ pub(super) struct CollectArgs {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
-    let mut camera = open(&args.config, false)?;
+    let mut camera = args.camera.open(false)?;
     let end = Instant::now() + Duration::from_secs(args.wait);
     let mut problem = "no frame came".to_string();
     while Instant::now() < end {
@@ -73,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
             Capture::End => break,
         }
     }
-    bail!("{} gave no sound frame within {} s: {problem}", args.config.display(), args.wait)
+    bail!("{} gave no sound frame within {} s: {problem}", args.camera.config.display(), args.wait)
 }
 
 pub(super) fn collect(args: &CollectArgs) -> Result<Answer> {
@@ -81,7 +95,7 @@ pub(super) fn collect(args: &CollectArgs) -> Result<Answer> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let session = args.session.clone().unwrap_or_else(|| now.as_secs().to_string());
     let stop: Arc<AtomicBool> = stop_on_signals()?;
-    let mut camera = open(&args.config, true)?;
+    let mut camera = args.camera.open(true)?;
     let (mut part, mut saved) = (0u64, 0u64);
     while !stop.load(Ordering::Relaxed) && args.count.is_none_or(|count| saved < count) {
         let shot = match camera.next(PATIENCE)? {
@@ -106,10 +120,22 @@ pub(super) fn collect(args: &CollectArgs) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-fn open(config: &Path, bound: bool) -> Result<Camera> {
-    match LineConfig::read(config)?.source {
-        SourceConfig::Camera(camera) => Ok(Camera::open(&camera, bound)?),
-        SourceConfig::Replay(_) => bail!("{} has no [source.camera]", config.display()),
+impl CameraArgs {
+    fn open(&self, bound: bool) -> Result<Camera> {
+        let CameraArgs { config: path, view, recipe } = self;
+        let config = LineConfig::read(path)?;
+        let (views, recipes) = (config.view_names(), config.recipe_names());
+        let one_of = |names: &[&str]| names.join(", ");
+        ensure!(views.contains(&view.as_str()), "{} has no view {view}; expected one of {}", path.display(), one_of(&views));
+        let recipe = recipe.as_deref().unwrap_or(recipes[config.first_recipe()]);
+        ensure!(recipes.contains(&recipe), "{} has no recipe {recipe}; expected one of {}", path.display(), one_of(&recipes));
+        match config.view_source(view) {
+            SourceConfig::Camera(camera) => {
+                let controls = config.product(recipe, view).controls;
+                Ok(Camera::open(&CameraConfig { controls, ..camera.clone() }, bound)?)
+            }
+            SourceConfig::Replay(_) => bail!("{}: the source of {view} is a replay, not a camera", path.display()),
+        }
     }
 }
 

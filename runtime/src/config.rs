@@ -15,6 +15,8 @@ use detector::{Error, Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::golden;
+
 /// Most threads that may be asked for.
 pub const THREADS_LIMIT: usize = 256;
 /// Longest queue of frames: each may hold a whole picture.
@@ -38,6 +40,9 @@ pub struct LineConfig {
     /// The production line around the camera.
     #[serde(default)]
     pub line: Option<line::LineSettings>,
+    /// How far the station may be from its golden part.
+    #[serde(default)]
+    pub golden: golden::Limits,
     /// Where verdicts go.
     #[serde(default)]
     pub output: OutputConfig,
@@ -53,7 +58,7 @@ pub struct LineConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {
-    /// The bundle, `NAME.apc`.
+    /// The bundle, `NAME.apc`, or [`ACTIVE`].
     pub bundle: PathBuf,
     /// Engines, the most wanted first; the first that starts and passes the bundle's self-test is used.
     #[serde(default = "default_engines", deserialize_with = "engines")]
@@ -72,7 +77,7 @@ pub struct DetectorConfig {
 pub struct RuntimeConfig {
     /// ONNX Runtime's shared library, for the engines `ort-cpu`, `cuda` and `tensorrt`; empty takes `ORT_DYLIB_PATH`.
     pub onnxruntime: PathBuf,
-    /// Folder for what TensorRT builds; empty keeps nothing.
+    /// The state folder, see [`crate::state`]; empty keeps nothing.
     pub state: PathBuf,
 }
 
@@ -167,6 +172,9 @@ impl Default for OutputConfig {
     }
 }
 
+/// The bundle that stands for the active model of the state folder.
+pub const ACTIVE: &str = "active";
+
 /// The path that stands for standard output.
 pub const STANDARD_OUTPUT: &str = "-";
 
@@ -241,6 +249,10 @@ impl LineConfig {
                 "[line] follows parts, but frames.bind = \"free\" binds no frame to a part; use \"part\"",
             ));
         }
+        if self.detector.bundle.as_os_str() == ACTIVE && self.runtime.state.as_os_str().is_empty() {
+            let problem = "detector.bundle = \"active\" is a model of the state folder: name that folder in runtime.state";
+            return Err(Error::file(path, problem));
+        }
         Ok(())
     }
 
@@ -257,7 +269,9 @@ impl LineConfig {
                 resolve(path);
             }
         }
-        resolve(&mut self.detector.bundle);
+        if self.detector.bundle.as_os_str() != ACTIVE {
+            resolve(&mut self.detector.bundle);
+        }
         match &mut self.source {
             SourceConfig::Replay(ReplayConfig { images: Images::At(path), .. }) => resolve(path),
             SourceConfig::Replay(ReplayConfig { images: Images::Listed(paths), .. }) => paths.iter_mut().for_each(resolve),
@@ -323,7 +337,7 @@ fn default_rate() -> f64 {
 }
 
 /// A value and a check of its bounds.
-fn bounded<'de, D, T>(
+pub(crate) fn bounded<'de, D, T>(
     deserializer: D,
     sound: impl Fn(&T) -> bool,
     expected: fmt::Arguments<'_>,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use detector::bundle::Bundle;
+use detector::calibration::Calibration;
 use detector::{Declined, Detector, Error};
 
 use super::{Answer, output, processor, takt};
@@ -14,6 +15,8 @@ use crate::config::line::{LineSettings, Travel};
 use crate::config::{LineConfig, SourceConfig};
 use crate::gpio::{self, GpioError};
 use crate::pipeline::Replay;
+use crate::state::models;
+use crate::state::site::{self, SiteError};
 
 /// Blur beyond this hides what the network could see.
 const LARGEST_BLUR_PX: f64 = 2.0;
@@ -39,19 +42,22 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let mut checks = Checks::default();
-    checks.add("processor", Ok((processor::describe(), ())))?;
+    checks.add("processor", Ok::<_, Error>((processor::describe(), ())))?;
     let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
         let end = Instant::now() + Duration::from_secs(args.wait);
         while !is_all_there(&config) && Instant::now() < end {
             sleep(LOOK_EVERY);
         }
-        let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
-        let bundle = checks.add("bundle", bundle)?;
-        let detector = match bundle.as_ref().filter(|_| !args.quick) {
+        let bundle = models::read_bundle(&config.detector.bundle, &config.runtime.state);
+        let bundle = checks.add("bundle", bundle.map(|bundle| (bundle.id.clone(), bundle)))?;
+        let mut detector = match bundle.as_ref().filter(|_| !args.quick) {
             Some(bundle) => self_test(&mut checks, bundle, &config)?,
             None => None,
         };
+        if let Some(detector) = &mut detector {
+            checks.add("threshold", threshold(detector, &config).map(|text| (text, ())))?;
+        }
         let rate = match &config.source {
             SourceConfig::Replay(replay) => {
                 let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
@@ -64,7 +70,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
             checks.add("latency", takt::check(&mut detector, &bundle, &config, rate).map(|text| (text, ())))?;
         }
         if let Some(line) = &config.line {
-            checks.add("line", Ok((summary(line), ())))?;
+            checks.add("line", Ok::<_, Error>((summary(line), ())))?;
             for (key, wanted) in line.lines().into_iter().filter(|_| !line.simulated) {
                 let found = gpio::find(&key, &wanted)
                     .map(|found| (format!("{} at {} offset {}", found.name, found.chip.display(), found.offset), ()));
@@ -90,6 +96,20 @@ fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Resul
         (text, detector)
     });
     checks.add("self-test", started)
+}
+
+/// Which threshold judges: the site's, where it has one, and the bundle's.
+fn threshold(detector: &mut Detector, config: &LineConfig) -> Result<String, SiteError> {
+    let own = detector.calibration.clone();
+    let promised = |calibration: &Calibration| {
+        let (rate, images) = (calibration.false_reject_rate * 100.0, calibration.images);
+        format!("{:.4} (at most {rate:.2} % false rejects on average, from {images} good parts)", calibration.threshold)
+    };
+    let of_bundle = promised(&own);
+    Ok(match site::apply(detector, config)? {
+        Some(site) => format!("this site's {}, by {}; the bundle's {of_bundle}", promised(&site.calibration), site.by),
+        None => format!("the bundle's {of_bundle}; none of this site, see `apc-runtime calibrate`"),
+    })
 }
 
 /// Whether every device is there; what it can do is another question.
@@ -125,7 +145,7 @@ struct Checks {
 
 impl Checks {
     /// Prints one check and hands on what it found.
-    fn add<T>(&mut self, name: &str, result: detector::Result<(String, T)>) -> Result<Option<T>> {
+    fn add<T>(&mut self, name: &str, result: Result<(String, T), impl std::fmt::Display>) -> Result<Option<T>> {
         let (word, text, found) = match result {
             Ok((text, found)) => ("ok", text, Some(found)),
             Err(error) => ("FAILED", error.to_string(), None),

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use detector::Detector;
-use detector::bundle::Bundle;
 use detector::picture::Picture;
 use log::{debug, error, info, trace, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -22,6 +21,7 @@ use crate::line::{Found, LineLink, LineThread, Report, Settled};
 use crate::pipeline::{Judgement, News, Outcome, Pipeline, Reason, Replay, Source, Summary, VerdictLine};
 use crate::progress::{Progress, Worker};
 use crate::service::{self, Service};
+use crate::state::{models, site};
 
 /// Without a line, a thread that makes no progress for so long has hung.
 const STALL: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-fn open_source(config: &LineConfig) -> Result<Box<dyn Source>> {
+pub(super) fn open_source(config: &LineConfig) -> Result<Box<dyn Source>> {
     let waits = config.line.as_ref().is_some_and(|line| line.trigger.sensor_waits);
     match &config.source {
         SourceConfig::Replay(replay) => {
@@ -163,14 +163,19 @@ fn log_line(report: Report) {
 
 /// The bundle's files are dropped here: the detector holds what it needs.
 fn start(path: &Path, config: &LineConfig) -> Result<Detector> {
-    let bundle = Bundle::read(path)?;
-    let detector = Detector::start(&bundle, &config.setup())?;
+    let bundle = models::read_bundle(path, &config.runtime.state)?;
+    let mut detector = Detector::start(&bundle, &config.setup())?;
     let (engine, variant) = (detector.engine, detector.variant.name());
     let (name, id) = (&bundle.manifest.detector.name, &bundle.id);
     let (difference, threads) = (detector.self_test_difference, rayon::current_num_threads());
     info!(
         "start: bundle {name} ({id}), engine {engine}, {variant} network, self-test difference {difference:.1e}, {threads} threads"
     );
+    let own = detector.calibration.threshold;
+    match site::apply(&mut detector, config)? {
+        Some(site) => info!("threshold {:.4} of this site, by {}; the bundle's is {own:.4}", site.calibration.threshold, site.by),
+        None => info!("threshold {own:.4} of the bundle"),
+    }
     Ok(detector)
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use apc_tests::product as pictures;
 use serde_json::Value;
@@ -165,7 +165,7 @@ fn too_few_parts_say_what_they_cannot_promise() {
         fs::copy(path, folder.join(format!("{i:03}.png"))).unwrap();
     }
     let threshold =
-        || fs::read_dir(station.path("state/site/camera")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        || fs::read_dir(station.path("state/site/main")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
     let before: Vec<_> = threshold().collect();
     let finished = station.go(&["calibrate"], ["--images", folder.to_str().unwrap()]).refused(&["3 good images", "at least 5"]);
     assert!(finished.stderr.contains("47 of 50 pictures are left out"), "{}", finished.stderr);
@@ -243,7 +243,7 @@ fn a_spare_camera_gives_the_same_verdicts() {
     station.go(&["station", "export"], ["-o".as_ref(), file.as_os_str()]).expect(0);
     let spare = Station { folder: tempfile::tempdir().unwrap() };
     let stdout = import(&file, spare.folder.path()).expect(0).stdout;
-    assert!(stdout.contains("camera: replay") && stdout.contains("station golden --check"), "{stdout}");
+    assert!(stdout.contains("main: replay") && stdout.contains("station golden --check"), "{stdout}");
     assert_eq!(fs::read(spare.config()).unwrap(), fs::read(station.config()).unwrap());
     let (here, there) = (station.verdicts(), spare.verdicts());
     assert!(here == there && here.iter().any(|(_, verdict, _, _)| verdict == "anomalous"), "{here:?} {there:?}");
@@ -364,4 +364,26 @@ fn collected_pictures_carry_their_part_and_session() {
         // Without a file for every part, the session says why.
         assert!(records.iter().all(|record| record["file"].is_string() != record["problem"].is_string()));
     }
+}
+
+#[test]
+fn only_what_the_trigger_sees_is_collected() {
+    let software = INTERVAL.replace("\"interval\"\nevery_ms = 50", "\"software\"\nsocket = \"trigger\"");
+    let station = Station::with("none.apc", &software);
+    let out = station.path("images");
+    let mut collect = Command::new(bin("apc-runtime"));
+    collect.args(["camera", "collect", "--count", "3", "--session", "s", "--config"]).arg(station.config()).arg("-o").arg(&out);
+    let mut child = collect.stdout(Stdio::null()).spawn().unwrap();
+    // Until the socket is there nobody listens; from then on each one is a part.
+    let mut triggered = 0;
+    while child.try_wait().unwrap().is_none() {
+        assert!(triggered < 100, "three of a hundred triggers find their frame");
+        triggered += u64::from(station.go(&["line", "trigger"], [] as [&str; 0]).code == Some(0));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(child.wait().unwrap().success());
+    let records = fs::read_to_string(out.join("s.jsonl")).unwrap();
+    let records: Vec<Value> = records.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records.iter().filter(|record| record["file"].is_string()).count(), 3, "{records:?}");
+    assert!(records.len() as u64 <= triggered, "{triggered} triggers, and frames came all the time: {records:?}");
 }

@@ -17,7 +17,7 @@ use super::run::stop_on_signals;
 use super::{Answer, output};
 use crate::config::LineConfig;
 use crate::state::site::{self, Binding, Overlay};
-use crate::state::{CAMERA, State, models};
+use crate::state::{MAIN, State, models};
 
 /// Most parts of one calibration.
 const PARTS_LIMIT: usize = 100_000;
@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     }
     let by = output::who(args.by.as_deref());
     if args.clear {
-        let removed = site::clear(&State::open(folder)?, &mut Disk::default(), CAMERA, &by)?;
+        let removed = site::clear(&State::open(folder)?, &mut Disk::default(), MAIN, &by)?;
         output::print(&format!("{removed} thresholds of this site removed; the bundle's own judges"))?;
         return Ok(Answer::Done);
     }
@@ -99,12 +99,12 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let binding = Binding::of(&detector, &config.source);
     let state = State::open(folder)?;
     // One that does not fit judged nothing: then the bundle's was in force last.
-    let previous = site::find(folder, CAMERA, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
+    let previous = site::find(folder, MAIN, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
     let mut overlay = Overlay::new(by, source, previous, binding, calibration);
     if !overlay.calibration.is_supported() {
         overlay.tail = TailEstimate::of(&values, rate);
     }
-    let path = site::set(&state, &mut Disk::default(), CAMERA, &overlay)?;
+    let path = site::set(&state, &mut Disk::default(), MAIN, &overlay)?;
 
     let mut highest = scores;
     highest.sort_by(|a, b| b.1.total_cmp(&a.1));

@@ -13,7 +13,7 @@ use detector::scorer::Scorer;
 use super::{Answer, Model, output};
 use crate::config::LineConfig;
 use crate::report::{PixelFigures, Report, ReportImage, View};
-use crate::state::CAMERA;
+use crate::state::MAIN;
 use crate::state::site::{self, Binding};
 use detector::{Declined, Detector};
 use serde::Serialize;
@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 /// The threshold that `apc-runtime calibrate` set for this camera.
 fn site_threshold(config: &Path, detector: &Detector) -> Result<Calibration> {
     let line = LineConfig::read(config)?;
-    let found = site::find(&line.runtime.state, CAMERA, &Binding::of(detector, &line.source))?;
+    let found = site::find(&line.runtime.state, MAIN, &Binding::of(detector, &line.source))?;
     let found =
         found.with_context(|| format!("{}: this site has no threshold of its own: `apc-runtime calibrate`", config.display()));
     Ok(found?.calibration)

@@ -14,7 +14,7 @@ use crate::config::{LineConfig, SourceConfig};
 use crate::golden::{self, Finding, store};
 use crate::state::models::{self, Model};
 use crate::state::station::Station;
-use crate::state::{CAMERA, State};
+use crate::state::{MAIN, State};
 
 /// Carry a station over to a spare camera, and see whether it stands as it should
 #[derive(clap::Args)]
@@ -156,7 +156,7 @@ fn golden(args: &Golden) -> Result<Answer> {
         let png = output::png(&Picture { pixels: pixels.clone(), colour: picture.colour })?;
         let by = output::who(args.by.as_deref());
         let state = State::open(state)?;
-        let golden = store::write(&state, &mut Disk::default(), CAMERA, (&png, &pixels), region, (by, source))?;
+        let golden = store::write(&state, &mut Disk::default(), MAIN, (&png, &pixels), region, (by, source))?;
         let [red, green, blue] = golden.measures.levels;
         let sharpness = golden.measures.sharpness;
         match args.json {
@@ -167,7 +167,7 @@ fn golden(args: &Golden) -> Result<Answer> {
         }
         return Ok(Answer::Done);
     }
-    let Some((golden, reference)) = store::read(state, CAMERA)? else {
+    let Some((golden, reference)) = store::read(state, MAIN)? else {
         bail!(
             "no golden part was captured in {}: `apc-runtime station golden --capture` while everything is right",
             state.display()

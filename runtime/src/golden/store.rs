@@ -114,6 +114,7 @@ pub fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::MAIN;
     use std::io::{self, Cursor};
 
     fn capture(folder: &Path, grey: u8, disk: &mut Disk<'_>) -> Result<Golden> {
@@ -121,14 +122,14 @@ mod tests {
         let mut png = Cursor::new(Vec::new());
         pixels.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let state = State::open(folder)?;
-        write(&state, disk, "camera", (png.get_ref(), &pixels), None, ("ana".into(), "camera".into()))
+        write(&state, disk, MAIN, (png.get_ref(), &pixels), None, ("ana".into(), "camera".into()))
     }
 
     #[test]
     fn a_power_cut_leaves_the_old_golden_part_or_the_new_one() {
         for cut in 0..12 {
             let folder = tempfile::tempdir().unwrap();
-            assert_eq!(read(folder.path(), "camera").unwrap(), None);
+            assert_eq!(read(folder.path(), MAIN).unwrap(), None);
             capture(folder.path(), 10, &mut Disk::default()).unwrap();
             let mut left = cut;
             let mut watch = |_| match left {
@@ -139,7 +140,7 @@ mod tests {
                 }
             };
             assert!(capture(folder.path(), 20, &mut Disk::watched(&mut watch)).is_err(), "{cut}");
-            let (golden, pixels) = read(folder.path(), "camera").unwrap().unwrap();
+            let (golden, pixels) = read(folder.path(), MAIN).unwrap().unwrap();
             let grey = pixels.get_pixel(4, 4).0[0];
             assert!([10, 20].contains(&grey) && golden.measures.levels[0] == f64::from(grey), "{cut}");
         }

@@ -23,8 +23,8 @@ use detector::{Error, Result, files};
 
 use crate::golden::store;
 
-/// The role of a line's only camera: names of files, and what binds a spare camera, are by role and port.
-pub const CAMERA: &str = "camera";
+/// The role of the camera in `[source]`: files in this folder, and the cameras of a station, go by role and port.
+pub const MAIN: &str = "main";
 
 /// A state folder that nobody else changes meanwhile.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ mod tests {
     fn one_command_at_a_time_and_what_is_left_over_is_swept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        let deep = path.join("site/camera");
+        let deep = path.join("site/main");
         fs::create_dir_all(&deep).unwrap();
         fs::write(deep.join(".apc-half"), "").unwrap();
         fs::write(deep.join("whole.toml"), "").unwrap();

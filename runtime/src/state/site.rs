@@ -209,7 +209,7 @@ pub fn apply(detector: &mut Detector, config: &LineConfig) -> Result<Option<Over
     if config.runtime.state.as_os_str().is_empty() {
         return Ok(None);
     }
-    let found = find(&config.runtime.state, super::CAMERA, &Binding::of(detector, &config.source))?;
+    let found = find(&config.runtime.state, super::MAIN, &Binding::of(detector, &config.source))?;
     if let Some(overlay) = &found {
         detector.calibration = overlay.calibration.clone();
     }
@@ -280,6 +280,7 @@ fn record(state: &State, disk: &mut Disk<'_>, entry: &Entry<'_>) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::MAIN;
     use detector::calibration::calibrate;
     use std::fs;
     use std::io;
@@ -300,13 +301,13 @@ mod tests {
     }
 
     fn set_now(folder: &Path, overlay: &Overlay) {
-        set(&State::open(folder).unwrap(), &mut Disk::default(), "camera", overlay).unwrap();
+        set(&State::open(folder).unwrap(), &mut Disk::default(), MAIN, overlay).unwrap();
     }
 
     #[test]
     fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let find = |now: &Binding| find(folder.path(), "camera", now);
+        let find = |now: &Binding| find(folder.path(), MAIN, now);
         assert_eq!(find(&binding("a")).unwrap(), None, "nobody calibrated");
         set_now(folder.path(), &overlay("a", 40));
         assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
@@ -328,7 +329,7 @@ mod tests {
         assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
         assert_eq!(find(&binding("b")).unwrap().unwrap().calibration, overlay("b", 30).calibration);
         let state = State::open(folder.path()).unwrap();
-        assert_eq!(clear(&state, &mut Disk::default(), "camera", "ben").unwrap(), 2);
+        assert_eq!(clear(&state, &mut Disk::default(), MAIN, "ben").unwrap(), 2);
         assert_eq!(find(&binding("c")).unwrap(), None);
     }
 
@@ -336,10 +337,10 @@ mod tests {
     fn changes_by_hand_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         set_now(folder.path(), &overlay("a", 40));
-        let path = folder.path().join(FOLDER).join("camera").join(binding("a").file());
+        let path = folder.path().join(FOLDER).join(MAIN).join(binding("a").file());
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.replacen("threshold = ", "threshold = 9", 1)).unwrap();
-        let error = find(folder.path(), "camera", &binding("a")).unwrap_err().to_string();
+        let error = find(folder.path(), MAIN, &binding("a")).unwrap_err().to_string();
         assert!(error.contains("changed by hand") && error.contains(&binding("a").file()), "{error}");
     }
 
@@ -347,7 +348,7 @@ mod tests {
     fn everything_is_in_the_audit_log_which_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         set_now(folder.path(), &overlay("a", 40));
-        clear(&State::open(folder.path()).unwrap(), &mut Disk::default(), "camera", "ben").unwrap();
+        clear(&State::open(folder.path()).unwrap(), &mut Disk::default(), MAIN, "ben").unwrap();
         let path = folder.path().join(FOLDER).join(AUDIT);
         let lines = || -> Vec<serde_json::Value> {
             fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -383,8 +384,8 @@ mod tests {
                 }
             };
             let state = State::open(folder.path()).unwrap();
-            assert!(set(&state, &mut Disk::watched(&mut watch), "camera", &overlay("a", 40)).is_err(), "{cut}");
-            let threshold = find(folder.path(), "camera", &binding("a")).unwrap().unwrap().calibration.threshold;
+            assert!(set(&state, &mut Disk::watched(&mut watch), MAIN, &overlay("a", 40)).is_err(), "{cut}");
+            let threshold = find(folder.path(), MAIN, &binding("a")).unwrap().unwrap().calibration.threshold;
             let log = fs::read_to_string(folder.path().join(FOLDER).join(AUDIT)).unwrap();
             let logged = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
             let logged: Vec<_> =

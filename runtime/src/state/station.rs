@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::models::{self, History, Model, ModelError, Models};
 use super::site::{self, Overlay, SiteError};
-use super::{CAMERA, State, files_in, now};
+use super::{MAIN, State, files_in, now};
 use crate::config::{ACTIVE, LineConfig, SourceConfig};
 use crate::golden::store::{self, Golden};
 
@@ -145,20 +145,17 @@ impl Station {
             history = history.activated(id);
         }
         files.insert(POINTER.into(), models::pointer(&history)?);
-        for path in files_in(&state.join(site::FOLDER).join(CAMERA), "toml")? {
+        for path in files_in(&state.join(site::FOLDER).join(MAIN), "toml")? {
             let bytes = files::read_bounded(&path, site::SIZE_LIMIT)?;
             let overlay = Overlay::parse(&path, &bytes)?;
             if history.history.contains(&overlay.binding.bundle) {
-                files.insert(format!("{}/{CAMERA}/{}", site::FOLDER, overlay.binding.file()), bytes);
+                files.insert(format!("{}/{MAIN}/{}", site::FOLDER, overlay.binding.file()), bytes);
             }
         }
-        if let Some((golden, _)) = store::read(state, CAMERA)? {
+        if let Some((golden, _)) = store::read(state, MAIN)? {
             let picture = state.join(store::FOLDER).join(&golden.picture);
             files.insert(format!("{}/{}", store::FOLDER, golden.picture), files::read_bounded(&picture, archive::SIZE_LIMIT)?);
-            files.insert(
-                format!("{}/{CAMERA}.toml", store::FOLDER),
-                files::read_bounded(&store::record(state, CAMERA), 64 << 10)?,
-            );
+            files.insert(format!("{}/{MAIN}.toml", store::FOLDER), files::read_bounded(&store::record(state, MAIN), 64 << 10)?);
         }
         Ok(Self::build(devices(&line), files, by, config)?)
     }
@@ -242,7 +239,7 @@ impl Station {
         let mut overlays = Vec::new();
         for name in files.keys().filter(|name| name.starts_with("site/")) {
             let overlay = Overlay::parse(&path.join(name), entry(name)?)?;
-            if format!("{}/{CAMERA}/{}", site::FOLDER, overlay.binding.file()) != *name
+            if format!("{}/{MAIN}/{}", site::FOLDER, overlay.binding.file()) != *name
                 || !history.contains(&overlay.binding.bundle)
             {
                 return Err(Error::file(path.join(name), "is not bound to a model of this station"));
@@ -250,7 +247,7 @@ impl Station {
             expected.push(name.clone());
             overlays.push((name.clone(), overlay));
         }
-        let record = format!("{}/{CAMERA}.toml", store::FOLDER);
+        let record = format!("{}/{MAIN}.toml", store::FOLDER);
         if files.contains_key(&record) {
             let golden = Golden::parse(&path.join(&record), text(&record)?)?;
             let picture = format!("{}/{}", store::FOLDER, golden.picture);
@@ -311,10 +308,10 @@ impl Station {
         }
         for (name, overlay) in &self.overlays {
             if !state.folder().join(name).exists() {
-                site::record_import(state, disk, CAMERA, overlay, by, &self.id)?;
+                site::record_import(state, disk, MAIN, overlay, by, &self.id)?;
             }
         }
-        for name in [site::FOLDER.to_owned(), format!("{}/{CAMERA}", site::FOLDER), store::FOLDER.to_owned()] {
+        for name in [site::FOLDER.to_owned(), format!("{}/{MAIN}", site::FOLDER), store::FOLDER.to_owned()] {
             state.subfolder(name)?;
         }
         targets.iter().try_for_each(|(path, bytes)| disk.write(path, bytes))?;
@@ -328,7 +325,7 @@ fn devices(line: &LineConfig) -> Vec<Device> {
         SourceConfig::Camera(camera) => camera.device.display().to_string(),
         SourceConfig::Replay(_) => "replay".into(),
     };
-    vec![Device { role: CAMERA.into(), port }]
+    vec![Device { role: MAIN.into(), port }]
 }
 
 fn record_of(bundle: &str) -> String {

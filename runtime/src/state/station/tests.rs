@@ -62,9 +62,9 @@ fn commissioned(folder: &Path) -> PathBuf {
     let binding = Binding { bundle: bundle("new").0.id, engine, variant, port, picture };
     let calibration = calibrate(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.2).unwrap();
     let overlay = Overlay::new("ana".into(), "the line".into(), 2.0, binding, calibration);
-    site::set(&state, &mut disk, CAMERA, &overlay).unwrap();
+    site::set(&state, &mut disk, MAIN, &overlay).unwrap();
     let pixels = RgbImage::new(16, 16);
-    store::write(&state, &mut disk, CAMERA, (&png(&pixels), &pixels), None, ("ana".into(), "camera".into())).unwrap();
+    store::write(&state, &mut disk, MAIN, (&png(&pixels), &pixels), None, ("ana".into(), "camera".into())).unwrap();
     config
 }
 
@@ -92,7 +92,7 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, String> {
 fn what_is_exported_is_imported() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (station, bytes) = Station::export(&commissioned(here.path()), "ana").unwrap();
-    assert_eq!(station.devices, [Device { role: "camera".into(), port: "/dev/v4l/by-path/port-1".into() }]);
+    assert_eq!(station.devices, [Device { role: "main".into(), port: "/dev/v4l/by-path/port-1".into() }]);
     assert_eq!(station.models.iter().map(|(model, _)| model.product.as_str()).collect::<Vec<_>>(), ["old", "new"]);
     import(&Station::parse(&bytes, Path::new("a.station")).unwrap(), there.path(), &mut Disk::default()).unwrap();
     assert_eq!(content(here.path()), content(there.path()));
@@ -136,7 +136,7 @@ fn a_power_cut_while_importing_leaves_no_half_station() {
 fn nothing_that_differs_is_overwritten() {
     let here = tempfile::tempdir().unwrap();
     let (station, _) = Station::export(&commissioned(here.path()), "ana").unwrap();
-    for name in ["line.toml", "state/models/active.toml", "state/golden/camera.toml"] {
+    for name in ["line.toml", "state/models/active.toml", "state/golden/main.toml"] {
         let there = tempfile::tempdir().unwrap();
         let path = there.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -183,7 +183,7 @@ fn hostile_stations_are_refused() {
         ("belongs to no station", Box::new(add("systemd/unit"))),
         ("belongs to no station", Box::new(add("golden/more.png"))),
         ("belongs to no station", Box::new(add("models/more.toml"))),
-        ("hash", Box::new(add("site/camera/more.toml"))),
+        ("hash", Box::new(add("site/main/more.toml"))),
         ("line.toml", Box::new(rename("line.toml", "line2.toml"))),
         ("active.toml", Box::new(rename("models/active.toml", "models/other.toml"))),
         ("not \"active\"", Box::new(replace("line.toml", "\"active\"", "\"part.apc\""))),
@@ -193,10 +193,10 @@ fn hostile_stations_are_refused() {
         ("another bundle", Box::new(replace("models/new-", "id = \"", "id = \"0"))),
         ("active.toml", Box::new(replace("models/active.toml", "history = [", "history = [\"0\", "))),
         ("changed by hand", Box::new(replace("site/", "threshold = ", "threshold = 9"))),
-        ("bound to a model", Box::new(rename("site/", "site/camera/a.toml"))),
+        ("bound to a model", Box::new(rename("site/", "site/main/a.toml"))),
         ("bound to a model", Box::new(rename("site/", "site/other/a.toml"))),
-        ("another picture", Box::new(replace("golden/camera.toml", "sha256 = \"", "sha256 = \"0"))),
-        ("no entry", Box::new(replace("golden/camera.toml", "picture = \"", "picture = \"../"))),
+        ("another picture", Box::new(replace("golden/main.toml", "sha256 = \"", "sha256 = \"0"))),
+        ("no entry", Box::new(replace("golden/main.toml", "picture = \"", "picture = \"../"))),
     ];
     for (number, (word, change)) in cases.into_iter().enumerate() {
         let error = changed(change).map(drop).unwrap_err().to_string();

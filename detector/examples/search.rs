@@ -12,10 +12,12 @@ use std::time::Instant;
 use std::{env, fs};
 
 use detector::bank::{MemoryBank, Quantisation};
+use detector::placement;
 use detector::tensors::Tensors;
 
 /// Patches of a 256-pixel frame.
-const PATCHES: usize = 32 * 32;
+const PATCHES: usize = SIDE * SIDE;
+const SIDE: usize = 32;
 const THREADS: usize = 2;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,18 +25,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [_, bank, queries, nearest] = &arguments[..] else {
         return Err("expected three files: BANK.safetensors QUERIES.safetensors NEAREST.json".into());
     };
-    rayon::ThreadPoolBuilder::new().num_threads(THREADS).build_global()?;
+    placement::pool(THREADS).build_global()?;
     let (vectors, dims) = rows(bank, "vectors")?;
     let bank = MemoryBank::new(&vectors, dims, Quantisation::Int8)?;
     let (queries, _) = rows(queries, "queries")?;
-    let found: Vec<u32> = bank.nearest(&queries)?.iter().map(|found| found.index).collect();
+    let found: Vec<u32> = bank.nearest(&queries, SIDE)?.iter().map(|found| found.index).collect();
     fs::write(nearest, serde_json::to_vec(&found)?)?;
     println!("ready");
     let frames: Vec<&[f32]> = queries.chunks_exact(PATCHES * dims).collect();
     for line in stdin().lock().lines() {
         let frame = frames[line?.parse::<usize>()? % frames.len()];
         let start = Instant::now();
-        bank.nearest(frame)?;
+        bank.nearest(frame, SIDE)?;
         println!("{}", start.elapsed().as_secs_f64() * 1e3);
     }
     Ok(())

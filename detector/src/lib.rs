@@ -6,6 +6,7 @@
 //!
 //! This crate knows no camera, no libtorch and no service: trainer, exporter and runtime meet here and nowhere else.
 
+pub mod archive;
 pub mod bank;
 pub mod bundle;
 pub mod calibration;
@@ -20,6 +21,7 @@ pub mod map;
 pub mod metrics;
 pub mod network;
 pub mod picture;
+pub mod placement;
 pub mod preprocess;
 pub mod run;
 pub mod scorer;

@@ -182,7 +182,7 @@ impl<E: Engine> PatchScorer<E> {
             let (found, expected) = (patches.dims, self.bank.dims());
             return Err(Error::invalid(format!("descriptors have {found} values, the memory bank's vectors {expected}")));
         }
-        Ok(self.bank.nearest(&patches.values)?.iter().map(|found| found.distance).collect())
+        Ok(self.bank.nearest(&patches.values, patches.width)?.iter().map(|found| found.distance).collect())
     }
 }
 

@@ -5,7 +5,9 @@
 
 pub mod camera;
 pub mod line;
+pub mod recipes;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use detector::engine::{EngineKind, Machine, VariantChoice};
 use detector::{Error, Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+
+use crate::golden;
 
 /// Most threads that may be asked for.
 pub const THREADS_LIMIT: usize = 256;
@@ -32,12 +36,21 @@ pub struct LineConfig {
     pub detector: DetectorConfig,
     /// Where frames come from.
     pub source: SourceConfig,
+    /// More cameras that look at the same parts.
+    #[serde(default)]
+    pub views: BTreeMap<String, recipes::ViewConfig>,
+    /// The products that are made here, one at a time.
+    #[serde(default)]
+    pub recipes: BTreeMap<String, recipes::RecipeConfig>,
     /// What happens to frames that wait.
     #[serde(default)]
     pub frames: FramesConfig,
     /// The production line around the camera.
     #[serde(default)]
     pub line: Option<line::LineSettings>,
+    /// How far the station may be from its golden part.
+    #[serde(default)]
+    pub golden: golden::Limits,
     /// Where verdicts go.
     #[serde(default)]
     pub output: OutputConfig,
@@ -53,7 +66,7 @@ pub struct LineConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {
-    /// The bundle, `NAME.apc`.
+    /// The bundle, `NAME.apc`, or [`ACTIVE`].
     pub bundle: PathBuf,
     /// Engines, the most wanted first; the first that starts and passes the bundle's self-test is used.
     #[serde(default = "default_engines", deserialize_with = "engines")]
@@ -72,7 +85,7 @@ pub struct DetectorConfig {
 pub struct RuntimeConfig {
     /// ONNX Runtime's shared library, for the engines `ort-cpu`, `cuda` and `tensorrt`; empty takes `ORT_DYLIB_PATH`.
     pub onnxruntime: PathBuf,
-    /// Folder for what TensorRT builds; empty keeps nothing.
+    /// The state folder, see [`crate::state`]; empty keeps nothing.
     pub state: PathBuf,
 }
 
@@ -105,6 +118,9 @@ pub struct ReplayConfig {
     /// Starts again after the last image, for ever.
     #[serde(default, rename = "loop")]
     pub repeat: bool,
+    /// Images after a switch of the recipe that count as taken on the old settings.
+    #[serde(default)]
+    pub settle_frames: u32,
 }
 
 /// Images of a replay.
@@ -167,6 +183,9 @@ impl Default for OutputConfig {
     }
 }
 
+/// The bundle that stands for the active model of the state folder.
+pub const ACTIVE: &str = "active";
+
 /// The path that stands for standard output.
 pub const STANDARD_OUTPUT: &str = "-";
 
@@ -228,20 +247,27 @@ impl LineConfig {
     /// # Errors
     /// As [`LineConfig::read`].
     pub fn parse(path: &Path, text: &str) -> Result<LineConfig> {
-        let config: LineConfig = files::parse_toml(path, text)?;
+        let mut config: LineConfig = files::parse_toml(path, text)?;
         config.check(path)?;
         Ok(config)
     }
 
     /// What the sections say together.
-    fn check(&self, path: &Path) -> Result<()> {
+    fn check(&mut self, path: &Path) -> Result<()> {
         if self.line.is_some() && self.frames.bind == Binding::Free {
             return Err(Error::file(
                 path,
                 "[line] follows parts, but frames.bind = \"free\" binds no frame to a part; use \"part\"",
             ));
         }
-        Ok(())
+        let is_active = |bundle: &PathBuf| bundle.as_os_str() == ACTIVE;
+        if self.runtime.state.as_os_str().is_empty()
+            && (is_active(&self.detector.bundle) || self.recipe_paths().any(|bundle| is_active(bundle)))
+        {
+            let problem = "bundle = \"active\" is a model of the state folder: name that folder in runtime.state";
+            return Err(Error::file(path, problem));
+        }
+        self.join_recipes().map_err(|problem| Error::file(path, problem))
     }
 
     /// What may run the bundle, and where.
@@ -257,14 +283,16 @@ impl LineConfig {
                 resolve(path);
             }
         }
-        resolve(&mut self.detector.bundle);
-        match &mut self.source {
-            SourceConfig::Replay(ReplayConfig { images: Images::At(path), .. }) => resolve(path),
-            SourceConfig::Replay(ReplayConfig { images: Images::Listed(paths), .. }) => paths.iter_mut().for_each(resolve),
-            SourceConfig::Camera(_) => {}
-        }
+        let named = |bundle: &&mut PathBuf| bundle.as_os_str() != ACTIVE;
+        [&mut self.detector.bundle].into_iter().filter(named).for_each(resolve);
+        self.recipe_paths().filter(named).for_each(resolve);
+        let views = self.views.values_mut().map(|view| &mut view.source);
+        views.chain([&mut self.source]).for_each(|source| recipes::resolve_source(source, folder));
         if let Some(line) = &mut self.line {
             if let line::TriggerBy::Socket(path) = &mut line.trigger.by {
+                resolve(path);
+            }
+            if let Some(line::ChosenBy::Socket { path, .. }) = &mut line.recipe {
                 resolve(path);
             }
             line.record.iter_mut().for_each(resolve);
@@ -323,7 +351,7 @@ fn default_rate() -> f64 {
 }
 
 /// A value and a check of its bounds.
-fn bounded<'de, D, T>(
+pub(crate) fn bounded<'de, D, T>(
     deserializer: D,
     sound: impl Fn(&T) -> bool,
     expected: fmt::Arguments<'_>,

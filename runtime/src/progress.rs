@@ -8,8 +8,8 @@ use crate::clock::Clock;
 /// A thread that must make progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worker {
-    /// Takes frames from the source.
-    Capture,
+    /// Takes frames from this view's source.
+    Capture(usize),
     /// Judges them. It beats when something reached it through the queue, be it only an idle token.
     Detector,
     /// Drives the outputs.
@@ -20,9 +20,17 @@ impl Worker {
     /// Its name.
     pub fn word(self) -> &'static str {
         match self {
-            Worker::Capture => "capture",
+            Worker::Capture(_) => "capture",
             Worker::Detector => "detector",
             Worker::Line => "line",
+        }
+    }
+
+    fn place(self) -> usize {
+        match self {
+            Worker::Detector => 0,
+            Worker::Line => 1,
+            Worker::Capture(view) => 2 + view,
         }
     }
 }
@@ -31,14 +39,15 @@ impl Worker {
 #[derive(Debug)]
 pub struct Progress {
     clock: Clock,
-    beats: [AtomicU64; 3],
+    /// Detector, line, and the view of each camera.
+    beats: Vec<AtomicU64>,
 }
 
 impl Progress {
-    /// Everybody is fresh.
-    pub fn new(clock: Clock) -> Progress {
+    /// Everybody is fresh: a detector, a line and so many cameras.
+    pub fn new(clock: Clock, views: usize) -> Progress {
         let now = clock.now().as_nanos() as u64;
-        Progress { clock, beats: std::array::from_fn(|_| AtomicU64::new(now)) }
+        Progress { clock, beats: (0..views + 2).map(|_| AtomicU64::new(now)).collect() }
     }
 
     /// The clock of everything.
@@ -48,13 +57,18 @@ impl Progress {
 
     /// The thread did something just now.
     pub fn beat(&self, worker: Worker) {
-        self.beats[worker as usize].store(self.clock.now().as_nanos() as u64, Ordering::Relaxed);
+        if let Some(beat) = self.beats.get(worker.place()) {
+            beat.store(self.clock.now().as_nanos() as u64, Ordering::Relaxed);
+        }
     }
 
     /// A thread of these that did nothing for longer than `limit`.
     pub fn stalled(&self, workers: &[Worker], limit: Duration) -> Option<Worker> {
         let now = self.clock.now();
-        let last = |worker: Worker| Duration::from_nanos(self.beats[worker as usize].load(Ordering::Relaxed));
+        let last = |worker: Worker| {
+            let beat = self.beats.get(worker.place());
+            Duration::from_nanos(beat.map_or(0, |beat| beat.load(Ordering::Relaxed)))
+        };
         workers.iter().copied().find(|worker| now.saturating_sub(last(*worker)) > limit)
     }
 }
@@ -65,13 +79,14 @@ mod tests {
 
     #[test]
     fn who_stands_still_is_named() {
-        let progress = Progress::new(Clock::start());
-        let all = [Worker::Capture, Worker::Detector, Worker::Line];
+        let progress = Progress::new(Clock::start(), 2);
+        let all = [Worker::Capture(0), Worker::Capture(1), Worker::Detector, Worker::Line];
         assert_eq!(progress.stalled(&all, Duration::from_secs(60)), None);
         std::thread::sleep(Duration::from_millis(20));
-        progress.beat(Worker::Capture);
+        progress.beat(Worker::Capture(0));
         progress.beat(Worker::Line);
-        assert_eq!(progress.stalled(&all, Duration::from_millis(10)), Some(Worker::Detector));
+        progress.beat(Worker::Detector);
+        assert_eq!(progress.stalled(&all, Duration::from_millis(10)), Some(Worker::Capture(1)));
         assert_eq!(progress.stalled(&[Worker::Line], Duration::from_secs(5)), None);
     }
 }

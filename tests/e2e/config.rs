@@ -1,5 +1,6 @@
 //! Line configurations: what is wrong is named, with its line.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -79,4 +80,7 @@ fn a_camera_that_is_not_there_is_named_with_what_to_do() {
     let config = folder.path().join("line.toml");
     let grab = ["camera".as_ref(), "grab".as_ref(), "--config".as_ref(), config.as_os_str(), "-o".as_ref(), "a.png".as_ref()];
     run("apc-runtime", grab).refused(&["/dev/v4l/by-path/none"]);
+    let other = |option: &str| run("apc-runtime", grab.into_iter().chain([option, "side"].map(OsStr::new)));
+    other("--view").refused(&["no view side", "main"]);
+    other("--recipe").refused(&["no recipe side"]);
 }

@@ -3,11 +3,13 @@
 // All of this is tests, their helpers too.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod commissioning;
 mod config;
 mod engines;
 mod export;
 mod onnx;
 mod pipeline;
 mod real_data;
+mod recipes;
 mod runtime;
 mod support;

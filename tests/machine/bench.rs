@@ -15,7 +15,9 @@ use crate::shell;
 /// Lines that the service drives, in the order in which the observer knows them.
 pub const OUTPUTS: [&str; 5] = ["REJECT", "GOOD", "BUSY", "HEALTHY", "STOP"];
 /// Lines that the service reads.
-const INPUTS: [&str; 2] = ["TRIGGER", "RESET"];
+const INPUTS: [&str; 4] = ["TRIGGER", "RESET", "CODE_0", "CODE_1"];
+/// Those of them that say which product is made, the lowest bit first.
+pub const CODE: [&str; 2] = ["CODE_0", "CODE_1"];
 /// A line of ours that rises with the trigger: it tells the kernel's time of the edge.
 pub const WITNESS: &str = "WITNESS";
 /// What the service captures from, by a name that stays.
@@ -102,7 +104,7 @@ fn gpio() -> Result<PathBuf> {
     let write = |path: PathBuf, text: &str| fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()));
     let make = |path: &Path| fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()));
     make(&bank)?;
-    write(bank.join("num_lines"), "8")?;
+    write(bank.join("num_lines"), &lines().count().to_string())?;
     write(bank.join("label"), "line-io")?;
     for (number, name) in lines().enumerate() {
         let line = bank.join(format!("line{number}"));

@@ -23,7 +23,7 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
-/// A thing to do or to see. "Within" counts from the last fault (`kill`, `hang`, `unplug`, `control`) or start.
+/// A thing to do or to see. "Within" counts from the last fault (`kill`, `hang`, `unplug`, `control`), code or start.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
@@ -51,6 +51,8 @@ pub enum Step {
     Wait { s: f64 },
     /// An edge on the input that releases the stop output.
     Reset {},
+    /// Another product is made: its code on the code lines.
+    Code { value: u8 },
     /// Sends a signal to the service's main process.
     Kill { signal: Kill },
     /// One thread of the service stands still from now on.

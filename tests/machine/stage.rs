@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, kill_process};
 
 use crate::account::{self, Expected, Line, Verdict};
-use crate::bench::{Bench, CAMERA, OUTPUTS};
+use crate::bench::{Bench, CAMERA, CODE, OUTPUTS};
 use crate::feeder::{Feeder, Plug, edge};
 use crate::observer::{Change, Observer};
 use crate::scenario::{Scenario, Step, change};
@@ -106,6 +106,7 @@ impl<'a> Stage<'a> {
             Step::Feed { every_ms, parts } => self.feed(Duration::from_millis(*every_ms), *parts)?,
             Step::Wait { s } => thread::sleep(Duration::from_secs_f64(*s)),
             Step::Reset {} => edge(&self.bench.line("RESET", "pull")?)?,
+            Step::Code { value } => self.code(*value)?,
             Step::Kill { signal } => {
                 let process = Pid::from_raw(process()?.cast_signed()).context("process 0")?;
                 self.mark = clock::now();
@@ -184,6 +185,17 @@ impl<'a> Stage<'a> {
         let end = clock::now() + 2.0 * every.as_secs_f64() * parts as f64 + 60.0;
         if parts > 0 {
             wait_until(end, "the parts pass", || Ok((feeder.parts()?.len() >= parts).then_some(())))?;
+        }
+        Ok(())
+    }
+
+    /// One line after the other, as a controller would: the code in between is another.
+    fn code(&mut self, value: u8) -> Result<()> {
+        self.mark = clock::now();
+        for (bit, line) in CODE.iter().enumerate() {
+            let pull = self.bench.line(line, "pull")?;
+            let level = if value >> bit & 1 == 1 { "pull-up" } else { "pull-down" };
+            fs::write(&pull, level).with_context(|| format!("cannot write {}", pull.display()))?;
         }
         Ok(())
     }

@@ -53,6 +53,15 @@ impl Build {
         Ok(Self { executables: build(&mut command)? })
     }
 
+    /// Builds what runs on a camera as a camera gets it: optimised over all crates, without checks. Takes some minutes the first time.
+    pub fn as_packaged(workspace: &Workspace) -> Result<Self> {
+        eprintln!("build: the camera's program as it is packaged (minutes the first time)");
+        let packages = ["--package", "apc-runtime", "--package", "apc-detector"];
+        let mut command = cargo(workspace);
+        command.args(["build", "--release"]).args(packages).args(["--bin", "apc-runtime", "--example", "search"]);
+        Ok(Self { executables: build(&mut command)? })
+    }
+
     /// The program of this name.
     pub fn program(&self, name: &str) -> Result<&Path> {
         let found = self.executables.iter().find(|program| !program.is_test && program.name == name);
@@ -62,6 +71,12 @@ impl Build {
     /// The folder of the programs.
     pub fn folder(&self) -> Result<&Path> {
         self.program("apc-runtime")?.parent().context("apc-runtime lies in no folder")
+    }
+
+    /// The benchmark of this name; to cargo it is a test.
+    pub fn benchmark(&self, name: &str) -> Result<&Path> {
+        let found = self.executables.iter().find(|program| program.is_test && program.name == name);
+        found.map(|program| program.path.as_path()).with_context(|| format!("cargo built no benchmark {name}"))
     }
 
     /// The test programs.

@@ -7,7 +7,7 @@ mod sketch;
 mod storage;
 
 pub use kernel::{Kernel, kernels};
-pub use search::Match;
+pub use search::{Effort, Match};
 
 use serde::{Deserialize, Serialize};
 

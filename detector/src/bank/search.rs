@@ -1,13 +1,17 @@
 //! Exact nearest neighbour over the whole bank.
 
+use std::ops::Add;
+
 use rayon::prelude::*;
 
 use super::kernel::Kernel;
 use super::{MemoryBank, Vectors};
 use crate::{Error, Result};
 
-/// Queries that one task searches for, one after the other: an answer is a good guess for the next one.
+/// Fewest queries that one task searches for, one after the other: answers are good guesses for their neighbours.
 const QUERIES: usize = 32;
+/// Tasks for each thread, so that none has much to wait for at the end.
+const TASKS: usize = 4;
 
 /// The nearest bank vector of one query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,21 +22,47 @@ pub struct Match {
     pub distance: f32,
 }
 
+/// What a search looked at, so that a measured time can be held against what it had to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Queries answered.
+    pub queries: usize,
+    /// Groups of coarse sketches, over all queries.
+    pub groups: usize,
+    /// Fine sketches.
+    pub sketches: usize,
+    /// Bank vectors compared in full.
+    pub vectors: usize,
+}
+
+impl Add for Effort {
+    type Output = Effort;
+
+    fn add(self, other: Effort) -> Effort {
+        Effort {
+            queries: self.queries + other.queries,
+            groups: self.groups + other.groups,
+            sketches: self.sketches + other.sketches,
+            vectors: self.vectors + other.vectors,
+        }
+    }
+}
+
 impl MemoryBank {
-    /// The nearest bank vector of each of the `[n, dims]` row-major queries, on rayon's current pool. The answer does not depend on the
-    /// number of threads or the processor.
+    /// The nearest bank vector of each of the `[n, dims]` row-major queries, on rayon's current pool. They may lie in a grid of so many
+    /// `columns`, whose neighbours are alike; 1 is a list. Neither that nor the number of threads nor the processor changes the answer.
     ///
     /// # Errors
     /// When the queries' length does not fit or a value is not finite.
-    pub fn nearest(&self, queries: &[f32]) -> Result<Vec<Match>> {
-        self.nearest_with(queries, Kernel::best())
+    pub fn nearest(&self, queries: &[f32], columns: usize) -> Result<Vec<Match>> {
+        Ok(self.nearest_with(queries, columns, Kernel::best())?.0)
     }
 
-    /// [`MemoryBank::nearest`] with a chosen kernel, for tests and benchmarks.
+    /// [`MemoryBank::nearest`] with a chosen kernel, for tests and benchmarks; and what had to be looked at.
     ///
     /// # Errors
     /// As [`MemoryBank::nearest`].
-    pub fn nearest_with(&self, queries: &[f32], kernel: Kernel) -> Result<Vec<Match>> {
+    pub fn nearest_with(&self, queries: &[f32], columns: usize, kernel: Kernel) -> Result<(Vec<Match>, Effort)> {
         if !queries.len().is_multiple_of(self.dims) {
             let (found, dims) = (queries.len(), self.dims);
             return Err(Error::invalid(format!("{found} query values do not make vectors of {dims}")));
@@ -41,16 +71,25 @@ impl MemoryBank {
             return Err(Error::invalid("the image's descriptors hold values that are not finite numbers"));
         }
         let mut matches = vec![Match { index: 0, distance: f32::INFINITY }; queries.len() / self.dims];
-        let tasks = matches.par_chunks_mut(QUERIES).zip(queries.par_chunks(QUERIES * self.dims));
-        match &self.vectors {
-            Vectors::F32 { values } => tasks.for_each(|(matches, queries)| self.search_f32(values, queries, matches)),
-            Vectors::Int8(bank) => tasks.for_each(|(matches, queries)| bank.search(queries, matches, kernel)),
-        }
-        Ok(matches)
+        // Whole rows, so that those above are known, too.
+        let rows = matches.len().div_ceil(columns.max(1) * TASKS * rayon::current_num_threads());
+        let task = (rows * columns).max(QUERIES.next_multiple_of(columns.max(1)));
+        let tasks = matches.par_chunks_mut(task).zip(queries.par_chunks(task * self.dims));
+        let efforts = match &self.vectors {
+            Vectors::F32 { values } => {
+                tasks.map(|(matches, queries)| self.search_f32(values, queries, matches)).reduce_with(Effort::add)
+            }
+            Vectors::Int8(bank) => {
+                tasks.map(|(matches, queries)| bank.search(queries, columns, matches, kernel)).reduce_with(Effort::add)
+            }
+        };
+        Ok((matches, efforts.unwrap_or_default()))
     }
 
     /// Plain differences in a fixed order of summation.
-    fn search_f32(&self, values: &[f32], queries: &[f32], matches: &mut [Match]) {
+    fn search_f32(&self, values: &[f32], queries: &[f32], matches: &mut [Match]) -> Effort {
+        let vectors = matches.len() * self.len;
+        let effort = Effort { queries: matches.len(), vectors, ..Effort::default() };
         for (query, found) in queries.chunks_exact(self.dims).zip(matches) {
             for (index, vector) in values.chunks_exact(self.dims).enumerate() {
                 let squared = squared_distance(query, vector);
@@ -60,6 +99,7 @@ impl MemoryBank {
             }
             found.distance = found.distance.sqrt();
         }
+        effort
     }
 }
 

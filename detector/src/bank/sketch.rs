@@ -1,7 +1,8 @@
 //! Sketches: a few numbers of each vector that bound its distance to any other from below, so that most need not be looked at.
 //!
 //! A sketch is the vector's coordinates along a few directions and the length of what they leave over. That map shortens distances
-//! and never stretches them: two vectors are at least as far apart as their sketches. The directions are those along which the bank
+//! and never stretches them: two vectors are at least as far apart as their sketches. There are three sizes of them, each going on where
+//! the one before ends: a larger one bounds tighter, and is looked at where the smaller one did not suffice. The directions are those along which the bank
 //! varies most, so that the bound is tight; how good they are changes the speed and never the answer. All of it is derived from the
 //! codes when a bank is made or read.
 
@@ -17,10 +18,15 @@ const GUESSES: usize = 256;
 /// Vectors on either side of a guess that are looked at next.
 const AROUND: u32 = 32;
 
+/// All directions: a finer sketch has as many again as a fine one.
+pub(super) const DIRECTIONS: usize = 2 * (FINE - 1);
+/// Where sketches end and what is left over is measured.
+const ENDS: [usize; 3] = [COARSE - 1, FINE - 1, DIRECTIONS];
+
 /// Sketches of the whole bank.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sketches {
-    /// `[FINE - 1, stride]` codes of the directions.
+    /// `[DIRECTIONS, stride]` codes of the directions.
     pub(super) basis: Vec<i8>,
     /// What makes a product with a direction's codes a coordinate.
     gains: Vec<f64>,
@@ -32,6 +38,8 @@ pub(super) struct Sketches {
     pub(super) boxes: Vec<Boxes>,
     /// Fine sketches in the same order.
     pub(super) fine: Vec<[i16; FINE]>,
+    /// What finer sketches add to them: the coordinates behind those of the fine ones, and what even they leave over.
+    pub(super) finer: Vec<[i16; FINE]>,
     /// Their indices in the bank.
     pub(super) order: Vec<u32>,
     /// Largest squared length of a bank vector.
@@ -43,6 +51,13 @@ pub(super) struct Sketches {
 pub(super) struct Sketch {
     pub(super) coarse: [i16; COARSE],
     pub(super) fine: [i16; FINE],
+    pub(super) finer: [i16; FINE],
+}
+
+/// Along all directions, and the lengths of what is left over at each of the [`ENDS`].
+struct Coordinates {
+    values: [f64; DIRECTIONS],
+    rests: [f64; ENDS.len()],
 }
 
 impl Sketches {
@@ -56,17 +71,18 @@ impl Sketches {
             coarse: Vec::new(),
             boxes: Vec::new(),
             fine: Vec::new(),
+            finer: Vec::new(),
             order: (0..scales.len() as u32).collect(),
             largest_norm: 0.0,
         };
         let kernel = Kernel::best();
-        let products: Vec<([i32; FINE - 1], f64)> = codes
+        let products: Vec<([i32; DIRECTIONS], f64)> = codes
             .par_chunks(TILE * stride)
             .zip(scales.par_chunks(TILE))
             .flat_map_iter(|(rows, scales)| {
                 let mut wide = vec![0i16; TILE * stride];
                 wide.iter_mut().zip(rows).for_each(|(wide, code)| *wide = i16::from(*code));
-                let mut dots = [0i32; (FINE - 1) * TILE];
+                let mut dots = [0i32; DIRECTIONS * TILE];
                 kernel.dots(&wide, &bank.basis, stride, &mut dots);
                 let lanes = scales.iter().zip(rows.chunks_exact(stride)).enumerate();
                 let rows = lanes.map(|(lane, (scale, row))| {
@@ -79,8 +95,8 @@ impl Sketches {
         bank.largest_norm = products.iter().map(|(_, norm)| *norm).fold(0.0, f64::max);
         let coordinates = |i: usize| bank.coordinates(products[i].0.iter(), f64::from(scales[i]), products[i].1);
         let largest = (0..scales.len()).map(|i| {
-            let (coordinates, rest) = coordinates(i);
-            coordinates.iter().map(|value| value.abs()).fold(rest, f64::max)
+            let Coordinates { values, rests } = coordinates(i);
+            values.iter().chain(&rests).map(|value| value.abs()).fold(0.0, f64::max)
         });
         let largest = largest.fold(0.0, f64::max);
         bank.unit = if largest > 0.0 { largest / f64::from(SKETCH_LIMIT) } else { 1.0 };
@@ -88,6 +104,7 @@ impl Sketches {
             (0..scales.len()).map(|i| bank.sketch(products[i].0.iter(), f64::from(scales[i]), products[i].1)).collect();
         arrange(&mut bank.order, &sketches);
         bank.fine = bank.order.iter().map(|i| sketches[*i as usize].fine).collect();
+        bank.finer = bank.order.iter().map(|i| sketches[*i as usize].finer).collect();
         let groups = bank.order.len().div_ceil(GROUP);
         bank.coarse = vec![0; groups * GROUP_CODES];
         bank.boxes = vec![[[2 * SKETCH_LIMIT; GROUP_CODES], [-2 * SKETCH_LIMIT; GROUP_CODES]]; groups.div_ceil(GROUP)];
@@ -107,37 +124,50 @@ impl Sketches {
 
     /// Sketches of a vector from its codes' products with the directions, its scale and its squared length.
     pub(super) fn sketch<'a>(&self, dots: impl Iterator<Item = &'a i32>, scale: f64, norm: f64) -> Sketch {
-        let (fine, rest) = self.coordinates(dots, scale, norm);
+        /// Adding it leaves whole numbers only, and no function is called.
+        const ROUND: f64 = 1.5 * (1u64 << 52) as f64;
+        let Coordinates { values, rests } = self.coordinates(dots, scale, norm);
+        let inverse = 1.0 / self.unit;
         // Cutting off at the largest value of the bank brings a query nearer to all of the bank, never further away.
         let code = |value: f64| {
             let limit = f64::from(SKETCH_LIMIT);
-            (value / self.unit).clamp(-limit, limit).round() as i16
+            // Rounds to the nearest step as `round` does, but for what lies exactly between two.
+            ((value * inverse).clamp(-limit, limit) + ROUND - ROUND) as i16
         };
-        let mut coarse = [0; COARSE];
-        coarse.iter_mut().zip(&fine[..COARSE - 1]).for_each(|(to, from)| *to = code(*from));
-        coarse[COARSE - 1] = code(rest);
-        Sketch { coarse, fine: fine.map(code) }
-    }
-
-    /// Coordinates along all directions, the last one the length of what is left; and what the first ones alone leave.
-    fn coordinates<'a>(&self, dots: impl Iterator<Item = &'a i32>, scale: f64, norm: f64) -> ([f64; FINE], f64) {
-        let mut values = [0.0; FINE];
-        let (mut left, mut coarse_rest) = (norm, 0.0);
-        for (k, ((value, dot), gain)) in values.iter_mut().zip(dots).zip(&self.gains).enumerate() {
-            if k == COARSE - 1 {
-                coarse_rest = left.max(0.0).sqrt();
-            }
-            *value = f64::from(*dot) * gain * scale;
-            left -= *value * *value;
+        let codes = values.map(code);
+        let (mut coarse, mut fine, mut finer) = ([0; COARSE], [0; FINE], [0; FINE]);
+        for (to, from, rest) in
+            [(&mut coarse[..], &codes[..ENDS[0]], 0), (&mut fine, &codes[..ENDS[1]], 1), (&mut finer, &codes[ENDS[1]..], 2)]
+        {
+            to[..from.len()].copy_from_slice(from);
+            to[from.len()] = code(rests[rest]);
         }
-        values[FINE - 1] = left.max(0.0).sqrt();
-        (values, coarse_rest)
+        Sketch { coarse, fine, finer }
     }
 
-    /// Largest squared distance of two sketches, in steps, whose vectors may be within `reach`.
-    pub(super) fn limit(&self, reach: f64) -> i32 {
+    fn coordinates<'a>(&self, dots: impl Iterator<Item = &'a i32>, scale: f64, norm: f64) -> Coordinates {
+        let (mut values, mut rests) = ([0.0; DIRECTIONS], [0.0; ENDS.len()]);
+        for ((value, dot), gain) in values.iter_mut().zip(dots).zip(&self.gains) {
+            *value = f64::from(*dot) * gain * scale;
+        }
+        let (mut left, mut begin) = (norm, 0);
+        for (rest, end) in rests.iter_mut().zip(ENDS) {
+            // Side by side, because each addition to one sum waits for the one before it.
+            let mut squares = [0.0; 8];
+            for values in values[begin..end].chunks(8) {
+                squares.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * value);
+            }
+            left -= squares.iter().sum::<f64>();
+            *rest = left.max(0.0).sqrt();
+            begin = end;
+        }
+        Coordinates { values, rests }
+    }
+
+    /// Largest squared distance of two sketches of so many coordinates, in steps, whose vectors may be within `reach`.
+    pub(super) fn limit(&self, reach: f64, coordinates: usize) -> i32 {
         // Each of the codes is rounded by at most half a step, on both sides.
-        let steps = reach / self.unit * (1.0 + 1e-6) + 1.001 * (FINE as f64).sqrt();
+        let steps = reach / self.unit * (1.0 + 1e-6) + 1.001 * (coordinates as f64).sqrt();
         let limit = steps * steps;
         // What is not a number limits nothing.
         if limit < f64::from(i32::MAX) { limit as i32 } else { i32::MAX }
@@ -174,7 +204,7 @@ fn basis(codes: &[i8], scales: &[f32], stride: usize) -> (Vec<i8>, Vec<f64>) {
     // Subspace iteration: directions times the covariance, made orthogonal, again and again.
     let count = sample.len() / stride;
     let mut directions: Vec<f32> =
-        (0..FINE - 1).flat_map(|k| sample[k * count / (FINE - 1) * stride..][..stride].to_vec()).collect();
+        (0..DIRECTIONS).flat_map(|k| sample[k * count / DIRECTIONS * stride..][..stride].to_vec()).collect();
     orthonormalise(&mut directions, stride);
     for _ in 0..ROUNDS {
         let parts: Vec<Vec<f32>> =

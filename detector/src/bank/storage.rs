@@ -93,14 +93,14 @@ mod tests {
                 .prop_flat_map(|(dims, len, n)| (Just(dims), vectors(len, dims), vectors(n, dims)))
         ) {
             let exact = naive(&queries, &bank, dims);
-            let float = MemoryBank::new(&bank, dims, Quantisation::F32).unwrap().nearest(&queries).unwrap();
+            let float = MemoryBank::new(&bank, dims, Quantisation::F32).unwrap().nearest(&queries, 1).unwrap();
             for (found, exact) in float.iter().zip(&exact) {
                 prop_assert!((found.distance - exact).abs() <= 1e-4 * exact.max(1.0));
             }
             // Each code is off by at most half a step of 10/127 (values span ±5 around a mean within ±5).
             let bound = 2.0 * 0.5 * 10.0 / 127.0 * (dims as f32).sqrt() + 1e-3;
             let int8 = MemoryBank::new(&bank, dims, Quantisation::Int8).unwrap();
-            for (found, exact) in int8.nearest(&queries).unwrap().iter().zip(&exact) {
+            for (found, exact) in int8.nearest(&queries, 1).unwrap().iter().zip(&exact) {
                 prop_assert!((found.distance - exact).abs() <= bound, "{} {} {}", found.distance, exact, bound);
             }
         }
@@ -109,10 +109,10 @@ mod tests {
         fn threads_and_kernels_do_not_matter(bank in vectors(70, 40), queries in vectors(67, 40)) {
             let bank = MemoryBank::new(&bank, 40, Quantisation::Int8).unwrap();
             let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let expected = pool(1).install(|| bank.nearest_with(&queries, kernels()[0])).unwrap();
+            let expected = pool(1).install(|| bank.nearest_with(&queries, 1, kernels()[0])).unwrap().0;
             for kernel in kernels() {
                 for threads in [1, 3] {
-                    prop_assert_eq!(&pool(threads).install(|| bank.nearest_with(&queries, kernel)).unwrap(), &expected);
+                    prop_assert_eq!(&pool(threads).install(|| bank.nearest_with(&queries, 7, kernel)).unwrap().0, &expected);
                 }
             }
         }
@@ -131,7 +131,7 @@ mod tests {
     fn equally_near_vectors_give_the_first() {
         for quantisation in [Quantisation::Int8, Quantisation::F32] {
             let bank = MemoryBank::new(&[1.0, 2.0, 5.0, 6.0, 1.0, 2.0], 2, quantisation).unwrap();
-            assert_eq!(bank.nearest(&[1.0, 2.0]).unwrap()[0].index, 0);
+            assert_eq!(bank.nearest(&[1.0, 2.0], 1).unwrap()[0].index, 0);
         }
     }
 

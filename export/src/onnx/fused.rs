@@ -188,7 +188,7 @@ mod tests {
         let (first, other) = (describe(0), describe(60));
         for quantisation in [Quantisation::Int8, Quantisation::F32] {
             let bank = MemoryBank::new(&first.values, first.dims, quantisation).unwrap();
-            let expected: Vec<f32> = bank.nearest(&other.values).unwrap().iter().map(|found| found.distance).collect();
+            let expected: Vec<f32> = bank.nearest(&other.values, 1).unwrap().iter().map(|found| found.distance).collect();
             for chunk in [CHUNK, 50] {
                 let onnx = in_chunks(&network, &weights, size, &bank, chunk).unwrap();
                 let outputs = crate::variants::engine(&onnx, size).unwrap().run(&image(60)).unwrap();

@@ -256,7 +256,7 @@ mod tests {
         let bank = detector::bank::MemoryBank::new(&patches.values, patches.dims, Default::default()).unwrap();
         let onnx = fused(&network, &weights, size, &bank).unwrap();
         let found = crate::variants::engine(&onnx, size).unwrap().run(&input).unwrap();
-        for (found, nearest) in found[0].values.iter().zip(bank.nearest(&patches.values).unwrap()) {
+        for (found, nearest) in found[0].values.iter().zip(bank.nearest(&patches.values, 1).unwrap()) {
             let expected = nearest.distance;
             assert!((found - expected).abs() < 1e-2 * expected.max(1.0), "{found} {expected}");
         }

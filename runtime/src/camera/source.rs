@@ -13,7 +13,8 @@ use super::v4l2::device::{Device, Mode};
 use super::v4l2::stream::{Dequeued, Stream, Wait};
 use super::watch::{Action, Event, Watch};
 use crate::config::camera::CameraConfig;
-use crate::pipeline::{Capture, Shot, Source};
+use crate::config::recipes::Controls;
+use crate::pipeline::{Capture, Settling, Shot, Source};
 
 /// A larger gap in the driver's count is a counter that was set anew.
 const GAP_LIMIT: u32 = 64;
@@ -79,7 +80,11 @@ fn not_offered(device: &Device, problem: &str) -> Error {
 /// A camera that is open, or will be again.
 #[derive(Debug)]
 pub struct Camera {
+    /// With the controls of the recipe that is made.
     config: CameraConfig,
+    /// The controls of each recipe.
+    recipes: Vec<Controls>,
+    settling: Settling,
     /// Whether each frame stands for a part, so that a lost one must be told.
     bound: bool,
     watch: Watch,
@@ -115,7 +120,9 @@ impl Camera {
         let start = Instant::now();
         let watch = Watch::new(rate.map(|rate| Duration::from_secs_f64(1.0 / rate)), config.triggered, Duration::ZERO);
         Ok(Camera {
+            settling: Settling::new(0, config.settle_frames),
             config: config.clone(),
+            recipes: Vec::new(),
             bound,
             watch,
             start,
@@ -128,12 +135,18 @@ impl Camera {
         })
     }
 
+    /// With the controls of each recipe, of which those of `recipe` are the ones that it was opened with.
+    #[must_use]
+    pub fn with_recipes(self, recipes: Vec<Controls>, recipe: usize) -> Camera {
+        Camera { settling: Settling::new(recipe, self.config.settle_frames), recipes, ..self }
+    }
+
     fn name(&self) -> String {
         self.config.device.display().to_string()
     }
 
-    fn shot(&self, at: Instant, picture: std::result::Result<detector::picture::Picture, String>) -> Shot {
-        Shot { source: self.name(), at, picture }
+    fn shot(&mut self, at: Instant, picture: std::result::Result<detector::picture::Picture, String>) -> Shot {
+        Shot { source: self.name(), at, recipe: self.settling.taken(at), picture }
     }
 
     fn step(&mut self, event: Event) {
@@ -237,9 +250,10 @@ impl Camera {
     /// Lost frames, then the frame after them.
     fn told(&mut self) -> Capture {
         match &self.held {
-            Some(held) if self.lost > 0 => {
+            Some(Shot { source, at, recipe, .. }) if self.lost > 0 => {
                 self.lost -= 1;
-                Capture::Shot(self.shot(held.at, Err("the frame was lost between camera and driver".into())))
+                let picture = Err("the frame was lost between camera and driver".into());
+                Capture::Shot(Shot { source: source.clone(), at: *at, recipe: *recipe, picture })
             }
             _ => self.held.take().map_or(Capture::Nothing, Capture::Shot),
         }
@@ -253,6 +267,20 @@ impl Source for Camera {
 
     fn trigger(&mut self, _at: Instant) {
         self.step(Event::Triggered);
+    }
+
+    fn set_recipe(&mut self, recipe: usize) {
+        let controls = self.recipes.get(recipe).unwrap_or(&self.config.controls);
+        let same = *controls == self.config.controls;
+        if !same {
+            self.config.controls = controls.clone();
+            // A camera that is closed is opened with them.
+            let set = self.running.as_ref().map(|running| running.stream.device().set_controls(&self.config.controls));
+            if let Some(Err(error)) = set {
+                self.lose(&error.to_string());
+            }
+        }
+        self.settling.change(recipe, same, Instant::now());
     }
 }
 

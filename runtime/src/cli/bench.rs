@@ -14,7 +14,7 @@ use detector::scorer::Times;
 use serde::Serialize;
 
 use super::energy::{Energy, Meter};
-use super::{Answer, Judged, Model, compare, output, stage_bar};
+use super::{Answer, Judged, Model, compare, memory, output, stage_bar};
 
 /// Frames that are scored before the clock runs.
 const WARM_UP: usize = 3;
@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Frames to score
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     frames: u32,
+    /// Milliseconds without work before each frame, as on a line whose parts come one by one
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pause: u64,
     /// Measure every engine of --engine with every network of the bundle, in turn, and recommend the fastest that passes its self-test
     #[arg(long)]
     compare: bool,
@@ -54,9 +57,11 @@ struct Document {
     judged: Judged,
     threads: usize,
     frames: u32,
+    pause_ms: u64,
     stages_ms: Stages,
     /// Median after the backbone over the backbone's median.
     after_backbone_share: f64,
+    /// Frames one after the other, without pauses.
     frames_per_second: f64,
     /// Now and at most, MiB; null where the system does not say.
     resident_mib: Option<f64>,
@@ -96,15 +101,15 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     let bar = output::progress("bench", args.frames as usize);
     let mut times = Vec::with_capacity(args.frames as usize);
     let mut meter = Meter::start(Path::new("/sys"));
-    let begin = Instant::now();
     for frame in 0..args.frames as usize {
+        std::thread::sleep(Duration::from_millis(args.pause));
         times.push(score(frame)?);
         if let Some(meter) = &mut meter {
             meter.sample();
         }
         bar.inc(1);
     }
-    let elapsed = begin.elapsed();
+    let busy: Duration = times.iter().map(Times::total).sum();
     let energy = meter.map(Meter::finish);
     bar.finish_and_clear();
     let stage = |of: fn(&Times) -> Duration| Latency::of(&times.iter().map(of).collect::<Vec<_>>());
@@ -119,11 +124,12 @@ pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
         judged: Judged::by(&detector),
         threads: rayon::current_num_threads(),
         frames: args.frames,
+        pause_ms: args.pause,
         after_backbone_share: stages_ms.after_backbone.p50 / stages_ms.backbone.p50.max(f64::MIN_POSITIVE),
         stages_ms,
-        frames_per_second: f64::from(args.frames) / elapsed.as_secs_f64(),
-        resident_mib: memory("VmRSS:"),
-        peak_resident_mib: memory("VmHWM:"),
+        frames_per_second: f64::from(args.frames) / busy.as_secs_f64(),
+        resident_mib: memory::of_process("VmRSS:"),
+        peak_resident_mib: memory::of_process("VmHWM:"),
         joules_per_frame: energy.as_ref().map(|energy| energy.joules / f64::from(args.frames)),
         energy,
         start_to_first_verdict_ms,
@@ -201,14 +207,6 @@ fn serve(mut score: impl FnMut(usize) -> Result<Times>) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-/// A size of this process in MiB.
-fn memory(field: &str) -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024.0)
-}
-
 fn table(document: &Document) -> String {
     let stages = &document.stages_ms;
     let mut lines = vec![format!("{:16}  {:>9}  {:>9}  {:>9}", "stage, ms", "p50", "p95", "p99")];
@@ -231,16 +229,4 @@ fn table(document: &Document) -> String {
     let Judged { engine, variant, .. } = &document.judged;
     lines.push(format!("engine {engine}, {variant} network, {} threads, {} frames", document.threads, document.frames));
     lines.join("\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn memory_is_read() {
-        assert!(memory("VmRSS:").is_some_and(|mib| mib > 1.0 && mib < 10_000.0));
-        assert_eq!(memory("VmNothing:"), None);
-    }
 }

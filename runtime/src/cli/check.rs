@@ -4,19 +4,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use detector::bundle::Bundle;
+use detector::calibration::Calibration;
 use detector::{Declined, Detector, Error};
 
-use super::{Answer, output, processor, takt};
+use super::{Answer, memory, optics, output, processor, takt};
 use crate::camera::source::set_up;
 use crate::camera::v4l2::device::Device;
-use crate::config::camera::{CameraConfig, Scene};
+use crate::config::camera::CameraConfig;
 use crate::config::line::{LineSettings, Travel};
+use crate::config::recipes::MAIN;
 use crate::config::{LineConfig, SourceConfig};
 use crate::gpio::{self, GpioError};
 use crate::pipeline::Replay;
-
-/// Blur beyond this hides what the network could see.
-const LARGEST_BLUR_PX: f64 = 2.0;
+use crate::products::{self, Products};
+use crate::state::models;
+use crate::state::site::{self, SiteError};
 
 /// Between two looks for a device that is not there yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -39,32 +41,22 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let mut checks = Checks::default();
-    checks.add("processor", Ok((processor::describe(), ())))?;
+    checks.add("processor", Ok::<_, Error>((processor::describe(), ())))?;
     let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
         let end = Instant::now() + Duration::from_secs(args.wait);
         while !is_all_there(&config) && Instant::now() < end {
             sleep(LOOK_EVERY);
         }
-        let bundle = Bundle::read(&config.detector.bundle).map(|bundle| (bundle.id.clone(), bundle));
-        let bundle = checks.add("bundle", bundle)?;
-        let detector = match bundle.as_ref().filter(|_| !args.quick) {
-            Some(bundle) => self_test(&mut checks, bundle, &config)?,
-            None => None,
-        };
-        let rate = match &config.source {
-            SourceConfig::Replay(replay) => {
-                let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
-                checks.add("source", images)?;
-                Some(replay.rate)
-            }
-            SourceConfig::Camera(camera) => camera_check(&mut checks, camera)?,
-        };
-        if let Some((mut detector, bundle)) = detector.zip(bundle) {
-            checks.add("latency", takt::check(&mut detector, &bundle, &config, rate).map(|text| (text, ())))?;
+        let started = start_all(&mut checks, &config, args.quick)?;
+        let mut rate = None;
+        for view in config.view_names() {
+            let found = source_check(&mut checks, &config, view, &started)?;
+            rate = if view == MAIN { found } else { rate };
         }
+        latency(&mut checks, &config, started, rate)?;
         if let Some(line) = &config.line {
-            checks.add("line", Ok((summary(line), ())))?;
+            checks.add("line", Ok::<_, Error>((summary(line), ())))?;
             for (key, wanted) in line.lines().into_iter().filter(|_| !line.simulated) {
                 let found = gpio::find(&key, &wanted)
                     .map(|found| (format!("{} at {} offset {}", found.name, found.chip.display(), found.offset), ()));
@@ -73,6 +65,61 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         }
     }
     Ok(if checks.failed { Answer::No } else { Answer::Done })
+}
+
+/// A bundle of the configuration, and its detector unless that is left out.
+struct Started {
+    path: PathBuf,
+    bundle: Option<Bundle>,
+    detector: Option<Detector>,
+}
+
+/// Reads every bundle and starts its detector, which tests itself.
+fn start_all(checks: &mut Checks, config: &LineConfig, quick: bool) -> Result<Vec<Started>> {
+    let mut all = Vec::new();
+    for path in products::bundles(config) {
+        let bundle = models::read_bundle(&path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
+        let bundle = checks.add("bundle", bundle)?;
+        let detector = match bundle.as_ref().filter(|_| !quick) {
+            Some(bundle) => self_test(checks, bundle, config)?,
+            None => None,
+        };
+        all.push(Started { path, bundle, detector });
+    }
+    if all.iter().all(|started| started.detector.is_some()) {
+        checks.add("memory", memory::check(config, all.len()))?;
+    }
+    Ok(all)
+}
+
+/// Whether the detectors keep up with the line, recipe by recipe: a part takes as long as all its views.
+fn latency(checks: &mut Checks, config: &LineConfig, mut all: Vec<Started>, rate: Option<f64>) -> Result<()> {
+    let mut times = Vec::new();
+    for started in &mut all {
+        let (Some(bundle), Some(detector)) = (&started.bundle, &mut started.detector) else { return Ok(()) };
+        match takt::measure(detector, bundle) {
+            Ok(measured) => times.push(measured),
+            Err(error) => return checks.add::<()>("latency", Err(error)).map(drop),
+        }
+    }
+    let bundles: Vec<PathBuf> = all.iter().map(|started| started.path.clone()).collect();
+    let detectors: Vec<Detector> = all.into_iter().filter_map(|started| started.detector).collect();
+    for (place, (recipe, view)) in products::pairs(config).into_iter().enumerate() {
+        let bundle = config.product(recipe, view).bundle;
+        let detector = bundles.iter().position(|path| *path == bundle).and_then(|at| detectors.get(at));
+        let Some(detector) = detector else { continue };
+        let name = if place == 0 && recipe.is_empty() { "threshold".to_owned() } else { format!("threshold of {view} {recipe}") };
+        checks.add(name.trim_end(), threshold(detector, config, view, recipe).map(|text| (text, ())))?;
+    }
+    let Ok(products) = Products::of(config, &detectors) else { return Ok(()) };
+    for recipe in 0..config.recipe_names().len() {
+        let of_views: Vec<_> = products.detectors(recipe).map(|detector| &times[detector][..]).collect();
+        let held = takt::check(&of_views, config, recipe, rate);
+        let name = products.recipe(recipe);
+        let name = if name.is_empty() { "latency".to_owned() } else { format!("latency of {name}") };
+        checks.add(&name, held.map(|text| (text, ())))?;
+    }
+    Ok(())
 }
 
 /// Starts the detector, which tests itself.
@@ -92,12 +139,28 @@ fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Resul
     checks.add("self-test", started)
 }
 
+/// Which threshold judges, beside the bundle's.
+fn threshold(detector: &Detector, config: &LineConfig, view: &str, recipe: &str) -> Result<String, SiteError> {
+    let promised = |calibration: &Calibration| {
+        let (rate, images) = (calibration.false_reject_rate * 100.0, calibration.images);
+        format!("{:.4} (at most {rate:.2} % false rejects on average, from {images} good parts)", calibration.threshold)
+    };
+    let of_bundle = promised(&detector.calibration);
+    if let Some(threshold) = config.product(recipe, view).threshold {
+        return Ok(format!("the configuration's {threshold:.4}; the bundle's {of_bundle}"));
+    }
+    Ok(match site::of(config, detector, view, recipe)? {
+        Some(site) => format!("this site's {}, by {}; the bundle's {of_bundle}", promised(&site.calibration), site.by),
+        None => format!("the bundle's {of_bundle}; none of this site, see `apc-runtime calibrate`"),
+    })
+}
+
 /// Whether every device is there; what it can do is another question.
 fn is_all_there(config: &LineConfig) -> bool {
-    let camera = match &config.source {
+    let camera = config.view_names().into_iter().all(|view| match config.view_source(view) {
         SourceConfig::Camera(camera) => camera.device.exists(),
         SourceConfig::Replay(_) => true,
-    };
+    });
     let lines = config.line.iter().filter(|line| !line.simulated).flat_map(LineSettings::lines);
     let is_missing = |(key, line): (String, _)| matches!(gpio::find(&key, &line), Err(GpioError::Missing { .. }));
     camera && !lines.into_iter().any(is_missing)
@@ -125,7 +188,7 @@ struct Checks {
 
 impl Checks {
     /// Prints one check and hands on what it found.
-    fn add<T>(&mut self, name: &str, result: detector::Result<(String, T)>) -> Result<Option<T>> {
+    fn add<T>(&mut self, name: &str, result: Result<(String, T), impl std::fmt::Display>) -> Result<Option<T>> {
         let (word, text, found) = match result {
             Ok((text, found)) => ("ok", text, Some(found)),
             Err(error) => ("FAILED", error.to_string(), None),
@@ -136,77 +199,49 @@ impl Checks {
     }
 }
 
-/// The camera's rate, if it has one.
-fn camera_check(checks: &mut Checks, config: &CameraConfig) -> Result<Option<f64>> {
-    let set_up = Device::open(&config.device).and_then(|device| {
-        let agreed = set_up(&device, config)?;
-        let rate = agreed.rate.map_or("a rate it does not tell".into(), |rate| format!("{rate:.2} frames per second"));
-        let identity = &device.identity;
-        let stable = if config.device.starts_with("/dev/v4l") {
-            ""
-        } else {
-            "; its path may name another camera after a restart: `camera list` has one that stays"
-        };
-        let text = format!(
-            "{} ({}): {} {}x{} at {rate}{stable}",
-            identity.card,
-            identity.driver,
-            config.format.code(),
-            config.width,
-            config.height
-        );
-        Ok((text, agreed.rate))
-    });
-    let rate = checks.add("camera", set_up)?.flatten();
-    if let Some(scene) = &config.scene {
-        checks.add("takt", takt(scene, rate))?;
-        checks.add("blur", blur(scene, config.width))?;
+/// A view's source; its rate, if it has one.
+fn source_check(checks: &mut Checks, config: &LineConfig, view: &str, started: &[Started]) -> Result<Option<f64>> {
+    let of_view = |name: &str| if view == MAIN { name.to_owned() } else { format!("{name} of {view}") };
+    let camera = match config.view_source(view) {
+        SourceConfig::Replay(replay) => {
+            let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
+            checks.add(&of_view("source"), images)?;
+            return Ok(Some(replay.rate));
+        }
+        SourceConfig::Camera(camera) => camera,
+    };
+    let rate = checks.add(&of_view("camera"), camera_check(config, view, camera))?.flatten();
+    if let Some(scene) = &camera.scene {
+        checks.add(&of_view("takt"), optics::takt(scene, rate))?;
+        checks.add(&of_view("blur"), optics::blur(scene, camera.width))?;
+        for recipe in config.recipe_names() {
+            let product = config.product(recipe, view);
+            let bundle =
+                started.iter().find(|started| started.path == product.bundle).and_then(|started| started.bundle.as_ref());
+            let Some(bundle) = bundle else { continue };
+            let found = optics::smallest_defect(scene, camera, product.region, &bundle.manifest.input);
+            let name = if recipe.is_empty() { "smallest defect".to_owned() } else { format!("smallest defect of {recipe}") };
+            checks.add(&of_view(&name), found)?;
+        }
     }
     Ok(rate)
 }
 
-/// A free-running camera must see each part.
-fn takt(scene: &Scene, rate: Option<f64>) -> detector::Result<(String, ())> {
-    let parts = scene.parts_per_second;
-    match rate {
-        Some(rate) if rate < parts => Err(Error::invalid(format!(
-            "{parts} parts per second pass, and the camera gives {rate:.2} frames: parts will be missed"
-        ))),
-        Some(rate) => Ok((format!("{parts} parts per second, {rate:.2} frames"), ())),
-        None => Ok((format!("{parts} parts per second; the camera does not tell its rate"), ())),
+/// Whether a camera takes its settings, those of every recipe.
+fn camera_check(config: &LineConfig, view: &str, camera: &CameraConfig) -> detector::Result<(String, Option<f64>)> {
+    let device = Device::open(&camera.device)?;
+    let agreed = set_up(&device, camera)?;
+    for recipe in config.recipe_names() {
+        device.set_controls(&config.product(recipe, view).controls)?;
     }
-}
-
-/// A point that moves by more than a pixel while the shutter is open is no point any more.
-fn blur(scene: &Scene, width: u32) -> detector::Result<(String, ())> {
-    let pixel = scene.width_mm / f64::from(width);
-    let moved = scene.belt_speed_mm_s * scene.exposure_ms / 1e3;
-    let pixels = moved / pixel;
-    let text = format!("parts move {moved:.3} mm while the shutter is open, {pixels:.1} px of {pixel:.3} mm");
-    if pixels <= LARGEST_BLUR_PX {
-        return Ok((text, ()));
-    }
-    let exposure = LARGEST_BLUR_PX * pixel / scene.belt_speed_mm_s * 1e3;
-    Err(Error::invalid(format!("{text}: expose for at most {exposure:.2} ms, with more light")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SCENE: Scene = Scene { width_mm: 128.0, belt_speed_mm_s: 200.0, exposure_ms: 1.0, parts_per_second: 20.0 };
-
-    #[test]
-    fn blur_is_told_with_the_exposure_that_would_do() {
-        assert!(blur(&SCENE, 640).unwrap().0.contains("0.200 mm while the shutter is open, 1.0 px of 0.200 mm"));
-        let error = blur(&Scene { exposure_ms: 4.0, ..SCENE }, 640).unwrap_err().to_string();
-        assert!(error.contains("4.0 px") && error.contains("at most 2.00 ms"), "{error}");
-    }
-
-    #[test]
-    fn too_slow_a_camera_is_refused_with_numbers() {
-        assert!(takt(&SCENE, Some(30.0)).is_ok() && takt(&SCENE, None).is_ok());
-        let error = takt(&SCENE, Some(15.0)).unwrap_err().to_string();
-        assert!(error.contains("20 parts") && error.contains("15.00 frames"), "{error}");
-    }
+    let rate = agreed.rate.map_or("a rate it does not tell".into(), |rate| format!("{rate:.2} frames per second"));
+    let identity = &device.identity;
+    let stable = if camera.device.starts_with("/dev/v4l") {
+        ""
+    } else {
+        "; its path may name another camera after a restart: `camera list` has one that stays"
+    };
+    let (card, driver, format) = (&identity.card, &identity.driver, camera.format.code());
+    let text = format!("{card} ({driver}): {format} {}x{} at {rate}{stable}", camera.width, camera.height);
+    Ok((text, agreed.rate))
 }

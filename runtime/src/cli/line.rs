@@ -1,15 +1,15 @@
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 
 use super::{Answer, output};
 use crate::config::LineConfig;
-use crate::config::line::{LineSettings, TriggerBy};
+use crate::config::line::{ChosenBy, LineSettings, TriggerBy};
 use crate::gpio::{self, Outputs};
 
-/// Look at GPIO lines, set outputs to their safe levels, trigger by software
+/// Look at GPIO lines, set outputs to their safe levels, trigger by software, choose a recipe
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -24,6 +24,17 @@ enum Action {
     Safe(Config),
     /// Tell a running service that a part is there (line.trigger.mode = "software")
     Trigger(Config),
+    /// Tell a running service which product is made from now on (line.recipe.socket)
+    Recipe(RecipeArgs),
+}
+
+#[derive(clap::Args)]
+struct RecipeArgs {
+    #[command(flatten)]
+    config: Config,
+    /// The name of a recipe
+    #[arg(value_name = "NAME")]
+    name: String,
 }
 
 #[derive(clap::Args)]
@@ -57,11 +68,27 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
             let TriggerBy::Socket(path) = trigger.by else {
                 bail!("{}: line.trigger.mode is not \"software\"", config.config.display());
             };
-            let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(b"part", &path));
-            sent.with_context(|| format!("nobody listens at {}: is the service running?", path.display()))?;
-            Ok(Answer::Done)
+            send(b"part", &path)
         }
+        Action::Recipe(RecipeArgs { config, name }) => choose(config, name),
     }
+}
+
+fn choose(Config { config: path }: &Config, name: &str) -> Result<Answer> {
+    let config = LineConfig::read(path)?;
+    let recipe = config.line.as_ref().and_then(|line| line.recipe.as_ref());
+    let Some(ChosenBy::Socket { path: socket, .. }) = recipe else {
+        bail!("{}: recipes are not chosen at a socket: there is no line.recipe.socket", path.display());
+    };
+    let names = config.recipe_names();
+    ensure!(names.contains(&name), "{}: there is no recipe {name:?}; expected one of {}", path.display(), names.join(", "));
+    send(name.as_bytes(), socket)
+}
+
+fn send(message: &[u8], path: &Path) -> Result<Answer> {
+    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(message, path));
+    sent.with_context(|| format!("nobody listens at {}: is the service running?", path.display()))?;
+    Ok(Answer::Done)
 }
 
 fn show() -> Result<Answer> {

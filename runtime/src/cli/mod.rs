@@ -1,18 +1,24 @@
 //! The command line: one file for each command.
 
 mod bench;
+mod calibrate;
 mod camera;
 mod check;
 mod compare;
 mod energy;
 mod evaluate;
 mod line;
+mod memory;
 mod model;
+mod optics;
 mod output;
+mod parts;
 mod processor;
 mod run;
 mod score;
+mod seat;
 mod stage_bar;
+mod station;
 mod takt;
 
 use std::io::IsTerminal;
@@ -24,7 +30,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use detector::bundle::Bundle;
 use detector::engine::{EngineKind, Machine, VariantChoice};
-use detector::{Declined, Detector, Setup};
+use detector::{Declined, Detector, Setup, placement};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
 use crate::config::THREADS_LIMIT;
@@ -50,7 +56,9 @@ enum Command {
     Camera(camera::Args),
     Check(check::Args),
     Run(run::Args),
+    Calibrate(calibrate::Args),
     Model(model::Args),
+    Station(station::Args),
     Line(line::Args),
 }
 
@@ -138,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => with_threads(threads).and_then(|()| check::run(&args)),
         Command::Line(args) => with_threads(threads).and_then(|()| line::run(&args)),
         Command::Run(args) => run::run(&args, threads),
+        Command::Calibrate(args) => with_threads(threads).and_then(|()| calibrate::run(&args)),
+        Command::Station(args) => with_threads(threads).and_then(|()| station::run(&args)),
         Command::Model(args) => with_threads(threads).and_then(|()| model::run(args)),
     };
     match result {
@@ -165,7 +175,7 @@ fn with_threads(threads: Option<usize>) -> Result<()> {
 
 /// Sets the pool of backbone and search; 0 is one thread for each processor.
 fn set_threads(threads: usize) -> Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start the threads")
+    placement::pool(threads).build_global().context("cannot start the threads")
 }
 
 fn start_log(level: LevelFilter) -> Result<()> {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use detector::Detector;
-use detector::bundle::Bundle;
 use detector::picture::Picture;
 use log::{debug, error, info, trace, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,10 +15,12 @@ use signal_hook::flag;
 use super::{Answer, output, set_threads, start_log};
 use crate::camera::Camera;
 use crate::clock::Clock;
+use crate::config::camera::CameraConfig;
 use crate::config::line::Output;
 use crate::config::{Binding, LineConfig, STANDARD_OUTPUT, SourceConfig};
-use crate::line::{Found, LineLink, LineThread, Report, Settled};
-use crate::pipeline::{Judgement, News, Outcome, Pipeline, Reason, Replay, Source, Summary, VerdictLine};
+use crate::line::{Found, LineLink, LineThread, Recipes, Report, Settled};
+use crate::pipeline::{Judgement, News, Outcome, Pipeline, Replay, Source, Summary, Ticket, VerdictLine};
+use crate::products::{self, Judge, Products};
 use crate::progress::{Progress, Worker};
 use crate::service::{self, Service};
 
@@ -41,21 +42,33 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
-    let config = LineConfig::read(&args.config)?;
+    let mut config = LineConfig::read(&args.config)?;
+    if let Some(bundle) = &args.bundle {
+        ensure!(
+            products::bundles(&config).len() == 1,
+            "--bundle replaces one bundle, but views and recipes of the line name several"
+        );
+        config.detector.bundle.clone_from(bundle);
+    }
     start_log(config.log.level.filter())?;
     set_threads(threads.unwrap_or(config.detector.threads))?;
     let stop = stop_on_signals()?;
     let mut lines = open_output(&config.output.verdicts)?;
-    let mut detector = start(args.bundle.as_deref().unwrap_or(&config.detector.bundle), &config)?;
-    let (threshold, bundle) = (detector.calibration.threshold, detector.bundle.clone());
+    let detectors = start(&config)?;
+    let products = Products::of(&config, &detectors)?;
+    products.thresholds().for_each(|told| info!("{told}"));
+    let mut judge = Judge::new(&products, detectors);
 
-    let progress = Progress::new(Clock::start());
-    let link = config.line.as_ref().map(|settings| LineLink::new(settings, &progress)).transpose();
+    let views = config.view_names();
+    let progress = Progress::new(Clock::start(), views.len());
+    let recipe = config.first_recipe();
+    let link = config.line.as_ref().map(|settings| LineLink::new(settings, recipe, &progress)).transpose();
     let link = link.context("cannot start the line")?;
     let mut pipeline = Pipeline::new(&config.frames, &progress, &stop);
-    let (mut line_thread, mut workers, mut stall) = (None, vec![Worker::Capture, Worker::Detector], STALL);
+    let mut workers: Vec<_> = (0..views.len()).map(Worker::Capture).chain([Worker::Detector]).collect();
+    let (mut line_thread, mut stall) = (None, STALL);
     if let Some((settings, link)) = config.line.as_ref().zip(link.as_ref()) {
-        line_thread = Some(LineThread::new(settings, link)?);
+        line_thread = Some(LineThread::new(settings, recipes(&config), link)?);
         pipeline = pipeline.on_line(link, settings);
         workers.push(Worker::Line);
         stall = settings.stall;
@@ -65,9 +78,9 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     }
     let mut record = config.line.as_ref().and_then(|settings| settings.record.as_deref()).map(open_output).transpose()?;
     // Last: a camera that streams while the detector starts would only fill its queue.
-    let source = open_source(&config)?;
+    let sources = views.iter().map(|view| open_source(&config, view, recipe)).collect::<Result<Vec<_>>>()?;
 
-    let judge = |picture: &Picture| judge(&mut detector, picture);
+    let judge = |ticket: &Ticket, picture: &Picture| judge.judge(ticket, picture);
     let mut service = Service::ready(&progress, &workers, stall);
     let mut told = Summary::default();
     let tell = |news: News<'_>| {
@@ -77,10 +90,10 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
         };
         match news {
             News::Outcome(outcome) => {
-                log(outcome, threshold);
+                log(outcome, &products);
                 told.add(outcome);
                 let captured = since_1970(outcome.ticket.captured);
-                serde_json::to_writer(&mut lines, &VerdictLine::new(outcome, threshold, &bundle, captured))?;
+                serde_json::to_writer(&mut lines, &VerdictLine::new(outcome, |ticket| products.judged_by(ticket), captured))?;
                 lines.write_all(b"\n")?;
                 lines.flush()
             }
@@ -92,7 +105,7 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
                     record.flush()
                 }
                 (_, report) => {
-                    log_line(report);
+                    log_line(report, &products);
                     Ok(())
                 }
             },
@@ -102,36 +115,52 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
             }
         }
     };
-    let (summary, result) = pipeline.run(source, judge, line_thread, tell);
+    let (summary, result) = pipeline.run(sources, judge, line_thread, tell);
     service::stopping();
     info!("end: {summary}");
     if let Some(link) = &link {
-        let ((bounces, missed), lost) = (link.edges(), link.lost());
-        info!("line: {bounces} bounces, {missed} missed triggers, {lost} messages without room");
+        let ((bounces, frames), missed, lost) = (link.surplus(), link.missed(), link.lost());
+        info!(
+            "line: {missed} triggers missed; surplus: {bounces} bounces, {frames} frames that no part asked for; {lost} messages without \
+             room"
+        );
     }
     // Not a broken pipe that ends a command quietly: on a line, verdicts that nobody reads are a failure.
     result.map_err(|error| anyhow::Error::msg(output::describe(&error.into())))?;
     Ok(Answer::Done)
 }
 
-fn open_source(config: &LineConfig) -> Result<Box<dyn Source>> {
+/// What the line thread must know of the recipes.
+pub(super) fn recipes(config: &LineConfig) -> Recipes {
+    Recipes {
+        names: config.recipes.keys().cloned().collect(),
+        codes: config.recipes.values().map(|recipe| recipe.code).collect(),
+        first: config.first_recipe(),
+    }
+}
+
+/// A view's source, on a recipe's settings.
+pub(super) fn open_source(config: &LineConfig, view: &str, recipe: usize) -> Result<Box<dyn Source>> {
     let waits = config.line.as_ref().is_some_and(|line| line.trigger.sensor_waits);
-    match &config.source {
+    match config.view_source(view) {
         SourceConfig::Replay(replay) => {
-            let mut replay = Replay::open(replay)?;
+            let mut replay = Replay::open(replay)?.with_recipe(recipe);
             if waits {
                 replay.wait_for_triggers();
             }
             Ok(Box::new(replay))
         }
         SourceConfig::Camera(camera) => {
-            anyhow::ensure!(
+            ensure!(
                 camera.triggered || !waits,
-                "the line's trigger goes to the sensor, but source.camera.triggered is false: set it to true"
+                "the line's trigger goes to the sensor, but the key triggered of {} is false: set it to true",
+                camera.device.display()
             );
             // Where a trigger looks for its frame, it misses a lost one by itself.
             let each_is_a_part = config.frames.bind == Binding::Part && (config.line.is_none() || waits);
-            Ok(Box::new(Camera::open(camera, each_is_a_part)?))
+            let controls: Vec<_> = config.recipe_names().iter().map(|recipe| config.product(recipe, view).controls).collect();
+            let camera = CameraConfig { controls: controls[recipe].clone(), ..camera.clone() };
+            Ok(Box::new(Camera::open(&camera, each_is_a_part)?.with_recipes(controls, recipe)))
         }
     }
 }
@@ -145,8 +174,12 @@ struct OutputLine {
     at: f64,
 }
 
-fn log_line(report: Report) {
+fn log_line(report: Report, products: &Products) {
     match report {
+        Report::Recipe(recipe) => info!("recipe {} from now on", products.recipe(recipe)),
+        Report::Missed(missed) => {
+            error!("triggers came faster than they could be read: {missed} parts passed without being seen")
+        }
         Report::Settled(Settled { part, found: Found::Unknown(reason), disposition, .. }) => {
             warn!("part {part}: unknown at the actuator, {}: {disposition:?}", reason.word());
         }
@@ -161,32 +194,25 @@ fn log_line(report: Report) {
     }
 }
 
-/// The bundle's files are dropped here: the detector holds what it needs.
-fn start(path: &Path, config: &LineConfig) -> Result<Detector> {
-    let bundle = Bundle::read(path)?;
-    let detector = Detector::start(&bundle, &config.setup())?;
-    let (engine, variant) = (detector.engine, detector.variant.name());
-    let (name, id) = (&bundle.manifest.detector.name, &bundle.id);
-    let (difference, threads) = (detector.self_test_difference, rayon::current_num_threads());
-    info!(
-        "start: bundle {name} ({id}), engine {engine}, {variant} network, self-test difference {difference:.1e}, {threads} threads"
-    );
-    Ok(detector)
-}
-
-fn judge(detector: &mut Detector, picture: &Picture) -> Judgement {
-    let unknown = |detail: String| Judgement::Unknown { reason: Reason::ScoringFailed, detail };
-    match detector.score(picture) {
-        Ok(scored) if scored.score.is_finite() => {
-            Judgement::Scored { score: scored.score, anomalous: detector.is_anomalous(scored.score) }
-        }
-        Ok(scored) => unknown(format!("its score is {}", scored.score)),
-        Err(error) => unknown(error.to_string()),
+/// The bundles' files are dropped here: the detectors hold what they need.
+fn start(config: &LineConfig) -> Result<Vec<Detector>> {
+    let mut detectors = Vec::new();
+    for path in products::bundles(config) {
+        let (bundle, detector) = products::start(&path, config)?;
+        let (engine, variant) = (detector.engine, detector.variant.name());
+        let (name, id) = (&bundle.manifest.detector.name, &bundle.id);
+        let (difference, threads) = (detector.self_test_difference, rayon::current_num_threads());
+        info!(
+            "start: bundle {name} ({id}), engine {engine}, {variant} network, self-test difference {difference:.1e}, {threads} threads"
+        );
+        detectors.push(detector);
     }
+    Ok(detectors)
 }
 
-fn log(outcome: &Outcome, threshold: f32) {
+fn log(outcome: &Outcome, products: &Products) {
     let (sequence, source) = (outcome.ticket.sequence, &outcome.ticket.source);
+    let threshold = products.judged_by(&outcome.ticket).threshold.unwrap_or(f32::NAN);
     let verdict = outcome.judgement.verdict();
     match &outcome.judgement {
         Judgement::Scored { score, anomalous: true } => {

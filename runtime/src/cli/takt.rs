@@ -24,8 +24,8 @@ struct Demand {
     wait: Duration,
 }
 
-/// Measures verdicts; an error when the line would be faster. `frames` is the source's rate.
-pub(super) fn check(detector: &mut Detector, bundle: &Bundle, config: &LineConfig, frames: Option<f64>) -> Result<String> {
+/// Measures how long verdicts take.
+pub(super) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Duration>> {
     let references = &bundle.manifest.self_test.references;
     let mut times = Vec::with_capacity(MEASURED);
     for (number, reference) in references.iter().cycle().take(WARM_UP + MEASURED).enumerate() {
@@ -36,11 +36,18 @@ pub(super) fn check(detector: &mut Detector, bundle: &Bundle, config: &LineConfi
             times.push(start.elapsed());
         }
     }
-    hold(&times, &Demand::of(config, frames))
+    Ok(times)
+}
+
+/// Holds measured times of a recipe's views against what the line asks for; an error when it would be faster. `frames` is the rate of
+/// the first source.
+pub(super) fn check(views: &[&[Duration]], config: &LineConfig, recipe: usize, frames: Option<f64>) -> Result<String> {
+    let times: Vec<Duration> = (0..MEASURED).map(|number| views.iter().filter_map(|times| times.get(number)).sum()).collect();
+    hold(&times, &Demand::of(config, recipe, frames))
 }
 
 impl Demand {
-    fn of(config: &LineConfig, frames: Option<f64>) -> Demand {
+    fn of(config: &LineConfig, recipe: usize, frames: Option<f64>) -> Demand {
         let scene = match &config.source {
             SourceConfig::Camera(camera) => camera.scene,
             SourceConfig::Replay(_) => None,
@@ -52,24 +59,22 @@ impl Demand {
             (None, Some(TriggerBy::Interval(every))) => Some((1.0 / every.as_secs_f64(), "line.trigger.every_ms")),
             _ => frames.filter(|_| each_frame).map(|rate| (rate, "each frame is a part")),
         };
-        let control = config.line.as_ref().map(|line| &line.control);
-        let answer = control.and_then(|control| match (control.deadline, control.delay) {
+        let timing = config.line.as_ref().map(|line| line.control.timing(recipe));
+        let answer = timing.and_then(|timing| match (timing.deadline, timing.delay) {
             (Some(deadline), _) => Some((deadline, "line.deadline_ms")),
             (None, Travel::Time(delay)) => Some((delay, "line.delay_ms")),
             (None, Travel::Pulses(_)) => None,
         });
-        Demand { parts, answer, wait: trigger.map_or(Duration::ZERO, |trigger| wait(trigger, frames)) }
+        // A frame that is the part itself is not waited for; other views of it are.
+        let waits = |trigger: &&TriggerConfig| !trigger.is_a_frame() || !config.views.is_empty();
+        Demand { parts, answer, wait: trigger.filter(waits).map_or(Duration::ZERO, |trigger| wait(trigger, frames)) }
     }
 }
 
 /// Where the camera runs freely, only the frame after the window shows that there was no second one in it.
 fn wait(trigger: &TriggerConfig, frames: Option<f64>) -> Duration {
     let period = frames.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
-    match (&trigger.by, trigger.sensor_waits) {
-        (TriggerBy::Frame, _) => Duration::ZERO,
-        (_, true) => trigger.exposure + trigger.window,
-        (_, false) => trigger.exposure + trigger.window + period,
-    }
+    trigger.exposure + trigger.window + if trigger.sensor_waits { Duration::ZERO } else { period }
 }
 
 fn hold(times: &[Duration], demand: &Demand) -> Result<String> {
@@ -115,7 +120,7 @@ mod tests {
 
     fn demand(text: &str, frames: f64) -> Demand {
         let text = format!("[detector]\nbundle = \"a\"\n{text}");
-        Demand::of(&LineConfig::parse(Path::new("line.toml"), &text).unwrap(), Some(frames))
+        Demand::of(&LineConfig::parse(Path::new("line.toml"), &text).unwrap(), 0, Some(frames))
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct CameraConfig {
     /// From the start of an exposure to the timestamp, for drivers that stamp the end of a frame.
     #[serde(default, deserialize_with = "stamp_delay_ms")]
     pub stamp_delay_ms: f64,
+    /// Frames after a change of the controls that may still be taken on the old ones.
+    #[serde(default = "default_settle_frames", deserialize_with = "settle_frames")]
+    pub settle_frames: u32,
     /// Exposure, gain and so on, by the camera's own names.
     #[serde(default)]
     pub controls: BTreeMap<String, Setting>,
@@ -67,10 +70,17 @@ pub struct Scene {
     /// Most parts in a second.
     #[serde(deserialize_with = "positive")]
     pub parts_per_second: f64,
+    /// A defect of this size must be visible.
+    #[serde(default, deserialize_with = "some_positive")]
+    pub smallest_defect_mm: Option<f64>,
 }
 
 fn default_buffers() -> u32 {
     4
+}
+
+fn default_settle_frames() -> u32 {
+    3
 }
 
 type Parsed<T, E> = std::result::Result<T, E>;
@@ -97,12 +107,20 @@ fn buffers<'de, D: Deserializer<'de>>(deserializer: D) -> Parsed<u32, D::Error> 
     bounded(deserializer, |buffers| (2..=32).contains(buffers), format_args!("2 to 32 buffers"))
 }
 
+fn settle_frames<'de, D: Deserializer<'de>>(deserializer: D) -> Parsed<u32, D::Error> {
+    bounded(deserializer, |frames| (0..=1000).contains(frames), format_args!("0 to 1000 frames"))
+}
+
 fn stamp_delay_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Parsed<f64, D::Error> {
     bounded(deserializer, |delay| (0.0..=10_000.0).contains(delay), format_args!("0 to 10000 ms"))
 }
 
 fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Parsed<f64, D::Error> {
     bounded(deserializer, |value| (1e-6..=1e6).contains(value), format_args!("more than 0"))
+}
+
+fn some_positive<'de, D: Deserializer<'de>>(deserializer: D) -> Parsed<Option<f64>, D::Error> {
+    positive(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `[line]`: trigger, line control and GPIO lines. Every key is documented in `configs/line/positive-accept.toml`.
 
+mod choice;
+mod presence;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -9,7 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use raw::{RawLine, pulse_rate, some_ms, some_pulse_ms};
+pub use choice::{CODE_LINES, ChosenBy};
+pub use presence::PresenceConfig;
+use raw::{RawLine, pulse_rate, some_pulse_ms};
+pub(super) use raw::{some_ms, some_pulses};
 
 /// The production line around the camera.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -19,6 +24,8 @@ pub struct LineSettings {
     pub control: LineControlConfig,
     /// What makes a part.
     pub trigger: TriggerConfig,
+    /// How the product that is made is chosen.
+    pub recipe: Option<ChosenBy>,
     /// What counts the belt's way.
     pub encoder: Option<EncoderConfig>,
     /// What is driven.
@@ -56,7 +63,13 @@ impl LineSettings {
         let a = self.encoder.as_ref().map(|encoder| (InputRole::EncoderA, &encoder.a));
         let b = self.encoder.as_ref().and_then(|encoder| Some((InputRole::EncoderB, encoder.b.as_ref()?)));
         let reset = self.reset.as_ref().map(|reset| (InputRole::Reset, reset));
-        [trigger, a, b, reset].into_iter().flatten()
+        let (code, strobe) = match &self.recipe {
+            Some(ChosenBy::Code { lines, strobe, .. }) => (&lines[..], strobe.as_ref()),
+            _ => (&[][..], None),
+        };
+        let code = (0..).zip(code).map(|(bit, line)| (InputRole::Code(bit), line));
+        let strobe = strobe.map(|strobe| (InputRole::CodeStrobe, strobe));
+        [trigger, a, b, reset, strobe].into_iter().flatten().chain(code)
     }
 }
 
@@ -71,6 +84,10 @@ pub enum InputRole {
     EncoderB,
     /// A person has looked after the stop.
     Reset,
+    /// This bit of the recipe's code.
+    Code(u8),
+    /// The recipe's code counts from now on.
+    CodeStrobe,
 }
 
 impl InputRole {
@@ -81,6 +98,8 @@ impl InputRole {
             InputRole::EncoderA => "line.encoder.a",
             InputRole::EncoderB => "line.encoder.b",
             InputRole::Reset => "line.reset",
+            InputRole::Code(_) => "line.recipe.code",
+            InputRole::CodeStrobe => "line.recipe.strobe",
         }
     }
 }
@@ -106,9 +125,33 @@ pub struct LineControlConfig {
     pub tolerance: Duration,
     /// Pulses of reject, good and strobe.
     pub pulses: [PulseConfig; 3],
+    /// Cameras that look at each part.
+    pub views: usize,
+    /// What takes the place of `delay` and `deadline` while a recipe is made; empty without recipes.
+    pub recipes: Vec<Timing>,
+}
+
+/// A part's way from its trigger to the actuator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From trigger to actuator.
+    pub delay: Travel,
+    /// An answer that comes later than this after the trigger is none.
+    pub deadline: Option<Duration>,
 }
 
 impl LineControlConfig {
+    /// The way of a recipe's parts.
+    pub fn timing(&self, recipe: usize) -> Timing {
+        let LineControlConfig { delay, deadline, .. } = *self;
+        self.recipes.get(recipe).copied().unwrap_or(Timing { delay, deadline })
+    }
+
+    /// The ways of all recipes' parts.
+    pub fn timings(&self) -> impl Iterator<Item = Timing> + '_ {
+        (0..self.recipes.len().max(1)).map(|recipe| self.timing(recipe))
+    }
+
     /// How an output pulses.
     pub fn pulse(&self, output: Output) -> PulseConfig {
         match output {
@@ -314,11 +357,20 @@ pub struct TriggerConfig {
     pub window: Duration,
 }
 
+impl TriggerConfig {
+    /// Whether a frame of the first camera makes the part that it shows.
+    pub fn is_a_frame(&self) -> bool {
+        matches!(self.by, TriggerBy::Frame | TriggerBy::Presence(_))
+    }
+}
+
 /// What makes a part.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TriggerBy {
     /// Each frame is a part.
     Frame,
+    /// What appears in the picture.
+    Presence(PresenceConfig),
     /// An edge on a line.
     Edge {
         /// Which line.

@@ -110,7 +110,8 @@ fn examples_load_and_write_the_defaults() {
 fn the_replay_example_writes_every_key() {
     let (_, text) = examples().into_iter().find(|(path, _)| path.ends_with("replay.toml")).unwrap();
     let full = uncommented(&text);
-    let keys = "bundle engines variant threads images rate loop bind queue max_age_ms verdicts level onnxruntime state";
+    let keys =
+        "bundle engines variant threads images rate loop settle_frames bind queue max_age_ms verdicts level onnxruntime state";
     for key in keys.split(' ') {
         assert!(full.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
     }

@@ -106,7 +106,7 @@ impl Group {
         let mut last = None;
         for (found, role, line) in lines {
             let edges = match role {
-                InputRole::EncoderB => EdgeDetection::BothEdges,
+                InputRole::EncoderB | InputRole::Code(_) => EdgeDetection::BothEdges,
                 _ => EdgeDetection::RisingEdge,
             };
             let config = found.configure(&mut config, line).as_input();

@@ -2,29 +2,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use super::part::{Due, Found, Part, Place};
 use super::pulse::{Fired, Pulse};
 use crate::config::line::{LineControlConfig, OnUnknown, Output, Travel};
 use crate::pipeline::Reason;
-
-/// Where a part was when its trigger came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Time of the trigger.
-    pub at: Duration,
-    /// The encoder's count then; 0 without an encoder.
-    pub count: i64,
-}
-
-/// What is known of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The detector says so.
-    Good,
-    /// The detector says so.
-    Anomalous,
-    /// Nobody can say; `on_unknown` decides.
-    Unknown(Reason),
-}
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +16,27 @@ pub enum Event {
         part: u64,
         /// Where it is.
         place: Place,
+        /// Which product it is: the part keeps the way of this recipe.
+        recipe: usize,
+        /// Why nobody can say which product it is.
+        doubt: Option<Reason>,
     },
-    /// The detector or the pipeline has an answer.
+    /// The detector or the pipeline has an answer for one camera.
     Judged {
         /// Which part.
         part: u64,
+        /// Which camera.
+        view: usize,
         /// The answer.
         found: Found,
     },
+    /// Parts seen since then may be of another product than was thought.
+    Doubt {
+        /// When.
+        since: Duration,
+    },
+    /// A recipe was asked for that there is not.
+    NoSuchRecipe,
     /// The belt is here now.
     Count {
         /// Pulses since the start.
@@ -83,7 +77,9 @@ pub struct Settled {
     pub found: Found,
     /// What was done.
     pub disposition: Disposition,
-    /// From the trigger to now.
+    /// Time of its trigger.
+    pub at: Duration,
+    /// From there to now.
     pub after: Duration,
 }
 
@@ -116,6 +112,8 @@ pub enum StopCause {
     TooManyParts,
     /// The belt's position was lost.
     EncoderLost,
+    /// A recipe was asked for that there is not.
+    NoSuchRecipe,
     /// The line thread woke so late that a pulse would have hit another part.
     TooLate,
 }
@@ -129,16 +127,10 @@ impl fmt::Display for StopCause {
             StopCause::PulsesTooClose(output) => write!(f, "{} had to pulse again before its min_gap_ms was over", output.word()),
             StopCause::TooManyParts => f.write_str("more parts are in transit than line.parts"),
             StopCause::EncoderLost => f.write_str("encoder pulses were lost or came too fast: the belt's position is unknown"),
+            StopCause::NoSuchRecipe => f.write_str("the code, or the name at the socket, is that of no recipe"),
             StopCause::TooLate => f.write_str("the line thread woke too late: a pulse would have hit another part"),
         }
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Part {
-    number: u64,
-    place: Place,
-    found: Option<Found>,
 }
 
 /// Follows parts from trigger to actuator, in order, and decides what the outputs do.
@@ -187,11 +179,16 @@ impl Control {
     pub fn step(&mut self, event: Event, now: Duration, act: &mut impl FnMut(Action)) {
         self.advance(now, act);
         match event {
-            Event::Seen { part, place } => self.admit(part, place, now, act),
-            Event::Judged { part, found } => self.judge(part, found, act),
+            Event::Seen { part, place, recipe, doubt } => self.admit(part, place, recipe, doubt, now, act),
+            Event::Judged { part, view, found } => self.judge(part, view, found, act),
+            Event::Doubt { since } => {
+                let unknown = Found::Unknown(Reason::RecipeChange);
+                self.parts.iter_mut().filter(|part| part.place.at >= since).for_each(|part| part.decide(unknown));
+            }
+            Event::NoSuchRecipe => self.raise(StopCause::NoSuchRecipe, act),
             Event::Count { count, at } => (self.count, self.count_at) = (count, at),
             Event::EncoderLost => {
-                self.parts.iter_mut().for_each(|part| part.found = Some(Found::Unknown(Reason::EncoderLost)));
+                self.parts.iter_mut().for_each(|part| part.decide(Found::Unknown(Reason::EncoderLost)));
                 self.raise(StopCause::EncoderLost, act);
             }
             Event::Reset => {
@@ -232,18 +229,36 @@ impl Control {
         self.stopped
     }
 
-    fn admit(&mut self, number: u64, mut place: Place, now: Duration, act: &mut impl FnMut(Action)) {
+    fn admit(
+        &mut self,
+        number: u64,
+        mut place: Place,
+        recipe: usize,
+        doubt: Option<Reason>,
+        now: Duration,
+        act: &mut impl FnMut(Action),
+    ) {
         if let Some(last) = self.last {
             // Two clocks may disagree by a moment; the order of parts is not theirs to change.
             place = Place { at: place.at.max(last.place.at), count: place.count.max(last.place.count) };
         }
-        let mut part = Part { number, place, found: None };
-        if self.last.replace(part).is_some_and(|last| self.is_crowded(last.place, place)) {
-            let crowded = Some(Found::Unknown(Reason::Crowded));
-            part.found = crowded;
+        let mut part = Part::new(number, place, self.config.timing(recipe), self.config.views);
+        if let Some(reason) = doubt {
+            part.decide(Found::Unknown(reason));
+        }
+        // Again after a reset that nothing was done before.
+        if doubt == Some(Reason::NoRecipe) {
+            self.raise(StopCause::NoSuchRecipe, act);
+        }
+        let crowded = self.last.as_ref().is_some_and(|last| self.is_crowded(last, &part));
+        part.due = self.last.map_or(part.due, |last| part.due.not_before(last.due));
+        self.last = Some(part);
+        if crowded {
+            let crowded = Found::Unknown(Reason::Crowded);
+            part.decide(crowded);
             // Both or none: the actuator cannot tell them apart.
             if let Some(neighbour) = self.parts.back_mut() {
-                neighbour.found = crowded;
+                neighbour.decide(crowded);
             }
         }
         self.fire(Output::Strobe, now, act);
@@ -255,18 +270,25 @@ impl Control {
         }
     }
 
-    fn is_crowded(&self, last: Place, next: Place) -> bool {
-        match self.config.spacing {
-            Travel::Time(spacing) => next.at - last.at < spacing,
-            Travel::Pulses(spacing) => next.count - last.count < i64::from(spacing),
+    /// Whether two parts are so close, at the trigger or at the actuator, that it cannot tell them apart. With one recipe the two are the
+    /// same; parts of recipes with different delays may come closer.
+    fn is_crowded(&self, last: &Part, next: &Part) -> bool {
+        match (last.due, next.due, self.config.spacing) {
+            (Due::At(last_due), Due::At(next_due), Travel::Time(spacing)) => {
+                next.place.at < last.place.at + spacing || next_due < last_due + spacing
+            }
+            (Due::Count(last_due), Due::Count(next_due), Travel::Pulses(spacing)) => {
+                (next.place.count - last.place.count).min(next_due - last_due) < i64::from(spacing)
+            }
+            _ => false,
         }
     }
 
-    fn judge(&mut self, number: u64, found: Found, act: &mut impl FnMut(Action)) {
-        match self.parts.binary_search_by_key(&number, |part| part.number) {
-            // The first answer counts: what became unknown stays unknown.
-            Ok(index) if self.parts[index].found.is_none() => self.parts[index].found = Some(found),
-            _ => act(Action::Late(number)),
+    fn judge(&mut self, number: u64, view: usize, found: Found, act: &mut impl FnMut(Action)) {
+        let index = self.parts.binary_search_by_key(&number, |part| part.number);
+        let part = index.ok().and_then(|index| self.parts.get_mut(index));
+        if !part.is_some_and(|part| part.answer(view, found)) {
+            act(Action::Late(number));
         }
     }
 
@@ -284,36 +306,33 @@ impl Control {
     }
 
     fn arrival(&self, part: &Part) -> Option<Duration> {
-        match self.config.delay {
-            Travel::Time(delay) => Some(part.place.at + delay),
-            Travel::Pulses(_) => None,
+        match part.due {
+            Due::At(at) => Some(at),
+            Due::Count(_) => None,
         }
     }
 
     fn has_arrived(&self, part: &Part, now: Duration) -> bool {
-        match self.config.delay {
-            Travel::Time(delay) => part.place.at + delay <= now,
-            Travel::Pulses(delay) => self.count - part.place.count >= i64::from(delay),
+        match part.due {
+            Due::At(at) => at <= now,
+            Due::Count(count) => count <= self.count,
         }
     }
 
     /// When the first part without an answer becomes unknown.
     fn deadline(&self) -> Option<Duration> {
-        let waiting = self.parts.iter().find(|part| part.found.is_none())?;
-        Some(waiting.place.at + self.config.deadline?)
+        self.parts.iter().filter(|part| part.found.is_none()).filter_map(|part| part.deadline).min()
     }
 
     fn expire(&mut self, now: Duration) {
-        let Some(deadline) = self.config.deadline else { return };
-        for part in self.parts.iter_mut().filter(|part| part.found.is_none() && part.place.at + deadline <= now) {
-            part.found = Some(Found::Unknown(Reason::Deadline));
-        }
+        let is_over = |part: &&mut Part| part.found.is_none() && part.deadline.is_some_and(|deadline| deadline <= now);
+        self.parts.iter_mut().filter(is_over).for_each(|part| part.decide(part.expired()));
     }
 
     /// The foremost part is at the actuator.
     fn settle(&mut self, lateness: Duration, now: Duration, act: &mut impl FnMut(Action)) {
         let Some(part) = self.parts.pop_front() else { return };
-        let found = part.found.unwrap_or(Found::Unknown(Reason::Deadline));
+        let found = part.expired();
         let disposition = match (found, self.config.on_unknown) {
             (Found::Good, _) | (Found::Unknown(_), OnUnknown::Pass) => Disposition::Pass,
             (Found::Anomalous, _) | (Found::Unknown(_), OnUnknown::Reject) => Disposition::Reject,
@@ -377,5 +396,5 @@ impl Control {
 
 fn settled(part: &Part, found: Found, disposition: Disposition, now: Duration) -> Action {
     let after = now.saturating_sub(part.place.at);
-    Action::Settled(Settled { part: part.number, found, disposition, after })
+    Action::Settled(Settled { part: part.number, found, disposition, at: part.place.at, after })
 }

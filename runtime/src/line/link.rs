@@ -1,12 +1,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::control::{Found, Settled, StopCause};
+use super::control::{Settled, StopCause};
+use super::part::Found;
 use super::trigger::{Seen, TriggerCounts};
 use crate::clock::Clock;
 use crate::config::line::{LineSettings, Output};
@@ -17,8 +18,15 @@ use crate::progress::Progress;
 pub enum Command {
     /// A frame that is a part was taken.
     Seen(Seen),
-    /// There is an answer for a part.
-    Judged(u64, Found),
+    /// There is a camera's answer for a part.
+    Judged {
+        /// Which part.
+        part: u64,
+        /// Which camera.
+        view: usize,
+        /// The answer.
+        found: Found,
+    },
 }
 
 /// What the line thread tells.
@@ -43,6 +51,10 @@ pub enum Report {
     OutputFailed(Output),
     /// Edges could not be read.
     InputFailed,
+    /// So many parts, since the start, passed without being seen.
+    Missed(u64),
+    /// This recipe is made from now on.
+    Recipe(usize),
 }
 
 /// What joins the line thread with the others. None of them ever waits for another here, and nothing is allocated.
@@ -51,32 +63,37 @@ pub struct LineLink<'a> {
     /// Who still moves.
     pub progress: &'a Progress,
     commands: ArrayQueue<Command>,
-    parts: ArrayQueue<Seen>,
+    /// For each camera.
+    parts: Vec<ArrayQueue<Seen>>,
+    recipe: AtomicUsize,
     reports: ArrayQueue<Report>,
     wake: OwnedFd,
     finish: AtomicBool,
     lost: AtomicU64,
     bounces: AtomicU64,
     missed: AtomicU64,
+    surplus: AtomicU64,
 }
 
 impl<'a> LineLink<'a> {
-    /// Queues with room for all parts that may be in transit, several times over.
+    /// Queues with room for all parts that may be in transit, several times over; a line that begins with this recipe.
     ///
     /// # Errors
     /// When the system gives no descriptor.
-    pub fn new(settings: &LineSettings, progress: &'a Progress) -> io::Result<LineLink<'a>> {
-        let parts = settings.control.parts;
+    pub fn new(settings: &LineSettings, recipe: usize, progress: &'a Progress) -> io::Result<LineLink<'a>> {
+        let (parts, views) = (settings.control.parts, settings.control.views);
         Ok(LineLink {
             progress,
-            commands: ArrayQueue::new(4 * parts + 64),
-            parts: ArrayQueue::new(parts),
+            commands: ArrayQueue::new(4 * parts * views + 64),
+            parts: (0..views).map(|_| ArrayQueue::new(parts)).collect(),
+            recipe: AtomicUsize::new(recipe),
             reports: ArrayQueue::new(16 * parts + 4096),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             finish: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             bounces: AtomicU64::new(0),
             missed: AtomicU64::new(0),
+            surplus: AtomicU64::new(0),
         })
     }
 
@@ -93,9 +110,19 @@ impl<'a> LineLink<'a> {
         self.wake_up();
     }
 
-    /// The next part that the trigger saw.
-    pub fn next_part(&self) -> Option<Seen> {
-        self.parts.pop()
+    /// The next part that a camera must have a frame of.
+    pub fn next_part(&self, view: usize) -> Option<Seen> {
+        self.parts.get(view)?.pop()
+    }
+
+    /// The recipe that is made now. Parts of the one before have been told already.
+    pub fn recipe(&self) -> usize {
+        self.recipe.load(Ordering::Acquire)
+    }
+
+    /// A sensor that waits for triggers gave a frame that no part asked for.
+    pub fn count_surplus_frame(&self) {
+        self.surplus.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The next thing that the line thread tells.
@@ -114,9 +141,14 @@ impl<'a> LineLink<'a> {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Edges that were bounces, and edges that the kernel could not keep.
-    pub fn edges(&self) -> (u64, u64) {
-        (self.bounces.load(Ordering::Relaxed), self.missed.load(Ordering::Relaxed))
+    /// Triggers that made no part: bounces, and frames of a sensor that was triggered though no part was seen.
+    pub fn surplus(&self) -> (u64, u64) {
+        (self.bounces.load(Ordering::Relaxed), self.surplus.load(Ordering::Relaxed))
+    }
+
+    /// Triggers that the kernel could not keep.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
     }
 
     pub(super) fn next_command(&self) -> Option<Command> {
@@ -124,8 +156,12 @@ impl<'a> LineLink<'a> {
     }
 
     /// Whether there was room.
-    pub(super) fn tell_part(&self, seen: Seen) -> bool {
-        self.parts.push(seen).is_ok()
+    pub(super) fn tell_part(&self, view: usize, seen: Seen) -> bool {
+        self.parts.get(view).is_some_and(|parts| parts.push(seen).is_ok())
+    }
+
+    pub(super) fn choose(&self, recipe: usize) {
+        self.recipe.store(recipe, Ordering::Release);
     }
 
     pub(super) fn report(&self, report: Report) {
@@ -136,7 +172,9 @@ impl<'a> LineLink<'a> {
 
     pub(super) fn count(&self, counts: TriggerCounts) {
         self.bounces.store(counts.bounces, Ordering::Relaxed);
-        self.missed.store(counts.missed, Ordering::Relaxed);
+        if self.missed.swap(counts.missed, Ordering::Relaxed) != counts.missed {
+            self.report(Report::Missed(counts.missed));
+        }
     }
 
     pub(super) fn is_finishing(&self) -> bool {

@@ -99,6 +99,11 @@ impl<F> Matching<F> {
         }
     }
 
+    /// Whether parts of another recipe wait for their frames.
+    pub fn waits_for_other_than(&self, recipe: usize) -> bool {
+        self.parts.iter().any(|seen| seen.recipe != recipe)
+    }
+
     /// Nothing more will come: what waits is answered.
     pub fn finish(&mut self, reason: Reason, tell: &mut impl FnMut(Match<F>)) {
         self.parts.drain(..).for_each(|seen| tell(Match::Unmatched(seen, reason)));
@@ -163,7 +168,7 @@ mod tests {
             let event = match *event {
                 Ok(at) => {
                     part += 1;
-                    MatchingEvent::Part(Seen { part, at: ms(at) })
+                    MatchingEvent::Part(seen(part, at))
                 }
                 Err(at) => MatchingEvent::Frame { at: ms(at), frame: at },
             };
@@ -173,7 +178,7 @@ mod tests {
     }
 
     fn seen(part: u64, at: u64) -> Seen {
-        Seen { part, at: ms(at) }
+        Seen { part, at: ms(at), recipe: 0, doubt: None }
     }
 
     #[test]
@@ -233,7 +238,7 @@ mod tests {
                     0 => {
                         parts += 1;
                         last_part = last_part.max(now - ms(age));
-                        MatchingEvent::Part(Seen { part: parts, at: last_part })
+                        MatchingEvent::Part(Seen { part: parts, at: last_part, recipe: 0, doubt: None })
                     }
                     1 => {
                         last_frame = last_frame.max(now - ms(age));

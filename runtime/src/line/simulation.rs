@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::control::{Action, Control, Disposition, Event, Found, Place, Settled, StopCause};
-use crate::config::line::{LineControlConfig, OnUnknown, Output, PulseConfig, Travel};
+use super::control::{Action, Control, Disposition, Event, Settled, StopCause};
+use super::part::{Found, Place};
+use crate::config::line::{LineControlConfig, OnUnknown, Output, PulseConfig, Timing, Travel};
 use crate::pipeline::Reason;
 
 const fn ms(ms: u64) -> Duration {
@@ -31,6 +32,8 @@ pub fn config() -> LineControlConfig {
         parts: 64,
         tolerance: ms(5),
         pulses: [pulse; 3],
+        views: 1,
+        recipes: vec![],
     }
 }
 
@@ -91,9 +94,9 @@ fn follow(
     // Of a belt's pulses those matter after which something is to be done; the others would only cost the test time.
     for (number, part) in (1..).zip(parts) {
         let count = belt.map_or(0, |belt| belt[belt.partition_point(|(at, _)| *at <= part.at) - 1].1);
-        events.push((part.at, 1, Event::Seen { part: number, place: Place { at: part.at, count } }));
+        events.push((part.at, 1, Event::Seen { part: number, place: Place { at: part.at, count }, recipe: 0, doubt: None }));
         if let Some(answer) = part.answer {
-            events.push((answer, 2, Event::Judged { part: number, found: part.found }));
+            events.push((answer, 2, Event::Judged { part: number, view: 0, found: part.found }));
         }
     }
     events.extend(belt.unwrap_or_default().iter().map(|(at, count)| (*at, 0, Event::Count { count: *count, at: *at })));
@@ -252,10 +255,12 @@ fn a_hundred_thousand_parts_while_the_belt_changes_speed() {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Seen,
-    Judged { back: u64, found: Found },
+    Seen { recipe: usize },
+    Judged { back: u64, view: usize, found: Found },
     Pulses(i64),
     Lost,
+    Doubt { back: u64 },
+    NoSuchRecipe,
     Reset,
     Abandon,
 }
@@ -263,10 +268,12 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
     let found = prop_oneof![Just(Found::Good), Just(Found::Anomalous), Just(Found::Unknown(Reason::Stale))];
     let step = prop_oneof![
-        30 => Just(Step::Seen),
-        40 => (0u64..6, found).prop_map(|(back, found)| Step::Judged { back, found }),
+        30 => (0usize..3).prop_map(|recipe| Step::Seen { recipe }),
+        40 => (0u64..6, 0usize..3, found).prop_map(|(back, view, found)| Step::Judged { back, view, found }),
         20 => (-5i64..40).prop_map(Step::Pulses),
         1 => Just(Step::Lost),
+        1 => (0u64..100).prop_map(|back| Step::Doubt { back }),
+        1 => Just(Step::NoSuchRecipe),
         2 => Just(Step::Reset),
         1 => Just(Step::Abandon),
     ];
@@ -283,11 +290,15 @@ proptest! {
         parts in 1usize..8,
         on_unknown in prop_oneof![Just(OnUnknown::Reject), Just(OnUnknown::Pass), Just(OnUnknown::Stop)],
         deadline in prop::option::of(1u64..400),
+        views in 1usize..4,
+        delays in prop::collection::vec(30u32..400, 3),
     ) {
-        let mut settings = LineControlConfig { parts, on_unknown, deadline: deadline.map(ms), ..config() };
+        let mut settings = LineControlConfig { parts, on_unknown, views, ..config() };
         if encoder {
-            (settings.delay, settings.spacing) = (Travel::Pulses(60), Travel::Pulses(20));
+            settings.spacing = Travel::Pulses(20);
         }
+        let delay = |delay| if encoder { Travel::Pulses(delay) } else { Travel::Time(ms(delay.into())) };
+        settings.recipes = delays.into_iter().map(|way| Timing { delay: delay(way), deadline: deadline.map(ms) }).collect();
         let mut control = Control::new(settings);
         let mut record = Record::default();
         let (mut now, mut seen, mut count) = (ms(1000), 0, 0);
@@ -300,11 +311,13 @@ proptest! {
             }
             now = next;
             let event = match step {
-                Step::Seen => {
+                Step::Seen { recipe } => {
                     seen += 1;
-                    Event::Seen { part: seen, place: Place { at: now, count } }
+                    Event::Seen { part: seen, place: Place { at: now, count }, recipe, doubt: None }
                 }
-                Step::Judged { back, found } => Event::Judged { part: seen.saturating_sub(back), found },
+                Step::Judged { back, view, found } => Event::Judged { part: seen.saturating_sub(back), view, found },
+                Step::Doubt { back } => Event::Doubt { since: now - ms(back) },
+                Step::NoSuchRecipe => Event::NoSuchRecipe,
                 Step::Pulses(pulses) => {
                     count += pulses;
                     Event::Count { count, at: now }

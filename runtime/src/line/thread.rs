@@ -12,18 +12,22 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
-use super::control::{Action, Control, Event, Found, Place};
+use super::choice::{Change, Choice, ChoiceEvent};
+use super::control::{Action, Control, Event};
 use super::encoder::{Encoder, EncoderEdge, Turn};
 use super::heartbeat::Heartbeat;
 use super::link::{Command, LineLink, Report};
+use super::part::{Found, Place};
 use super::trigger::{Edge, Seen, Trigger};
-use crate::config::line::{InputRole, LineSettings, Output, Travel, TriggerBy};
+use crate::config::line::{CODE_LINES, ChosenBy, InputRole, LineSettings, Output, Travel, TriggerBy};
 use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
 use crate::pipeline::Reason;
 use crate::progress::Worker;
 
 /// Descriptors beside those of the inputs.
-const OWN: usize = 3;
+const OWN: usize = 4;
+/// Longest name of a recipe.
+pub const NAME_LIMIT: usize = 64;
 /// Groups of inputs: each has a chip of its own.
 const GROUPS: usize = 4;
 /// What is still in transit at the end of the service is waited for at most so long beyond its delay.
@@ -37,9 +41,11 @@ pub enum LineError {
     /// A GPIO line.
     #[error(transparent)]
     Gpio(#[from] GpioError),
-    /// The socket of the software trigger.
-    #[error("line.trigger.socket: cannot listen at {path}")]
+    /// The socket of the software trigger, or of the recipe.
+    #[error("{key}: cannot listen at {path}")]
     Socket {
+        /// Key in the configuration.
+        key: &'static str,
         /// Where.
         path: std::path::PathBuf,
         /// Why.
@@ -64,12 +70,30 @@ pub struct LineThread<'a> {
     heartbeat: Heartbeat,
     stall: Duration,
     interval: Option<(Duration, Duration)>,
-    frames_are_parts: bool,
+    /// The first view that must be told of a part: the one that makes parts of its frames knows them.
+    first_told: usize,
+    views: usize,
+    /// Who must make progress.
+    workers: Vec<Worker>,
+    recipes: Recipes,
+    choice: Option<Choice>,
     drain: Duration,
     inputs: Inputs,
     outputs: Outputs,
     socket: Option<Socket>,
+    recipe_socket: Option<Socket>,
     timer: OwnedFd,
+}
+
+/// What the line thread knows of the recipes: by which code or name each is chosen.
+#[derive(Clone, Debug, Default)]
+pub struct Recipes {
+    /// The name of each; its place is its number.
+    pub names: Vec<String>,
+    /// The code of each, if there are codes.
+    pub codes: Vec<Option<u32>>,
+    /// The one that the line begins with.
+    pub first: usize,
 }
 
 /// A socket that leaves no file behind.
@@ -90,7 +114,7 @@ impl<'a> LineThread<'a> {
     ///
     /// # Errors
     /// Names the key and the line that is missing, taken or refused.
-    pub fn new(settings: &LineSettings, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
+    pub fn new(settings: &LineSettings, recipes: Recipes, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
         let (inputs, outputs) = match settings.simulated {
             true => (Inputs::default(), Outputs::simulated()),
             false => (Inputs::request(settings)?, Outputs::request(&settings.outputs)?),
@@ -109,13 +133,23 @@ impl<'a> LineThread<'a> {
             _ => None,
         };
         let socket = match &settings.trigger.by {
-            TriggerBy::Socket(path) => Some(listen(path)?),
+            TriggerBy::Socket(path) => Some(listen("line.trigger.socket", path)?),
             _ => None,
         };
-        let drain = match settings.control.delay {
+        let now = link.clock().now();
+        let (choice, recipe_socket) = match &settings.recipe {
+            None => (None, None),
+            Some(ChosenBy::Code { strobe, settle, .. }) => (Some(Choice::by_code(*settle, strobe.is_some(), now)), None),
+            Some(ChosenBy::Socket { path, .. }) => {
+                (Some(Choice::by_name(recipes.first)), Some(listen("line.recipe.socket", path)?))
+            }
+        };
+        let drain = settings.control.timings().map(|timing| match timing.delay {
             Travel::Time(delay) => delay + PATIENCE,
             Travel::Pulses(_) => BELT_PATIENCE,
-        };
+        });
+        let drain = drain.max().unwrap_or(PATIENCE);
+        let views = settings.control.views;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK);
         Ok(LineThread {
             link,
@@ -125,11 +159,16 @@ impl<'a> LineThread<'a> {
             heartbeat: Heartbeat::new(settings.heartbeat, link.clock().now()),
             stall: settings.stall,
             interval,
-            frames_are_parts: settings.trigger.by == TriggerBy::Frame,
+            first_told: usize::from(settings.trigger.is_a_frame()),
+            views,
+            workers: (0..views).map(Worker::Capture).chain([Worker::Detector]).collect(),
+            recipes,
+            choice,
             drain,
             inputs,
             outputs,
             socket,
+            recipe_socket,
             timer: timer.map_err(io::Error::from)?,
         })
     }
@@ -159,6 +198,12 @@ impl<'a> LineThread<'a> {
             if ready[2] {
                 self.receive();
             }
+            if ready[3] {
+                self.receive_recipe();
+            }
+            if self.choice.as_ref().and_then(Choice::due).is_some_and(|due| due <= self.link.clock().now()) {
+                self.read_code();
+            }
             while let Some(command) = self.link.next_command() {
                 self.obey(command);
             }
@@ -173,9 +218,10 @@ impl<'a> LineThread<'a> {
         }
     }
 
-    /// Sleeps until something is due or happens: wake-up, timer, socket, groups of inputs.
+    /// Sleeps until something is due or happens: wake-up, timer, sockets, groups of inputs.
     fn sleep(&self, give_up: Option<Duration>) -> [bool; OWN + GROUPS] {
-        let due = [self.control.due(), self.interval.map(|(next, _)| next), give_up, Some(self.heartbeat.due())];
+        let code = self.choice.as_ref().and_then(Choice::due);
+        let due = [self.control.due(), self.interval.map(|(next, _)| next), give_up, Some(self.heartbeat.due()), code];
         if let Some(due) = due.into_iter().flatten().min() {
             let none = Timespec { tv_sec: 0, tv_nsec: 0 };
             let timer = Itimerspec { it_interval: none, it_value: self.link.clock().monotonic(due) };
@@ -183,11 +229,13 @@ impl<'a> LineThread<'a> {
             let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &timer);
         }
         let wake = self.link.descriptor();
-        let socket = self.socket.as_ref().map_or(wake, |socket| socket.socket.as_fd());
+        let [socket, recipe] =
+            [&self.socket, &self.recipe_socket].map(|socket| socket.as_ref().map_or(wake, |socket| socket.socket.as_fd()));
         // Unused places watch the wake-up too: an array needs no memory.
         let mut fds: [PollFd<'_>; OWN + GROUPS] = std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
         fds[1] = PollFd::from_borrowed_fd(self.timer.as_fd(), PollFlags::IN);
         fds[2] = PollFd::from_borrowed_fd(socket, PollFlags::IN);
+        fds[3] = PollFd::from_borrowed_fd(recipe, PollFlags::IN);
         let mut count = OWN;
         for fd in self.inputs.descriptors() {
             fds[count] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
@@ -227,28 +275,82 @@ impl<'a> LineThread<'a> {
                 self.step(event, self.link.clock().now());
             }
             InputRole::Reset => self.step(Event::Reset, self.link.clock().now()),
+            InputRole::Code(_) => self.choose(ChoiceEvent::Edge { at }),
+            InputRole::CodeStrobe => self.choose(ChoiceEvent::Strobe { at }),
         }
     }
 
     fn trigger(&mut self, at: Duration, number: Option<u32>) {
-        let Some(seen) = self.trigger.step(Edge { at, number }) else { return };
-        self.admit(seen);
-        if !self.frames_are_parts && !self.link.tell_part(seen) {
-            let found = Found::Unknown(Reason::QueueOverflow);
-            self.step(Event::Judged { part: seen.part, found }, self.link.clock().now());
+        let Some(part) = self.trigger.step(Edge { at, number }) else { return };
+        let (recipe, doubt) = self.recipe_at(at);
+        self.admit(Seen { part, at, recipe, doubt });
+    }
+
+    /// The line follows a part, and every camera that does not know it looks for its frame.
+    fn admit(&mut self, seen: Seen) {
+        let Seen { part, at, recipe, doubt } = seen;
+        let place = Place { at, count: self.encoder.as_ref().map_or(0, Encoder::count) };
+        let now = self.link.clock().now();
+        self.step(Event::Seen { part, place, recipe, doubt }, now);
+        for view in self.first_told..self.views {
+            if !self.link.tell_part(view, seen) {
+                self.step(Event::Judged { part, view, found: Found::Unknown(Reason::QueueOverflow) }, now);
+            }
         }
     }
 
-    fn admit(&mut self, seen: Seen) {
-        let count = self.encoder.as_ref().map_or(0, Encoder::count);
-        let place = Place { at: seen.at, count };
-        self.step(Event::Seen { part: seen.part, place }, self.link.clock().now());
+    fn recipe_at(&self, at: Duration) -> (usize, Option<Reason>) {
+        self.choice.as_ref().map_or((0, None), |choice| choice.at(at))
     }
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Seen(seen) => self.admit(seen),
-            Command::Judged(part, found) => self.step(Event::Judged { part, found }, self.link.clock().now()),
+            // A frame that is a part was taken some time ago, on the settings of a recipe that may not have been its own.
+            Command::Seen(seen) => {
+                let (recipe, doubt) = self.recipe_at(seen.at);
+                let other = (seen.recipe != recipe).then_some(Reason::RecipeChange);
+                self.admit(Seen { recipe, doubt: doubt.or(seen.doubt).or(other), ..seen });
+            }
+            Command::Judged { part, view, found } => self.step(Event::Judged { part, view, found }, self.link.clock().now()),
+        }
+    }
+
+    fn choose(&mut self, event: ChoiceEvent) {
+        let now = self.link.clock().now();
+        match self.choice.as_mut().and_then(|choice| choice.step(event, now)) {
+            Some(Change::Doubt { since }) => self.step(Event::Doubt { since }, now),
+            Some(Change::Chosen(recipe)) => {
+                self.link.choose(recipe);
+                self.link.report(Report::Recipe(recipe));
+            }
+            Some(Change::NoSuchRecipe) => self.step(Event::NoSuchRecipe, now),
+            None => {}
+        }
+    }
+
+    /// The levels themselves, not the edges that led to them: an edge may be lost.
+    fn read_code(&mut self) {
+        let mut code = Some(0);
+        for bit in 0..CODE_LINES as u8 {
+            match self.inputs.is_active(InputRole::Code(bit)) {
+                Ok(active) => code = code.map(|code| code | u32::from(active) << bit),
+                Err(_) => code = None,
+            }
+        }
+        if code.is_none() {
+            self.link.report(Report::InputFailed);
+        }
+        let recipe = code.and_then(|code| self.recipes.codes.iter().position(|other| *other == Some(code)));
+        self.choose(ChoiceEvent::Read(recipe));
+    }
+
+    /// Datagrams with a recipe's name.
+    fn receive_recipe(&mut self) {
+        let mut name = [0; NAME_LIMIT + 1];
+        while let Some(length) = self.recipe_socket.as_ref().and_then(|socket| socket.socket.recv(&mut name).ok()) {
+            let name = &name[..length];
+            let recipe = self.recipes.names.iter().position(|other| other.as_bytes() == name);
+            self.choose(ChoiceEvent::Asked(recipe));
         }
     }
 
@@ -274,7 +376,7 @@ impl<'a> LineThread<'a> {
     }
 
     fn beat(&mut self, now: Duration) {
-        let moves = self.link.progress.stalled(&[Worker::Capture, Worker::Detector], self.stall).is_none();
+        let moves = self.link.progress.stalled(&self.workers, self.stall).is_none();
         if let Some(active) = self.heartbeat.step(now, moves) {
             set(&self.outputs, self.link, Output::Healthy, active);
         }
@@ -289,8 +391,8 @@ fn set(outputs: &Outputs, link: &LineLink<'_>, output: Output, active: bool) {
 }
 
 /// A file of an earlier service that was killed is removed; one that somebody listens at is not.
-fn listen(path: &std::path::Path) -> Result<Socket, LineError> {
-    let error = |source| LineError::Socket { path: path.to_owned(), source };
+fn listen(key: &'static str, path: &std::path::Path) -> Result<Socket, LineError> {
+    let error = |source| LineError::Socket { key, path: path.to_owned(), source };
     let probe = UnixDatagram::unbound().map_err(error)?;
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     if is_socket && probe.connect(path).is_err() {

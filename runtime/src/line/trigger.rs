@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::pipeline::Reason;
+
 /// An edge on the trigger's line, as the kernel saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
@@ -16,6 +18,24 @@ pub struct Seen {
     pub part: u64,
     /// Time of its trigger.
     pub at: Duration,
+    /// Which product it is.
+    pub recipe: usize,
+    /// Why nobody can say which product it is.
+    pub doubt: Option<Reason>,
+}
+
+impl Seen {
+    /// Whether a frame can show this part as its recipe wants it; `taken` is the recipe on whose settings the frame was taken for sure.
+    ///
+    /// # Errors
+    /// Why the part is unknown.
+    pub fn judgeable(&self, taken: Option<usize>) -> Result<(), Reason> {
+        match self.doubt {
+            Some(reason) => Err(reason),
+            None if taken != Some(self.recipe) => Err(Reason::RecipeChange),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a trigger did.
@@ -47,8 +67,8 @@ impl Trigger {
         Trigger { debounce, last: None, number: None, counts: TriggerCounts::default() }
     }
 
-    /// Takes an edge in; gives the part that begins with it.
-    pub fn step(&mut self, edge: Edge) -> Option<Seen> {
+    /// Takes an edge in; gives the number of the part that begins with it.
+    pub fn step(&mut self, edge: Edge) -> Option<u64> {
         if let Some(number) = edge.number {
             let last = self.number.replace(number);
             let lost = last.map_or(0, |last| number.wrapping_sub(last).wrapping_sub(1));
@@ -61,7 +81,7 @@ impl Trigger {
             return None;
         }
         self.counts.parts += 1;
-        Some(Seen { part: self.counts.parts, at: edge.at })
+        Some(self.counts.parts)
     }
 
     /// What it did.
@@ -83,10 +103,8 @@ mod tests {
     fn the_first_edge_is_the_part_and_bounces_are_counted() {
         let mut trigger = Trigger::new(ms(5));
         let edges = [(10, 7), (12, 8), (16, 9), (21, 10), (26, 13), (40, 14)];
-        let seen: Vec<_> =
-            edges.iter().filter_map(|(at, number)| trigger.step(Edge { at: ms(*at), number: Some(*number) })).collect();
-        let expected = [(1, 10), (2, 21), (3, 26), (4, 40)].map(|(part, at)| Seen { part, at: ms(at) });
-        assert_eq!(seen, expected);
+        let parts = edges.map(|(at, number)| trigger.step(Edge { at: ms(at), number: Some(number) }));
+        assert_eq!(parts, [Some(1), None, None, Some(2), Some(3), Some(4)]);
         assert_eq!(trigger.counts(), TriggerCounts { parts: 4, bounces: 2, missed: 2 });
     }
 
@@ -106,9 +124,9 @@ mod tests {
             let (mut now, mut parts) = (ms(100), vec![]);
             for pause in &pauses {
                 now += ms(*pause);
-                parts.extend(trigger.step(Edge { at: now, number: None }));
+                parts.extend(trigger.step(Edge { at: now, number: None }).map(|part| (part, now)));
             }
-            prop_assert!(parts.windows(2).all(|pair| pair[1].at - pair[0].at >= ms(debounce) && pair[1].part == pair[0].part + 1));
+            prop_assert!(parts.windows(2).all(|pair| pair[1].1 - pair[0].1 >= ms(debounce) && pair[1].0 == pair[0].0 + 1));
             prop_assert_eq!(trigger.counts().parts + trigger.counts().bounces, pauses.len() as u64);
         }
     }

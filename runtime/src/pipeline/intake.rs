@@ -166,5 +166,5 @@ impl<P> Intake<P> {
 
 fn tell<P>(ticket: Ticket, judgement: Judgement, now: Duration) -> Action<P> {
     let latency = now.saturating_sub(ticket.captured);
-    Action::Tell(Outcome { ticket, judgement, latency, disposition: None })
+    Action::Tell(Outcome::new(ticket, judgement, latency))
 }

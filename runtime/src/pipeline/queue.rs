@@ -14,6 +14,10 @@ pub struct Ticket {
     pub source: String,
     /// When it was captured, on a monotonic clock that starts with the pipeline.
     pub captured: Duration,
+    /// Which product it shows, where that is known.
+    pub recipe: Option<usize>,
+    /// Which camera took it.
+    pub view: usize,
 }
 
 /// A ticket and its picture.
@@ -110,7 +114,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame(sequence: u64) -> Frame<()> {
-        let ticket = Ticket { sequence, part: None, source: String::new(), captured: Duration::ZERO };
+        let ticket = Ticket { sequence, part: None, source: String::new(), captured: Duration::ZERO, recipe: Some(0), view: 0 };
         Frame { ticket, picture: () }
     }
 

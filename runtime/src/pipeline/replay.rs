@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use detector::picture::Picture;
 use detector::{Error, Result, dataset, files};
 
+use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
 use crate::config::{Images, ReplayConfig};
 
@@ -24,6 +25,7 @@ pub struct Replay {
     decoded: Option<std::result::Result<Picture, String>>,
     /// Triggers that wait for their image, if this stands for a sensor that waits.
     triggers: Option<VecDeque<Instant>>,
+    settling: Settling,
 }
 
 /// Triggers beyond this are lost, as a sensor would lose them.
@@ -37,7 +39,15 @@ impl Replay {
     pub fn open(config: &ReplayConfig) -> Result<Replay> {
         let paths = list(&config.images)?;
         let period = Duration::from_secs_f64(1.0 / config.rate);
-        Ok(Replay { paths, next: 0, repeat: config.repeat, period, due: None, decoded: None, triggers: None })
+        let settling = Settling::new(0, config.settle_frames);
+        Ok(Replay { paths, next: 0, repeat: config.repeat, period, due: None, decoded: None, triggers: None, settling })
+    }
+
+    /// Begins with another recipe than the first.
+    #[must_use]
+    pub fn with_recipe(mut self, recipe: usize) -> Replay {
+        self.settling.change(recipe, true, Instant::now());
+        self
     }
 
     /// From now on each trigger gives one image, and nothing else does: a sensor in hardware trigger mode.
@@ -68,7 +78,8 @@ impl Source for Replay {
                 return Ok(Capture::Nothing);
             };
             self.next += 1;
-            return Ok(Capture::Shot(Shot { source: path.display().to_string(), at, picture: decoded }));
+            let recipe = self.settling.taken(at);
+            return Ok(Capture::Shot(Shot { source: path.display().to_string(), at, recipe, picture: decoded }));
         }
         let due = *self.due.get_or_insert_with(Instant::now);
         let wait = due.saturating_duration_since(Instant::now());
@@ -82,13 +93,18 @@ impl Source for Replay {
         // A late frame shifts those that follow: parts on a belt never come closer either.
         self.due = Some(at + self.period);
         self.next += 1;
-        Ok(Capture::Shot(Shot { source: path.display().to_string(), at, picture: decoded }))
+        let recipe = self.settling.taken(at);
+        Ok(Capture::Shot(Shot { source: path.display().to_string(), at, recipe, picture: decoded }))
     }
 
     fn trigger(&mut self, at: Instant) {
         if let Some(triggers) = self.triggers.as_mut().filter(|triggers| triggers.len() < TRIGGERS) {
             triggers.push_back(at);
         }
+    }
+
+    fn set_recipe(&mut self, recipe: usize) {
+        self.settling.change(recipe, false, Instant::now());
     }
 }
 
@@ -123,7 +139,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     fn replay(images: Images, rate: f64, repeat: bool) -> Result<Replay> {
-        Replay::open(&ReplayConfig { images, rate, repeat })
+        Replay::open(&ReplayConfig { images, rate, repeat, settle_frames: 0 })
     }
 
     fn folder() -> tempfile::TempDir {

@@ -83,7 +83,8 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
             Step::Frame { readable } => {
                 history.captured += 1;
                 let part = (config.bind == Binding::Part).then_some(history.captured);
-                let ticket = Ticket { sequence: history.captured, part, source: String::new(), captured: now };
+                let ticket =
+                    Ticket { sequence: history.captured, part, source: String::new(), captured: now, recipe: Some(0), view: 0 };
                 if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unjudgeable(ticket, cut()) }
             }
             Step::Ready if !busy && !lost => Event::Ready,

@@ -74,8 +74,9 @@ mod tests {
         let scored = |anomalous| Judgement::Scored { score: 1.0, anomalous };
         let unknown = Judgement::unknown;
         for judgement in [scored(true), scored(false), scored(false), unknown(Reason::Stopped), unknown(Reason::QueueOverflow)] {
-            let ticket = Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO };
-            summary.add(&Outcome { ticket, judgement, latency: Duration::from_millis(20), disposition: None });
+            let ticket =
+                Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO, recipe: Some(0), view: 0 };
+            summary.add(&Outcome::new(ticket, judgement, Duration::from_millis(20)));
         }
         let expected = "2 good, 1 anomalous, 2 unknown (1 queue_overflow, 1 stopped); 3 frames replaced; \
                         latency p50 20.0 ms, p95 20.0 ms";

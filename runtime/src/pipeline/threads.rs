@@ -1,7 +1,7 @@
 //! The threads that carry out what [`Intake`] decides.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
@@ -11,18 +11,16 @@ use detector::picture::Picture;
 
 use super::intake::{Action, Event, Intake};
 use super::outcome::{Judgement, Outcome};
-use super::queue::{Frame, Ticket};
-use super::source::{Capture, Shot, Source};
+use super::queue::Ticket;
+use super::source::Source;
 use super::summary::Summary;
-use crate::config::line::{LineSettings, TriggerBy};
+use crate::config::line::LineSettings;
 use crate::config::{Binding, FramesConfig};
-use crate::line::{Command, Found, Ledger, LineLink, LineThread, Match, Matching, MatchingEvent, Report, Seen, realtime};
+use crate::line::{Command, Found, Ledger, LineLink, LineThread, Report, realtime};
 use crate::progress::{Progress, Worker};
 
 /// Longest time after which a thread looks whether it should stop.
-const PATIENCE: Duration = Duration::from_millis(50);
-/// The same while parts come by other ways than frames.
-const SHORT_PATIENCE: Duration = Duration::from_millis(2);
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 256;
 
@@ -59,19 +57,28 @@ pub enum News<'a> {
 
 /// The line as the pipeline sees it.
 #[derive(Clone, Copy)]
-struct Line<'a> {
-    link: &'a LineLink<'a>,
-    settings: &'a LineSettings,
+pub(super) struct Line<'a> {
+    pub link: &'a LineLink<'a>,
+    pub settings: &'a LineSettings,
+    /// The recipe that the sources were opened with.
+    pub recipe: usize,
 }
 
-/// A source, a detector and who is told, with bounded queues between them; and a line, if there is one.
+/// Sources, a detector and who is told, with bounded queues between them; and a line, if there is one.
 pub struct Pipeline<'a> {
-    binding: Binding,
-    intake: Mutex<Intake<Picture>>,
+    pub(super) binding: Binding,
+    pub(super) intake: Mutex<Intake<Picture>>,
     changed: Condvar,
-    progress: &'a Progress,
-    line: Option<Line<'a>>,
-    stop: &'a AtomicBool,
+    pub(super) progress: &'a Progress,
+    pub(super) line: Option<Line<'a>>,
+    pub(super) stop: &'a AtomicBool,
+    /// Frames so far.
+    pub(super) frames: AtomicU64,
+    /// Capture threads that work, and sources that have more frames.
+    pub(super) capturing: AtomicUsize,
+    pub(super) delivering: AtomicUsize,
+    /// A source has failed: the others are of no more use.
+    pub(super) failed: AtomicBool,
 }
 
 impl<'a> Pipeline<'a> {
@@ -79,32 +86,45 @@ impl<'a> Pipeline<'a> {
     /// `unknown`.
     pub fn new(config: &FramesConfig, progress: &'a Progress, stop: &'a AtomicBool) -> Pipeline<'a> {
         let (intake, changed) = (Mutex::new(Intake::new(config)), Condvar::new());
-        Pipeline { binding: config.bind, intake, changed, progress, line: None, stop }
+        Pipeline {
+            binding: config.bind,
+            intake,
+            changed,
+            progress,
+            line: None,
+            stop,
+            frames: AtomicU64::new(0),
+            capturing: AtomicUsize::new(0),
+            delivering: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
+        }
     }
 
-    /// Parts are those of a line, and the line learns their verdicts.
+    /// Parts are those of a line that does not yet run, and the line learns their verdicts.
     pub fn on_line(mut self, link: &'a LineLink<'a>, settings: &'a LineSettings) -> Pipeline<'a> {
-        self.line = Some(Line { link, settings });
+        self.line = Some(Line { link, settings, recipe: link.recipe() });
         self
     }
 
-    /// Runs until the source ends or `stop` becomes true, and then until no part is in transit any more. `tell` is called on this
-    /// thread; when it fails the pipeline stops.
+    /// Runs until the sources end or `stop` becomes true, and then until no part is in transit any more. The sources are the views of
+    /// a part, in their order; only a line joins several. `tell` is called on this thread; when it fails the pipeline stops.
     ///
     /// # Errors
-    /// When source, `judge` or `tell` fail for good; every part that was captured has then been told, if `tell` still works. The
+    /// When a source, `judge` or `tell` fail for good; every part that was captured has then been told, if `tell` still works. The
     /// summary says what was done until then.
     pub fn run(
         self,
-        mut source: impl Source,
-        mut judge: impl FnMut(&Picture) -> Judgement + Send,
+        mut sources: Vec<impl Source>,
+        mut judge: impl FnMut(&Ticket, &Picture) -> Judgement + Send,
         line_thread: Option<LineThread<'a>>,
         mut tell: impl FnMut(News<'_>) -> io::Result<()>,
     ) -> (Summary, Result<(), PipelineError>) {
         let mut summary = Summary::default();
+        self.capturing.store(sources.len(), Ordering::Relaxed);
+        self.delivering.store(sources.len(), Ordering::Relaxed);
         let result = thread::scope(|scope| {
             let (sender, receiver) = sync_channel(OUTCOMES);
-            let for_capture = sender.clone();
+            let for_captures: Vec<_> = sources.iter().map(|_| sender.clone()).collect();
             let named = |name: &str| thread::Builder::new().name(name.into());
             let driven = match line_thread.zip(self.line) {
                 Some((thread, Line { settings, .. })) => {
@@ -123,97 +143,28 @@ impl<'a> Pipeline<'a> {
                 PipelineError::Thread(error)
             };
             let detector = named("detector").spawn_scoped(scope, || self.detect(&mut judge, sender)).map_err(abandon)?;
-            let capture = named("capture").spawn_scoped(scope, || self.capture(&mut source, for_capture)).map_err(abandon)?;
+            let this = &self;
+            let mut captures = Vec::with_capacity(sources.len());
+            for ((view, source), outcomes) in sources.iter_mut().enumerate().zip(for_captures) {
+                let capture = named("capture").spawn_scoped(scope, move || this.capture(view, source, outcomes));
+                captures.push(capture.map_err(abandon)?);
+            }
             let told = self.tell_all(receiver, driven.as_ref(), &mut summary, &mut tell);
-            let captured = capture.join();
+            let captured: Vec<_> = captures.into_iter().map(ScopedJoinHandle::join).collect();
             let detected = detector.join();
             driven.map_or(Ok(()), ScopedJoinHandle::join).map_err(|_| PipelineError::Lost("line"))?;
             detected.map_err(|_| PipelineError::Lost("detector"))?;
-            captured.map_err(|_| PipelineError::Lost("capture"))??;
+            for captured in captured {
+                captured.map_err(|_| PipelineError::Lost("capture"))??;
+            }
             told.map_err(PipelineError::Tell)
         });
         summary.replaced = self.lock().replaced();
         (summary, result)
     }
 
-    /// Capture thread: from the source into the intake.
-    fn capture(&self, source: &mut impl Source, outcomes: SyncSender<Outcome>) -> Result<(), PipelineError> {
-        let _ended = OnDrop(|| self.post(Event::Ended, &outcomes));
-        let mut parts = self.line.filter(|line| line.settings.trigger.by != TriggerBy::Frame);
-        let mut matching = parts.map(|Line { settings, .. }| Matching::new(&settings.trigger, settings.control.parts));
-        let patience = if matching.is_some() { SHORT_PATIENCE } else { PATIENCE };
-        let clock = self.progress.clock();
-        let (mut sequence, mut token) = (0, Duration::ZERO);
-        let mut stopped = None;
-        while !self.lock().is_closed() {
-            self.progress.beat(Worker::Capture);
-            let now = clock.now();
-            if now >= token {
-                self.post(Event::Token, &outcomes);
-                token = now + PATIENCE;
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                self.post(Event::Stop, &outcomes);
-                stopped = Some(super::Reason::Stopped);
-                break;
-            }
-            let mut admit = |found| self.admit(found, &mut sequence, &outcomes);
-            if let Some((line, matching)) = parts.as_mut().zip(matching.as_mut()) {
-                while let Some(seen) = line.link.next_part() {
-                    source.trigger(clock.instant(seen.at));
-                    matching.step(MatchingEvent::Part(seen), clock.now(), &mut admit);
-                }
-            }
-            let shot = match source.next(patience)? {
-                Capture::Shot(shot) => Some(shot),
-                Capture::Nothing => None,
-                Capture::End => break,
-            };
-            match (&mut matching, shot) {
-                (Some(matching), Some(shot)) => {
-                    let at = clock.at(shot.at);
-                    matching.step(MatchingEvent::Frame { at, frame: shot }, clock.now(), &mut admit);
-                }
-                (Some(matching), None) => matching.step(MatchingEvent::Tick, clock.now(), &mut admit),
-                (None, Some(shot)) => self.frame(shot, &mut sequence, &outcomes),
-                (None, None) => {}
-            }
-        }
-        let mut admit = |found| self.admit(found, &mut sequence, &outcomes);
-        if let Some(mut matching) = matching {
-            matching.finish(stopped.unwrap_or(super::Reason::NoFrame), &mut admit);
-        }
-        Ok(())
-    }
-
-    /// A frame that is a part itself, or none at all.
-    fn frame(&self, shot: Shot, sequence: &mut u64, outcomes: &SyncSender<Outcome>) {
-        *sequence += 1;
-        let part = (self.binding == Binding::Part).then_some(*sequence);
-        let captured = self.progress.clock().at(shot.at);
-        if let Some((line, part)) = self.line.zip(part) {
-            line.link.send(Command::Seen(Seen { part, at: captured }));
-        }
-        let ticket = Ticket { sequence: *sequence, part, source: shot.source, captured };
-        self.post(judgeable(ticket, shot.picture), outcomes);
-    }
-
-    /// What the matching found.
-    fn admit(&self, found: Match<Shot>, sequence: &mut u64, outcomes: &SyncSender<Outcome>) {
-        let mut ticket = |seen: Seen, source| {
-            *sequence += 1;
-            Ticket { sequence: *sequence, part: Some(seen.part), source, captured: seen.at }
-        };
-        let event = match found {
-            Match::Bound(seen, Shot { source, picture, .. }) => judgeable(ticket(seen, source), picture),
-            Match::Unmatched(seen, reason) => Event::Unjudgeable(ticket(seen, String::new()), Judgement::unknown(reason)),
-            Match::Surplus(_) => return,
-        };
-        self.post(event, outcomes);
-    }
-
     /// Detector thread: from the intake to outcomes.
-    fn detect(&self, judge: &mut impl FnMut(&Picture) -> Judgement, outcomes: SyncSender<Outcome>) {
+    fn detect(&self, judge: &mut impl FnMut(&Ticket, &Picture) -> Judgement, outcomes: SyncSender<Outcome>) {
         let lost = OnDrop(|| self.post(Event::DetectorLost, &outcomes));
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -229,7 +180,7 @@ impl<'a> Pipeline<'a> {
             for action in actions {
                 match action {
                     Action::Judge(frame) => {
-                        let judgement = judge(&frame.picture);
+                        let judgement = judge(&frame.ticket, &frame.picture);
                         // The picture's memory is free before the answer is told.
                         drop(frame);
                         self.post(Event::Judged(judgement), &outcomes);
@@ -244,7 +195,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Steps the intake and tells what is certain now. Only the detector's own [`Event::Ready`] gives more to do.
-    fn post(&self, event: Event<Picture>, outcomes: &SyncSender<Outcome>) {
+    pub(super) fn post(&self, event: Event<Picture>, outcomes: &SyncSender<Outcome>) {
         let actions = self.lock().step(event, self.progress.clock().now());
         self.changed.notify_all();
         for action in actions {
@@ -256,7 +207,7 @@ impl<'a> Pipeline<'a> {
 
     /// A thread that died while holding the lock left the intake as it was between two steps, or nearly: going on is safer than
     /// leaving parts untold.
-    fn lock(&self) -> MutexGuard<'_, Intake<Picture>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Intake<Picture>> {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -264,12 +215,7 @@ impl<'a> Pipeline<'a> {
     /// to tell only if the pipeline could not start.
     fn send(&self, outcomes: &SyncSender<Outcome>, outcome: Outcome) {
         if let Some((line, part)) = self.line.zip(outcome.ticket.part) {
-            let found = match outcome.judgement {
-                Judgement::Scored { anomalous: true, .. } => Found::Anomalous,
-                Judgement::Scored { .. } => Found::Good,
-                Judgement::Unknown { reason, .. } => Found::Unknown(reason),
-            };
-            line.link.send(Command::Judged(part, found));
+            line.link.send(Command::Judged { part, view: outcome.ticket.view, found: Found::from(&outcome) });
         }
         drop(outcomes.send(outcome));
     }
@@ -295,7 +241,10 @@ impl<'a> Pipeline<'a> {
             }
         };
         let patience = if self.line.is_some() { PATIENCE / 5 } else { PATIENCE };
-        let mut ledger = self.line.map(|line| Ledger::new(2 * line.settings.control.parts + OUTCOMES));
+        let mut ledger = self.line.map(|line| {
+            let control = &line.settings.control;
+            Ledger::new(control.views, 2 * control.parts + OUTCOMES)
+        });
         let mut ending = false;
         while !ending {
             let complete = match outcomes.recv_timeout(patience) {
@@ -314,6 +263,9 @@ impl<'a> Pipeline<'a> {
             }
             if let Some((line, ledger)) = self.line.zip(ledger.as_mut()) {
                 reports(line.link, ledger, &mut news);
+                while let Some(outcome) = ledger.expired(self.progress.clock().now()) {
+                    news(News::Outcome(&outcome));
+                }
             }
             if driven.is_some_and(ScopedJoinHandle::is_finished) {
                 self.stop.store(true, Ordering::Relaxed);
@@ -345,15 +297,8 @@ fn reports(link: &LineLink<'_>, ledger: &mut Ledger, news: &mut impl FnMut(News<
     }
 }
 
-fn judgeable(ticket: Ticket, picture: Result<Picture, String>) -> Event<Picture> {
-    match picture {
-        Ok(picture) => Event::Captured(Frame { ticket, picture }),
-        Err(detail) => Event::Unjudgeable(ticket, Judgement::Unknown { reason: super::Reason::Unreadable, detail }),
-    }
-}
-
 /// Runs a closure at the end of a scope, also when a panic ends it.
-struct OnDrop<F: FnMut()>(F);
+pub(super) struct OnDrop<F: FnMut()>(pub F);
 
 impl<F: FnMut()> OnDrop<F> {
     /// It is not needed after all.

@@ -86,13 +86,13 @@ mod tests {
 
     #[test]
     fn a_thread_that_hangs_is_noticed_and_its_return_too() {
-        let progress = Progress::new(Clock::start());
-        let workers = [Worker::Capture, Worker::Detector];
+        let progress = Progress::new(Clock::start(), 1);
+        let workers = [Worker::Capture(0), Worker::Detector];
         let mut service = Service::ready(&progress, &workers, Duration::from_millis(200));
         service.tick(&Summary::default(), false);
         assert_eq!(service.hung, None);
         std::thread::sleep(Duration::from_millis(300));
-        progress.beat(Worker::Capture);
+        progress.beat(Worker::Capture(0));
         service.tick(&Summary::default(), false);
         assert_eq!(service.hung, Some(Worker::Detector));
         progress.beat(Worker::Detector);

@@ -1,9 +1,13 @@
 //! `cargo xtask bench`: the figures that the README claims, each by one command.
 
+mod banks;
+mod engines;
 mod learning;
 mod peers;
 mod product;
+mod search;
 mod service;
+mod stages;
 mod trial;
 
 use anyhow::Result;
@@ -20,18 +24,24 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Bench {
+    Engines(engines::Args),
     Learning(learning::Args),
     Product(product::Args),
     Peers(peers::Args),
+    Search(search::Args),
     Service(service::Args),
+    Stages(stages::Args),
 }
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     match &args.bench {
+        Bench::Engines(args) => engines::run(workspace, args).map(|()| true),
         Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
         Bench::Peers(args) => peers::run(workspace, args).map(|()| true),
+        Bench::Search(args) => search::run(workspace, args).map(|()| true),
         Bench::Service(args) => service::run(workspace, args).map(|()| true),
+        Bench::Stages(args) => stages::run(workspace, args),
     }
 }

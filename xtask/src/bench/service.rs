@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::trial::Trial;
-use crate::binaries::{Build, build, cargo};
+use crate::binaries::Build;
 use crate::figures::Latency;
 use crate::workspace::Workspace;
 use crate::{process, replay, setup};
@@ -79,7 +79,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
     let recipe = existing(&args.config.clone().unwrap_or_else(|| workspace.root().join("configs/train/whole.toml")))?;
     let everything = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
-    let program = release(workspace)?;
+    let packaged = Build::as_packaged(workspace)?;
+    let program = packaged.program("apc-runtime")?;
     let trial = Trial::new(&everything, &data, workspace.cache().join("bench/service"))?;
     trial.train(&recipe, &weights, 0)?;
     trial.export()?;
@@ -87,7 +88,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let config = configure(&trial, &data)?;
     let (mut first, mut peak) = (Vec::new(), Vec::new());
     for _ in 0..args.starts {
-        let mut service = Command::new(&program);
+        let mut service = Command::new(program);
         service.args(["run", "--threads", &args.threads.to_string(), "--config"]).arg(&config);
         let started = Instant::now();
         let mut verdict = None;
@@ -98,13 +99,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         first.push(verdict.context("the camera service gave no verdict")?);
         peak.push(usage.peak_memory as f64 / MIB);
     }
-    let mut bench = Command::new(&program);
+    let mut bench = Command::new(program);
     bench.args(["bench", "--json", "--threads", &args.threads.to_string(), "--model"]).arg(trial.bundle());
     let text = process::output_of(&mut bench, "cannot measure the bundle")?;
     let bench: Bench = serde_json::from_str(&text).with_context(|| format!("not what `bench --json` prints: {text}"))?;
     let report = Report {
         threads: args.threads,
-        binary_mib: size(&program)?,
+        binary_mib: size(program)?,
         bundle_mib: size(&trial.bundle())?,
         first_verdict_ms: median(first),
         peak_resident_mib: median(peak),
@@ -117,13 +118,6 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         false => table(&report),
     };
     write!(io::stdout(), "{text}").context("cannot print the result")
-}
-
-/// The program as it is packaged.
-fn release(workspace: &Workspace) -> Result<PathBuf> {
-    eprintln!("bench: building the camera's program");
-    let built = build(cargo(workspace).args(["build", "--release", "--package", "apc-runtime", "--bin", "apc-runtime"]))?;
-    built.into_iter().next().map(|program| program.path).context("cargo built no apc-runtime")
 }
 
 /// A replay of good images.

@@ -4,7 +4,7 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set};
+use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set, quantise};
 
 /// What this processor has, slowest first.
 pub(super) fn kernels() -> Vec<Kernel> {
@@ -16,6 +16,8 @@ pub(super) fn kernels() -> Vec<Kernel> {
         boxes: |boxes, query, limit, near| unsafe { boxes_neon(boxes, query, limit, near) },
         scan: |groups, near, query, limit, found| unsafe { scan_neon(groups, near, query, limit, found) },
         thin: |query, rows, positions, limit, near| unsafe { thin_neon(query, rows, positions, limit, near) },
+        // NEON is part of the base architecture: the reference uses it already.
+        quantise,
     };
     let mut kernels = vec![neon];
     if std::arch::is_aarch64_feature_detected!("dotprod") {

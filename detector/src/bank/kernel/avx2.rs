@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set};
+use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set, quantise};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {
@@ -15,6 +15,7 @@ pub(super) fn kernel() -> Option<Kernel> {
         boxes: |boxes, query, limit, near| unsafe { boxes_avx2(boxes, query, limit, near) },
         scan: |groups, near, query, limit, found| unsafe { scan_avx2(groups, near, query, limit, found) },
         thin: |query, rows, positions, limit, near| unsafe { thin_avx2(query, rows, positions, limit, near) },
+        quantise: |vector, mean, limit, codes| unsafe { quantise_avx2(vector, mean, limit, codes) },
     })
 }
 
@@ -143,6 +144,12 @@ fn squared_avx2(a: &[i16; FINE], b: &[i16; FINE]) -> i32 {
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(difference, difference));
     }
     total(sum)
+}
+
+/// The reference, compiled for wider registers.
+#[target_feature(enable = "avx2")]
+fn quantise_avx2(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> (f32, u64) {
+    quantise(vector, mean, limit, codes)
 }
 
 /// Sum of eight lanes.

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Boxes, COARSE, FINE, GROUP, Kernel, TILE, chosen};
+use super::{Boxes, COARSE, FINE, GROUP, Kernel, TILE, chosen, quantise};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {
@@ -17,6 +17,7 @@ pub(super) fn kernel() -> Option<Kernel> {
         boxes: |boxes, query, limit, near| unsafe { boxes_vnni(boxes, query, limit, near) },
         scan: |groups, near, query, limit, found| unsafe { scan_vnni(groups, near, query, limit, found) },
         thin: |query, rows, positions, limit, near| unsafe { thin_vnni(query, rows, positions, limit, near) },
+        quantise: |vector, mean, limit, codes| unsafe { quantise_vnni(vector, mean, limit, codes) },
     })
 }
 
@@ -40,15 +41,20 @@ fn dots_vnni(queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn dot_vnni(query: &[i16], row: &[i8]) -> i32 {
-    let mut sum = _mm512_setzero_si512();
-    for (query, row) in query.as_chunks::<32>().0.iter().zip(row.as_chunks::<32>().0) {
-        // SAFETY: both are arrays of 32 codes.
-        sum = unsafe {
-            let row = _mm512_cvtepi8_epi16(_mm256_loadu_si256(row.as_ptr().cast()));
-            _mm512_dpwssd_epi32(sum, row, _mm512_loadu_si512(query.as_ptr().cast()))
-        };
+    // Each addition waits for the one before it: four sums run side by side.
+    let mut sums = [_mm512_setzero_si512(); 4];
+    let (query, row) = (query.as_chunks::<32>().0, row.as_chunks::<32>().0);
+    for (query, row) in query.chunks(4).zip(row.chunks(4)) {
+        for (sum, (query, row)) in sums.iter_mut().zip(query.iter().zip(row)) {
+            // SAFETY: both are arrays of 32 codes.
+            *sum = unsafe {
+                let row = _mm512_cvtepi8_epi16(_mm256_loadu_si256(row.as_ptr().cast()));
+                _mm512_dpwssd_epi32(*sum, row, _mm512_loadu_si512(query.as_ptr().cast()))
+            };
+        }
     }
-    _mm512_reduce_add_epi32(sum)
+    let [a, b, c, d] = sums;
+    _mm512_reduce_add_epi32(_mm512_add_epi32(_mm512_add_epi32(a, b), _mm512_add_epi32(c, d)))
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
@@ -109,33 +115,56 @@ fn push_set(mask: __mmask16, group: usize, found: &mut Vec<u32>) {
     }
 }
 
-/// Four rows at a time, whose lanes are added together in one go.
+/// Sixteen rows at a time, whose lanes are added together in one go.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 fn thin_vnni(query: &[i16; FINE], rows: &[[i16; FINE]], positions: &[u32], limit: i32, near: &mut Vec<(i32, u32)>) {
     // SAFETY: `FINE` is 32.
     let query = unsafe { _mm512_loadu_si512(query.as_ptr().cast()) };
-    let (fours, rest) = positions.as_chunks::<4>();
-    let rest = rest.iter().map(|position| [*position, u32::MAX, u32::MAX, u32::MAX]);
-    for positions in fours.iter().copied().chain(rest) {
+    let limit = _mm512_set1_epi32(limit);
+    let behind = _mm512_set1_epi32(u32::try_from(rows.len()).unwrap_or(u32::MAX) as i32);
+    for some in positions.chunks(GROUP) {
+        let mut positions = [u32::MAX; GROUP];
+        positions[..some.len()].copy_from_slice(some);
         let sums = positions.map(|position| {
             // Positions behind the last row are dropped below, whatever is computed for them.
-            let row = rows.get(position as usize).unwrap_or(&[i16::MAX / 8; FINE]);
+            let row = rows.get(position as usize).unwrap_or(&[0; FINE]);
             // SAFETY: a row is 32 codes.
             let difference = _mm512_sub_epi16(query, unsafe { _mm512_loadu_si512(row.as_ptr().cast()) });
             _mm512_madd_epi16(difference, difference)
         });
-        let halves = |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-        let (a, b) = (halves(sums[0], sums[1]), halves(sums[2], sums[3]));
-        let lanes = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-        let half = _mm256_add_epi32(_mm512_castsi512_si256(lanes), _mm512_extracti64x4_epi64::<1>(lanes));
-        let total = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256::<1>(half));
-        let mut squared = [0i32; 4];
-        // SAFETY: an array of four.
-        unsafe { _mm_storeu_si128(squared.as_mut_ptr().cast(), total) };
-        for (squared, position) in squared.into_iter().zip(positions) {
-            if squared <= limit && (position as usize) < rows.len() {
-                near.push((squared, position));
-            }
+        let squared = totals(sums);
+        // SAFETY: arrays of sixteen.
+        let positions = unsafe { _mm512_loadu_si512(positions.as_ptr().cast()) };
+        let mask = _mm512_cmple_epi32_mask(squared, limit) & _mm512_cmplt_epu32_mask(positions, behind);
+        let (mut near_squared, mut near_positions) = ([0i32; GROUP], [0u32; GROUP]);
+        // SAFETY: arrays of sixteen.
+        unsafe {
+            _mm512_storeu_si512(near_squared.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(mask, squared));
+            _mm512_storeu_si512(near_positions.as_mut_ptr().cast(), _mm512_maskz_compress_epi32(mask, positions));
         }
+        near.extend(near_squared.into_iter().zip(near_positions).take(mask.count_ones() as usize));
     }
+}
+
+/// The sum of each vector's lanes, in the order of the vectors.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn totals(vectors: [__m512i; GROUP]) -> __m512i {
+    let twos: [__m512i; 8] = std::array::from_fn(|i| {
+        let (a, b) = (vectors[2 * i], vectors[2 * i + 1]);
+        _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b))
+    });
+    let fours: [__m512i; 4] = std::array::from_fn(|i| {
+        let (a, b) = (twos[2 * i], twos[2 * i + 1]);
+        _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b))
+    });
+    let halves =
+        |a, b| _mm512_add_epi32(_mm512_shuffle_i32x4::<0b10_00_10_00>(a, b), _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b));
+    halves(halves(fours[0], fours[1]), halves(fours[2], fours[3]))
+}
+
+/// The reference, compiled for wider registers.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+fn quantise_vnni(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> (f32, u64) {
+    quantise(vector, mean, limit, codes)
 }

@@ -29,6 +29,9 @@ type Scan = fn(&[i16], &[u32], &[i16; COARSE], i32, &mut Vec<u32>);
 /// Keeps the fine sketches among those found that are within the limit, with their squared distances.
 type Thin = fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>);
 
+/// Codes of a vector less the mean; what a step of them is worth, and the sum of their squares.
+type Quantise = fn(&[f32], &[f32], u16, &mut [i16]) -> (f32, u64);
+
 /// One way to compute that this processor can run.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
@@ -39,6 +42,7 @@ pub struct Kernel {
     boxes: fn(&[Boxes], &[i16; COARSE], i32, &mut Vec<u32>),
     scan: Scan,
     thin: Thin,
+    quantise: Quantise,
 }
 
 /// Functions check the lengths that the unsafe kernels rely on.
@@ -55,6 +59,17 @@ impl Kernel {
         assert_eq!(queries.len(), TILE * stride, "one tile of queries");
         assert_eq!(rows.len(), dots.len() / TILE * stride, "one result for every pair");
         (self.dots)(queries, rows, stride, dots);
+    }
+
+    /// Multiplies and adds as often as it says, on data that never leaves the first cache: the roof of a roofline.
+    pub fn exercise(&self, rounds: usize) -> usize {
+        const STRIDE: usize = 384;
+        const ROWS: usize = 16;
+        let (queries, rows, mut dots) = ([1; TILE * STRIDE], [1; ROWS * STRIDE], [0; ROWS * TILE]);
+        for _ in 0..rounds {
+            self.dots(std::hint::black_box(&queries), &rows, STRIDE, &mut dots);
+        }
+        rounds * std::hint::black_box(dots).len() * STRIDE
     }
 
     /// One product; the length is a multiple of 32.
@@ -87,10 +102,24 @@ impl Kernel {
     ) {
         (self.thin)(query, rows, positions, limit, near);
     }
+
+    /// Codes of `vector - mean` with magnitudes up to `limit`; gives what one step of them is worth, and the sum of their squares. Codes
+    /// behind the vector's end stay as they are, and count.
+    pub(super) fn quantise(&self, vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> (f32, u64) {
+        assert!(vector.len() == mean.len() && vector.len() <= codes.len(), "a mean and a code for each value");
+        (self.quantise)(vector, mean, limit, codes)
+    }
 }
 
-const SCALAR: Kernel =
-    Kernel { name: "scalar", dots: scalar_dots, dot: scalar_dot, boxes: scalar_boxes, scan: scalar_scan, thin: scalar_thin };
+pub(super) const SCALAR: Kernel = Kernel {
+    name: "scalar",
+    dots: scalar_dots,
+    dot: scalar_dot,
+    boxes: scalar_boxes,
+    scan: scalar_scan,
+    thin: scalar_thin,
+    quantise,
+};
 
 /// All kernels that this processor can run, slowest first.
 pub fn kernels() -> Vec<Kernel> {
@@ -145,6 +174,36 @@ fn scalar_boxes(boxes: &[Boxes], query: &[i16; COARSE], limit: i32, near: &mut V
             }
         }
     }
+}
+
+/// The same operations for each value whatever the width of registers, so all kernels give the same codes.
+#[inline(always)]
+fn quantise(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> (f32, u64) {
+    /// Adding it leaves the nearest whole number, ties to even, in the lowest bits: `f32::round_ties_even` is a function call on
+    /// processors of the base instruction set.
+    const ROUND: f32 = 12_582_912.0;
+    let mut largest = [0.0f32; 16];
+    for (vector, mean) in vector.chunks(16).zip(mean.chunks(16)) {
+        for ((value, mean), largest) in vector.iter().zip(mean).zip(&mut largest) {
+            let size = (value - mean).abs();
+            *largest = if size > *largest { size } else { *largest };
+        }
+    }
+    let largest = largest.into_iter().fold(0.0, f32::max);
+    // A vector that is the mean itself has no largest value; any scale represents it. An overflow must not become NaN.
+    let scale = if largest.is_normal() { largest / f32::from(limit) } else { 1.0 };
+    let limit = f32::from(limit);
+    for ((code, value), mean) in codes.iter_mut().zip(vector).zip(mean) {
+        let steps = ((value - mean) / scale).clamp(-limit, limit);
+        *code = (steps + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
+    }
+    let mut squares = [0u64; 16];
+    for codes in codes.chunks(16) {
+        for (sum, code) in squares.iter_mut().zip(codes) {
+            *sum += u64::from((i32::from(*code) * i32::from(*code)) as u32);
+        }
+    }
+    (scale, squares.iter().sum())
 }
 
 /// The codes of those groups that are there.
@@ -244,6 +303,37 @@ mod tests {
                 kernel.thin(&fine, rows, &[1, 0, 6, 7], limit, &mut near);
                 prop_assert_eq!(&near, &expected, "{}", kernel.name);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn codes_equal_the_reference(
+            (vector, mean) in (1usize..100).prop_flat_map(|n| {
+                let value = prop_oneof![-1e3f32..1e3, -1e-40f32..1e-40, -3e38f32..3e38];
+                (prop::collection::vec(value.clone(), n), prop::collection::vec(value, n))
+            }),
+            limit in 1u16..16257,
+        ) {
+            let quantised = |kernel: Kernel| {
+                let mut codes = vec![0; vector.len().next_multiple_of(32)];
+                (kernel.quantise(&vector, &mean, limit, &mut codes), codes)
+            };
+            let ((scale, squares), codes) = quantised(SCALAR);
+            prop_assert_eq!(squares, codes.iter().map(|code| u64::from(code.unsigned_abs()).pow(2)).sum::<u64>());
+            prop_assert!(codes.iter().all(|code| code.unsigned_abs() <= limit));
+            for kernel in kernels() {
+                prop_assert_eq!(&quantised(kernel), &((scale, squares), codes.clone()), "{}", kernel.name);
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_is_to_the_nearest() {
+        for kernel in kernels() {
+            let mut codes = [9; 6];
+            let found = kernel.quantise(&[4.0, -4.0, 1.4, 0.5, 1.5], &[0.0; 5], 4, &mut codes);
+            assert_eq!((found, codes), ((1.0, 37 + 81), [4, -4, 1, 0, 2, 9]), "{}", kernel.name);
         }
     }
 

@@ -11,12 +11,15 @@ use ort::value::Tensor;
 
 use super::{Engine, EngineKind, Machine};
 use crate::descriptor::FeatureMap;
+use crate::placement::{self, Stay};
 use crate::preprocess::Size;
 use crate::{Error, Result};
 
 /// A network on one of ONNX Runtime's providers, its input and outputs bound once.
 pub struct OrtEngine {
     kind: EngineKind,
+    /// Where the calling thread, which computes too, runs meanwhile.
+    place: Option<usize>,
     // Before the session: what is bound goes first.
     binding: IoBinding,
     input: Tensor<f32>,
@@ -55,7 +58,9 @@ impl OrtEngine {
         for name in &output_names {
             binding.bind_output_to_device(name, &host)?;
         }
-        Ok(OrtEngine { kind, binding, input, input_name, output_names, session })
+        let places = placement::of_threads(rayon::current_num_threads()).filter(|_| !kind.on_gpu());
+        let place = places.and_then(<[usize]>::first).copied();
+        Ok(OrtEngine { kind, place, binding, input, input_name, output_names, session })
     }
 }
 
@@ -75,7 +80,9 @@ impl Engine for OrtEngine {
         values.copy_from_slice(input);
         // Binding again copies the values to the device.
         self.binding.bind_input(&self.input_name, &self.input).map_err(failed)?;
+        let stay = self.place.map(Stay::on);
         let outputs = self.session.run_binding(&self.binding).map_err(failed)?;
+        drop(stay);
         self.binding.synchronize_outputs().map_err(failed)?;
         let map = |output: &String| {
             let value = outputs.get(output).ok_or_else(|| Error::engine(name, format!("gave no output {output:?}")))?;

@@ -7,6 +7,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use super::super::{EngineKind, Machine};
 use super::library::OrtLibrary;
 use super::tensorrt;
+use crate::placement;
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -23,7 +24,7 @@ pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &s
         .with_dimension_override("batch", 1)
         .map_err(told)?
         // Its threads would wait for work by spinning for tens of milliseconds: in the time of the search, which runs next, and for
-        // nothing between frames. Stopping them after each run (session.force_spinning_stop) makes a frame after a pause slower still.
+        // nothing between frames.
         .with_config_entry("session.intra_op.allow_spinning", "0")
         .map_err(told)?;
     if kind.on_gpu() {
@@ -33,6 +34,10 @@ pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &s
             .map_err(told)?
             .with_disable_cpu_fallback()
             .map_err(told)?;
+    } else if let Some([_, others @ ..]) = placement::of_threads(rayon::current_num_threads()) {
+        // It counts processors from 1. The first one is that of the thread that calls it.
+        let affinities: Vec<String> = others.iter().map(|processor| (processor + 1).to_string()).collect();
+        builder = builder.with_config_entry("session.intra_op_thread_affinities", affinities.join(";")).map_err(told)?;
     }
     builder.commit_from_memory(onnx).map_err(|error| error.to_string())
 }

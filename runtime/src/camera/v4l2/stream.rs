@@ -74,6 +74,11 @@ impl Stream {
         call(&self.device).map_err(|errno| self.device.failed(what, errno))
     }
 
+    /// The device that streams: its controls may be changed.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Waits for a frame, at most `patience`.
     pub fn next(&self, patience: Duration) -> Wait {
         let descriptor = self.device.descriptor.as_fd();

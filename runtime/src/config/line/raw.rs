@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+use super::choice::{ChosenBy, RawChoice};
+use super::presence::PresenceConfig;
 use super::{
     EncoderConfig, InputConfig, LineConfig, LineControlConfig, LineSettings, OnUnknown, Output, Outputs, PulseConfig, Travel,
     TriggerBy, TriggerConfig,
@@ -58,6 +60,8 @@ pub(super) struct RawLine {
     #[serde(default)]
     trigger: RawTrigger,
     #[serde(default)]
+    recipe: Option<RawChoice>,
+    #[serde(default)]
     encoder: Option<EncoderConfig>,
     #[serde(default)]
     reset: Option<InputConfig>,
@@ -79,6 +83,8 @@ struct RawTrigger {
     #[serde(default)]
     socket: Option<PathBuf>,
     #[serde(default)]
+    presence: Option<PresenceConfig>,
+    #[serde(default)]
     sensor_waits: Option<bool>,
     #[serde(default, deserialize_with = "some_ms")]
     exposure_ms: Option<Duration>,
@@ -91,6 +97,7 @@ struct RawTrigger {
 enum TriggerMode {
     #[default]
     Frame,
+    Continuous,
     Hardware,
     Gpio,
     Interval,
@@ -165,7 +172,7 @@ impl TryFrom<RawLine> for LineSettings {
             return Err("deadline_ms is later than delay_ms: the part would be past the actuator".into());
         }
         let trigger = TriggerConfig::try_from(raw.trigger)?;
-        if trigger.by != TriggerBy::Frame
+        if !trigger.is_a_frame()
             && let Travel::Time(spacing) = spacing
             && spacing < 2 * trigger.window
         {
@@ -190,10 +197,13 @@ impl TryFrom<RawLine> for LineSettings {
             parts: raw.parts,
             tolerance: raw.tolerance_ms,
             pulses,
+            views: 1,
+            recipes: Vec::new(),
         };
         Ok(LineSettings {
             control,
             trigger,
+            recipe: raw.recipe.map(ChosenBy::try_from).transpose()?,
             encoder: raw.encoder,
             outputs: raw.outputs,
             reset: raw.reset,
@@ -211,7 +221,7 @@ impl TryFrom<RawTrigger> for TriggerConfig {
     type Error = String;
 
     fn try_from(raw: RawTrigger) -> Result<TriggerConfig, String> {
-        use TriggerMode::{Frame, Gpio, Hardware, Interval, Software};
+        use TriggerMode::{Continuous, Frame, Gpio, Hardware, Interval, Software};
         let mode = raw.mode;
         let only = |set: bool, key: &str, modes: &[TriggerMode]| match set && !modes.contains(&mode) {
             true => Err(format!("trigger.{key} says nothing in this mode: remove it, or choose another mode")),
@@ -221,11 +231,15 @@ impl TryFrom<RawTrigger> for TriggerConfig {
         only(raw.debounce_ms.is_some(), "debounce_ms", &[Hardware, Gpio])?;
         only(raw.every_ms.is_some(), "every_ms", &[Interval])?;
         only(raw.socket.is_some(), "socket", &[Software])?;
+        only(raw.presence.is_some(), "presence", &[Continuous])?;
         only(raw.sensor_waits.is_some(), "sensor_waits", &[Interval, Software])?;
         only(raw.exposure_ms.is_some(), "exposure_ms", &[Hardware, Gpio, Interval, Software])?;
-        only(raw.window_ms.is_some(), "window_ms", &[Hardware, Gpio, Interval, Software])?;
         let by = match mode {
             Frame => TriggerBy::Frame,
+            Continuous => {
+                let missing = "trigger.presence is missing: what tells a part from the empty belt";
+                TriggerBy::Presence(raw.presence.ok_or(missing)?)
+            }
             Hardware | Gpio => {
                 let input = raw.input.ok_or("trigger.input is missing: the line with the trigger")?;
                 input.check("trigger.input")?;
@@ -242,7 +256,7 @@ impl TryFrom<RawTrigger> for TriggerConfig {
 }
 
 impl LineConfig {
-    fn check(&self, key: &str) -> Result<(), String> {
+    pub(super) fn check(&self, key: &str) -> Result<(), String> {
         match (&self.line, &self.chip, self.offset) {
             (Some(_), _, None) | (None, Some(_), Some(_)) => Ok(()),
             _ => Err(format!("{key} needs line = \"NAME\", or chip = \"LABEL\" and offset = N for a line without a name")),
@@ -286,11 +300,11 @@ pub(super) fn some_pulse_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Resul
     milliseconds(deserializer, 0.1).map(Some)
 }
 
-pub(super) fn some_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(in crate::config) fn some_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     milliseconds(deserializer, 0.0).map(Some)
 }
 
-fn some_pulses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+pub(in crate::config) fn some_pulses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let expected = format_args!("1 to {PULSES_LIMIT} pulses");
     bounded(deserializer, |pulses| (1..=PULSES_LIMIT).contains(pulses), expected).map(Some)
 }

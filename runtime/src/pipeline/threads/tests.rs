@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::pipeline::Reason;
+use crate::pipeline::{Capture, Reason, Shot};
 use detector::picture::Colour;
 use image::RgbImage;
 use std::time::Instant;
@@ -26,8 +26,10 @@ impl Source for Frames {
             0 => Err("cut".into()),
             _ => Ok(Picture { pixels: RgbImage::new(1, 1), colour: Colour::Grey }),
         };
-        Ok(Capture::Shot(Shot { source: "test".into(), at: Instant::now(), picture }))
+        Ok(Capture::Shot(Shot { source: "test".into(), at: Instant::now(), recipe: Some(0), picture }))
     }
+
+    fn set_recipe(&mut self, _: usize) {}
 }
 
 fn frames(left: usize, pause_us: u64) -> Frames {
@@ -38,13 +40,13 @@ fn config(bind: Binding, queue: usize) -> FramesConfig {
     FramesConfig { bind, queue, max_age_ms: 60_000 }
 }
 
-fn good(_: &Picture) -> Judgement {
+fn good(_: &Ticket, _: &Picture) -> Judgement {
     Judgement::Scored { score: 0.0, anomalous: false }
 }
 
-fn slow(picture: &Picture) -> Judgement {
+fn slow(ticket: &Ticket, picture: &Picture) -> Judgement {
     thread::sleep(Duration::from_millis(2));
-    good(picture)
+    good(ticket, picture)
 }
 
 struct Run {
@@ -53,11 +55,11 @@ struct Run {
     result: Result<(), PipelineError>,
 }
 
-fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Picture) -> Judgement + Send) -> Run {
+fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Ticket, &Picture) -> Judgement + Send) -> Run {
     let stop = AtomicBool::new(false);
     let mut told = Vec::new();
-    let progress = Progress::new(Clock::start());
-    let (summary, result) = Pipeline::new(config, &progress, &stop).run(source, judge, None, |news| {
+    let progress = Progress::new(Clock::start(), 1);
+    let (summary, result) = Pipeline::new(config, &progress, &stop).run(vec![source], judge, None, |news| {
         if let News::Outcome(outcome) = news {
             told.push(outcome.clone());
         }
@@ -104,10 +106,10 @@ fn damaged_frames_and_a_failing_source_leave_no_part_behind() {
 #[test]
 fn a_detector_that_dies_leaves_no_part_behind() {
     let mut count = 0;
-    let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(usize::MAX, 20), |picture| {
+    let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(usize::MAX, 20), |ticket, picture| {
         count += 1;
         assert!(count < 5, "this panic belongs to the test");
-        slow(picture)
+        slow(ticket, picture)
     });
     assert!(matches!(result, Err(PipelineError::Lost("detector"))), "{result:?}");
     each_part_once(&told, told.len() as u64);
@@ -119,9 +121,9 @@ fn a_detector_that_dies_leaves_no_part_behind() {
 fn stopping_ends_an_endless_source() {
     let stop = AtomicBool::new(false);
     let mut told = Vec::new();
-    let progress = Progress::new(Clock::start());
+    let progress = Progress::new(Clock::start(), 1);
     let pipeline = Pipeline::new(&config(Binding::Part, 4), &progress, &stop);
-    let (summary, result) = pipeline.run(frames(usize::MAX, 100), slow, None, |news| {
+    let (summary, result) = pipeline.run(vec![frames(usize::MAX, 100)], slow, None, |news| {
         if let News::Outcome(outcome) = news {
             told.push(outcome.clone());
             stop.store(told.len() > 20, Ordering::Relaxed);
@@ -136,9 +138,9 @@ fn stopping_ends_an_endless_source() {
 #[test]
 fn a_reader_that_is_gone_stops_the_pipeline() {
     let stop = AtomicBool::new(false);
-    let progress = Progress::new(Clock::start());
+    let progress = Progress::new(Clock::start(), 1);
     let pipeline = Pipeline::new(&config(Binding::Part, 4), &progress, &stop);
-    let (_, result) = pipeline.run(frames(usize::MAX, 100), good, None, |news| match news {
+    let (_, result) = pipeline.run(vec![frames(usize::MAX, 100)], good, None, |news| match news {
         News::Outcome(_) => Err(io::ErrorKind::BrokenPipe.into()),
         _ => Ok(()),
     });

@@ -21,7 +21,8 @@ use report::{Accuracy, Case, Report, Search, Spread};
 /// Compare with anomalib's PatchCore (torch, ONNX Runtime, OpenVINO) and with faiss, in turns, two threads each.
 ///
 /// The first run installs them (2.4 GB) into .cache/peers and trains one bundle for each case; both are kept. Everybody has the same
-/// weights, the same memory bank and the same frames; ours runs on the engine that `apc-runtime bench --compare` recommends. Only the ratios carry over to another machine.
+/// weights, the same memory bank and the same frames; ours is the program as it is packaged, on the engine that `apc-runtime bench --compare`
+/// recommends. Only the ratios carry over to another machine.
 #[derive(clap::Args)]
 pub struct Args {
     /// Images in MVTec's layout [default: a rendered part; figures of accuracy are then left out]
@@ -84,7 +85,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 fn end_to_end(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Case> {
-    let mut ours = Command::new(ground.build.program("apc-runtime")?);
+    let mut ours = Command::new(ground.packaged.program("apc-runtime")?);
     ours.args(["--threads", "2", "bench", "--on-request", "--model"]).arg(&case.bundle);
     case.ours.chosen(&mut ours).arg("--images").arg(case.peers.join("frames"));
     let mut contenders = vec![Contender::start("ours", &mut ours)?];
@@ -100,7 +101,7 @@ fn end_to_end(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Case> {
 fn search(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Search> {
     let vectors = case.run.join("bank.safetensors");
     let found = case.peers.join("nearest-ours.json");
-    let mut ours = Command::new(ground.build.program("search")?);
+    let mut ours = Command::new(ground.packaged.program("search")?);
     ours.arg(&vectors).arg(case.peers.join("queries.safetensors")).arg(&found);
     let mut faiss = ground.script("serve.py");
     faiss.arg("faiss").arg(&case.peers).arg(&vectors);
@@ -137,7 +138,7 @@ fn accuracy(ground: &Ground, case: &Prepared, own_coreset: bool) -> Result<Accur
         serde_json::from_str(&text).with_context(|| format!("{what}: no image AUROC in {text:?}"))
     };
     eprintln!("bench: accuracy of {} with {} vectors", case.backbone, case.bank);
-    let mut evaluate = Command::new(ground.build.program("apc-runtime")?);
+    let mut evaluate = Command::new(ground.packaged.program("apc-runtime")?);
     evaluate.arg("evaluate").arg("--model").arg(&case.bundle).arg("--data").arg(&ground.data).arg("--json");
     let ours = evaluated(case.ours.chosen(&mut evaluate), "cannot evaluate our bundle")?;
     let peer = |share: Option<f64>| {

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::super::banks::Banks;
+use super::super::search::frames;
 use super::ours::Ours;
 use crate::binaries::Build;
 use crate::python::Python;
@@ -13,15 +15,15 @@ use crate::wheel::{install, sha256};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// Frames that contenders take in turns.
-const FRAMES: usize = 8;
 /// What makes the peers' exports, besides the requirements.
 const SCRIPTS: [&str; 3] = ["export.py", "model.py", "light_torch.py"];
 
 /// What all cases share.
 pub struct Ground {
-    /// Our programs.
+    /// Our programs, to learn and to export with.
     pub build: Build,
+    /// What is measured.
+    pub packaged: Build,
     /// Images in MVTec's layout.
     pub data: PathBuf,
     /// ONNX Runtime's, for our engine.
@@ -49,6 +51,7 @@ impl Ground {
     pub fn prepare(workspace: &Workspace, data: Option<&Path>) -> Result<Self> {
         let libtorch = setup::prepare(workspace)?;
         let build = Build::of_everything(workspace, &libtorch)?;
+        let packaged = Build::as_packaged(workspace)?;
         let (folder, scripts) = (workspace.cache().join("peers"), workspace.root().join("xtask/peers"));
         let python = environment(workspace, &folder.join("venv"), &scripts)?;
         let data = match data {
@@ -63,7 +66,7 @@ impl Ground {
             }
         };
         let library = workspace.cache().join("onnxruntime/lib/libonnxruntime.so");
-        Ok(Self { build, data, library, folder, scripts, python })
+        Ok(Self { build, packaged, data, library, folder, scripts, python })
     }
 
     /// A Python program of the bench.
@@ -79,48 +82,23 @@ impl Ground {
             Some(weights) => weights.canonicalize().with_context(|| format!("cannot find {}", weights.display()))?,
             None => self.random_weights(backbone)?,
         };
-        let product = self.data.file_name().unwrap_or_default().to_string_lossy();
-        let place = |what: &str| self.folder.join(format!("{product}-{backbone}-{bank}-{what}"));
+        let name = self.data.file_name().unwrap_or_default().to_string_lossy();
+        let (build, data, folder) = (&self.build, &self.data, &self.folder);
+        let banks = Banks { build, data, weights: &weights, backbone, folder, name: &name };
+        let (run, bundle) = (banks.run(bank)?, banks.bundle(bank)?);
 
-        let inputs = format!("{}\n{}\n", self.data.display(), sha256(&weights)?);
-        let trained = place("run");
-        let run = trained.join("run");
-        install(&trained, &inputs, |partial| {
-            let recipe = partial.join("recipe.toml");
-            let text = format!("mode = \"patchcore\"\n\n[backbone]\nname = \"{backbone}\"\n\n[bank]\nvectors = {bank}\n");
-            fs::write(&recipe, text).with_context(|| format!("cannot write {}", recipe.display()))?;
-            let mut train = Command::new(self.build.program("apc-trainer")?);
-            train.arg("train").arg("--config").arg(&recipe).arg("--data").arg(&self.data);
-            process::run_to_success(train.arg("--weights").arg(&weights).arg("--out").arg(partial.join("run")), "cannot train")
-        })?;
-
-        let exporter = self.build.program("apc-export")?;
-        let exported = place("bundle");
-        install(&exported, &format!("{inputs}{}\n", sha256(exporter)?), |partial| {
-            // The gate may refuse the int8 form, with random weights for one.
-            let export = |with: &[&str]| {
-                let mut export = Command::new(exporter);
-                process::run(export.arg("bundle").args(with).arg(&run).arg("-o").arg(partial.join("case.apc")))
-            };
-            match export(&["--int8"])?.success() || export(&[])?.success() {
-                true => Ok(()),
-                false => bail!("cannot export {}", run.display()),
-            }
-        })?;
-
-        let peers = place("peers");
-        let mut stamp = inputs + &sha256(&self.scripts.join("requirements.txt"))?;
+        let peers = banks.place(bank, "peers");
+        let mut stamp = banks.inputs()? + &sha256(&self.scripts.join("requirements.txt"))?;
         for script in SCRIPTS {
             stamp += &sha256(&self.scripts.join(script))?;
         }
         install(&peers, &stamp, |partial| {
             eprintln!("bench: anomalib exports {backbone} with {bank} vectors");
             let mut export = self.script("export.py");
-            export.arg(backbone).arg(&weights).arg(run.join("bank.safetensors")).arg(partial).args(self.frames()?);
+            export.arg(backbone).arg(&weights).arg(run.join("bank.safetensors")).arg(partial).args(frames(&self.data)?);
             process::run_to_success(&mut export, "the peers' export failed")
         })?;
-        let bundle = exported.join("case.apc");
-        let ours = Ours::choose(self.build.program("apc-runtime")?, &bundle, self.library.clone())?;
+        let ours = Ours::choose(self.packaged.program("apc-runtime")?, &bundle, self.library.clone())?;
         Ok(Prepared { backbone: backbone.into(), bank, weights, run, bundle, ours, peers })
     }
 
@@ -134,27 +112,6 @@ impl Ground {
         })?;
         Ok(weights)
     }
-
-    /// Test images of all kinds, evenly spread.
-    fn frames(&self) -> Result<Vec<PathBuf>> {
-        let test = self.data.join("test");
-        let mut images: Vec<PathBuf> = Vec::new();
-        for kind in list(&test)? {
-            images.extend(list(&kind)?);
-        }
-        if images.len() < FRAMES {
-            bail!("{}: {FRAMES} images or more were expected, in MVTec's layout", test.display());
-        }
-        Ok((0..FRAMES).map(|i| images[i * images.len() / FRAMES].clone()).collect())
-    }
-}
-
-/// What a folder holds, sorted.
-fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut paths = read().with_context(|| format!("cannot read {}", folder.display()))?;
-    paths.sort();
-    Ok(paths)
 }
 
 /// The peers' Python environment; gives its interpreter.

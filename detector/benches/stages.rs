@@ -1,0 +1,85 @@
+//! What a frame passes through on the CPU beside the network, stage by stage: `cargo xtask bench stages`.
+//!
+//! The bank is rendered, not learned: points on a curved sheet with some noise around it, which the search's bounds thin out about as
+//! well as they do real descriptors.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use detector::bank::{MemoryBank, Quantisation, kernels};
+use detector::descriptor::{FeatureMap, PatchDescriptor};
+use detector::picture::Colour;
+use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize, Size};
+use image::RgbImage;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// ResNet-18's descriptors.
+const DIMS: usize = 384;
+/// Patches of a frame of 256 px.
+const PATCHES: usize = 32 * 32;
+/// Directions along which the sheet bends.
+const BENDS: usize = 24;
+
+/// `len` points near a sheet that `position` (0..1, 0..1) runs over.
+fn points(rng: &mut StdRng, positions: impl Iterator<Item = (f32, f32)>) -> Vec<f32> {
+    let mut shape = StdRng::seed_from_u64(7);
+    let waves: Vec<[f32; 3]> =
+        (0..BENDS).map(|k| [shape.random_range(0.5..4.0), shape.random_range(0.5..4.0), 1.0 / (1.0 + k as f32)]).collect();
+    let directions: Vec<f32> = (0..BENDS * DIMS).map(|_| shape.random_range(-1.0..1.0)).collect();
+    let mut values = Vec::new();
+    for (u, v) in positions {
+        let mut point: Vec<f32> = (0..DIMS).map(|_| rng.random_range(-0.05..0.05)).collect();
+        for ([a, b, size], direction) in waves.iter().zip(directions.chunks_exact(DIMS)) {
+            let share = size * (6.3 * (a * u + b * v)).sin();
+            point.iter_mut().zip(direction).for_each(|(value, direction)| *value += share * direction);
+        }
+        values.extend(point);
+    }
+    values
+}
+
+fn search(criterion: &mut Criterion) {
+    let mut rng = StdRng::seed_from_u64(1);
+    let grid = (0..PATCHES).map(|i| ((i % 32) as f32 / 32.0, (i / 32) as f32 / 32.0));
+    let queries = points(&mut rng, grid);
+    let mut group = criterion.benchmark_group("search");
+    group.throughput(Throughput::Elements(PATCHES as u64));
+    for len in [2_140, 21_400] {
+        let positions: Vec<(f32, f32)> = (0..len).map(|_| (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0))).collect();
+        let bank = MemoryBank::new(&points(&mut rng, positions.into_iter()), DIMS, Quantisation::Int8).expect("a bank");
+        for kernel in kernels() {
+            group.bench_function(BenchmarkId::new(kernel.name, len), |bencher| {
+                bencher.iter(|| bank.nearest_with(black_box(&queries), 32, kernel));
+            });
+        }
+    }
+}
+
+fn describe(criterion: &mut Criterion) {
+    let mut rng = StdRng::seed_from_u64(2);
+    let mut map = |channels: usize, side: usize| {
+        let values = (0..channels * side * side).map(|_| rng.random_range(0.0..2.0)).collect();
+        FeatureMap { channels, height: side, width: side, values }
+    };
+    let layers = [map(128, 32), map(256, 16)];
+    criterion.bench_function("describe", |bencher| bencher.iter(|| PatchDescriptor::Concat.describe(black_box(&layers))));
+}
+
+fn preprocess(criterion: &mut Criterion) {
+    let mut rng = StdRng::seed_from_u64(3);
+    let picture = RgbImage::from_fn(1280, 960, |_, _| image::Rgb(std::array::from_fn(|_| rng.random())));
+    let size = Size { height: 256, width: 256 };
+    let (colour, resize, mean, std) = (Colour::Rgb, Resize::Stretch, IMAGENET_MEAN, IMAGENET_STD);
+    let preprocess = Preprocess { colour, region: None, size, resize, crop: None, mean, std };
+    let prepared = preprocess.prepare(&picture).expect("a picture");
+    criterion.bench_function("resize", |bencher| bencher.iter(|| preprocess.prepare(black_box(&picture))));
+    criterion.bench_function("normalise", |bencher| bencher.iter(|| preprocess.normalise(black_box(&prepared.pixels))));
+}
+
+fn stages() -> Criterion {
+    Criterion::default().noise_threshold(0.03).without_plots()
+}
+
+criterion_group! { name = benches; config = stages(); targets = search, describe, preprocess }
+criterion_main!(benches);

@@ -1,0 +1,248 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::pipeline::Reason;
+
+/// Times that are remembered: a frame that is a part may come so many changes after it was taken.
+const EPOCHS: usize = 8;
+
+/// What happened to the choice of the recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChoiceEvent {
+    /// A line of the code changed.
+    Edge {
+        /// When.
+        at: Duration,
+    },
+    /// The strobe came: the code counts from now on.
+    Strobe {
+        /// When.
+        at: Duration,
+    },
+    /// The code was read, at the time that [`Choice::due`] said; nothing if it is that of no recipe.
+    Read(Option<usize>),
+    /// The recipe was asked for by name; nothing if there is none of that name.
+    Asked(Option<usize>),
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Parts seen since then belong to no recipe for sure.
+    Doubt {
+        /// When.
+        since: Duration,
+    },
+    /// This recipe is made from now on.
+    Chosen(usize),
+    /// The recipe does not exist: nothing is made from now on.
+    NoSuchRecipe,
+}
+
+/// The recipe from some time on.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    from: Duration,
+    recipe: usize,
+    doubt: Option<Reason>,
+}
+
+/// Which recipe is made at which time.
+///
+/// A code is read when its lines were still for the settling time: with a strobe, at or after the strobe; without, after each change.
+/// Until it is read nobody knows which product the parts are.
+#[derive(Debug)]
+pub struct Choice {
+    settle: Duration,
+    strobed: bool,
+    last_edge: Duration,
+    due: Option<Duration>,
+    epochs: VecDeque<Epoch>,
+}
+
+impl Choice {
+    /// A choice by code; its lines are read at once.
+    pub fn by_code(settle: Duration, strobed: bool, now: Duration) -> Choice {
+        let mut choice = Choice::by_name(0);
+        (choice.settle, choice.strobed, choice.last_edge) = (settle, strobed, now);
+        choice.doubt(Duration::ZERO);
+        choice.due = Some(now + settle);
+        choice
+    }
+
+    /// A choice by name, from this recipe on.
+    pub fn by_name(start: usize) -> Choice {
+        let mut epochs = VecDeque::with_capacity(EPOCHS + 1);
+        epochs.push_back(Epoch { from: Duration::ZERO, recipe: start, doubt: None });
+        Choice { settle: Duration::ZERO, strobed: false, last_edge: Duration::ZERO, due: None, epochs }
+    }
+
+    /// Takes an event in at time `now` and says what follows.
+    pub fn step(&mut self, event: ChoiceEvent, now: Duration) -> Option<Change> {
+        match event {
+            ChoiceEvent::Edge { at } => {
+                self.last_edge = self.last_edge.max(at);
+                // Where a strobe says when the code counts, its lines may change before.
+                if self.strobed && self.due.is_none() {
+                    return None;
+                }
+                self.await_code();
+                self.doubt(at)
+            }
+            ChoiceEvent::Strobe { at } => {
+                self.await_code();
+                self.doubt(at)
+            }
+            ChoiceEvent::Read(recipe) => {
+                self.due = None;
+                Some(self.choose(recipe, now))
+            }
+            ChoiceEvent::Asked(recipe) => Some(self.choose(recipe, now)),
+        }
+    }
+
+    /// When the code is to be read.
+    pub fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// The recipe of a part that was seen at a time, and why that is in doubt.
+    pub fn at(&self, at: Duration) -> (usize, Option<Reason>) {
+        let epoch = self.epochs.iter().rev().find(|epoch| epoch.from <= at);
+        // So long ago that nobody remembers.
+        epoch.map_or((self.current(), Some(Reason::RecipeChange)), |epoch| (epoch.recipe, epoch.doubt))
+    }
+
+    /// The recipe that is made, or was before the doubt.
+    pub fn current(&self) -> usize {
+        self.epochs.back().map_or(0, |epoch| epoch.recipe)
+    }
+
+    fn await_code(&mut self) {
+        self.due = Some(self.last_edge + self.settle);
+    }
+
+    fn doubt(&mut self, since: Duration) -> Option<Change> {
+        self.begin(Epoch { from: since, recipe: self.current(), doubt: Some(Reason::RecipeChange) });
+        Some(Change::Doubt { since })
+    }
+
+    fn choose(&mut self, recipe: Option<usize>, now: Duration) -> Change {
+        match recipe {
+            Some(recipe) => {
+                self.begin(Epoch { from: now, recipe, doubt: None });
+                Change::Chosen(recipe)
+            }
+            None => {
+                self.begin(Epoch { from: now, recipe: self.current(), doubt: Some(Reason::NoRecipe) });
+                Change::NoSuchRecipe
+            }
+        }
+    }
+
+    /// What began later than this epoch, by an edge that was read late, never was.
+    fn begin(&mut self, epoch: Epoch) {
+        while self.epochs.len() > 1 && self.epochs.back().is_some_and(|last| last.from >= epoch.from) {
+            self.epochs.pop_back();
+        }
+        // A doubt that goes on needs no place of its own.
+        if epoch.doubt.is_some() && self.epochs.back().is_some_and(|last| last.doubt == epoch.doubt) {
+            return;
+        }
+        if self.epochs.len() == EPOCHS {
+            self.epochs.pop_front();
+        }
+        self.epochs.push_back(epoch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    const DOUBT: Option<Reason> = Some(Reason::RecipeChange);
+
+    #[test]
+    fn a_code_counts_once_its_lines_are_still() {
+        let mut choice = Choice::by_code(ms(10), false, ms(5));
+        assert_eq!((choice.at(ms(5)), choice.due()), ((0, DOUBT), Some(ms(15))));
+        assert_eq!(choice.step(ChoiceEvent::Read(Some(2)), ms(15)), Some(Change::Chosen(2)));
+        assert_eq!((choice.at(ms(14)), choice.at(ms(15)), choice.due()), ((0, DOUBT), (2, None), None));
+        assert_eq!(choice.step(ChoiceEvent::Edge { at: ms(100) }, ms(101)), Some(Change::Doubt { since: ms(100) }));
+        choice.step(ChoiceEvent::Edge { at: ms(107) }, ms(108));
+        assert_eq!(choice.due(), Some(ms(117)), "still since the last edge");
+        choice.step(ChoiceEvent::Read(Some(1)), ms(117));
+        let found = [99, 100, 116, 117].map(|at| choice.at(ms(at)));
+        assert_eq!(found, [(2, None), (2, DOUBT), (2, DOUBT), (1, None)], "what is known late of earlier parts");
+    }
+
+    #[test]
+    fn a_code_of_no_recipe_leaves_nothing_to_make_until_there_is_one() {
+        let mut choice = Choice::by_code(ms(10), false, ms(0));
+        choice.step(ChoiceEvent::Read(Some(1)), ms(10));
+        choice.step(ChoiceEvent::Edge { at: ms(50) }, ms(50));
+        assert_eq!(choice.step(ChoiceEvent::Read(None), ms(60)), Some(Change::NoSuchRecipe));
+        assert_eq!([choice.at(ms(55)), choice.at(ms(70))], [(1, DOUBT), (1, Some(Reason::NoRecipe))]);
+        choice.step(ChoiceEvent::Edge { at: ms(80) }, ms(80));
+        choice.step(ChoiceEvent::Read(Some(0)), ms(90));
+        assert_eq!(choice.at(ms(90)), (0, None));
+    }
+
+    #[test]
+    fn with_a_strobe_the_lines_may_change_until_it_comes() {
+        let mut choice = Choice::by_code(ms(10), true, ms(0));
+        choice.step(ChoiceEvent::Read(Some(1)), ms(10));
+        assert_eq!(choice.step(ChoiceEvent::Edge { at: ms(50) }, ms(50)), None);
+        assert_eq!((choice.at(ms(55)), choice.due()), ((1, None), None));
+        assert_eq!(choice.step(ChoiceEvent::Strobe { at: ms(55) }, ms(55)), Some(Change::Doubt { since: ms(55) }));
+        assert_eq!(choice.due(), Some(ms(60)), "the lines are still from then on");
+        choice.step(ChoiceEvent::Edge { at: ms(58) }, ms(58));
+        assert_eq!(choice.due(), Some(ms(68)));
+        choice.step(ChoiceEvent::Read(Some(2)), ms(68));
+        choice.step(ChoiceEvent::Strobe { at: ms(100) }, ms(100));
+        assert_eq!(choice.due(), Some(ms(68)), "they have been still for long: it is due already");
+    }
+
+    #[test]
+    fn a_name_counts_at_once() {
+        let mut choice = Choice::by_name(1);
+        assert_eq!(choice.step(ChoiceEvent::Asked(Some(0)), ms(20)), Some(Change::Chosen(0)));
+        assert_eq!([choice.at(ms(19)), choice.at(ms(20))], [(1, None), (0, None)]);
+        assert_eq!(choice.step(ChoiceEvent::Asked(None), ms(30)), Some(Change::NoSuchRecipe));
+        assert_eq!(choice.at(ms(31)), (0, Some(Reason::NoRecipe)));
+    }
+
+    proptest! {
+        /// Edges may be told late and the past is forgotten, but never the wrong way: a part is in doubt from the first edge after a
+        /// reading until the next reading.
+        #[test]
+        fn no_part_between_an_edge_and_the_reading_is_sure(steps in prop::collection::vec((1u64..30, 0u64..5, any::<bool>()), 0..60)) {
+            let mut choice = Choice::by_code(ms(8), false, ms(0));
+            // Times in doubt, the last one still open.
+            let (mut now, mut doubts, mut open, mut recipe) = (0, vec![], Some(0), 0);
+            for (pause, age, is_edge) in steps {
+                now += pause;
+                if is_edge {
+                    let at = now - age.min(pause - 1);
+                    choice.step(ChoiceEvent::Edge { at: ms(at) }, ms(now));
+                    open = open.or(Some(at));
+                } else if choice.due().is_some_and(|due| due <= ms(now)) {
+                    recipe = (recipe + 1) % 3;
+                    choice.step(ChoiceEvent::Read(Some(recipe)), ms(now));
+                    doubts.extend(open.take().map(|from| (from, now)));
+                }
+                let (found, doubt) = choice.at(ms(now));
+                prop_assert_eq!(doubt.is_some(), open.is_some());
+                prop_assert!(doubt.is_some() || found == recipe);
+                for (from, to) in &doubts {
+                    prop_assert!((*from..*to).all(|at| choice.at(ms(at)).1.is_some()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The detectors of all recipes and cameras: in memory and tested before the first part, so that a switch of the recipe loads nothing.
+
+use std::path::{Path, PathBuf};
+
+use detector::bundle::Bundle;
+use detector::picture::Picture;
+use detector::scorer::Scored;
+use detector::{Detector, Error, Result};
+use image::imageops;
+
+use crate::config::LineConfig;
+use crate::config::recipes::Region;
+use crate::pipeline::{JudgedBy, Judgement, Reason, Ticket};
+use crate::state::models::{self, ModelError};
+use crate::state::site::{self, SiteError};
+
+/// What is judged by what: for each recipe and each view.
+#[derive(Clone, Debug)]
+pub struct Products {
+    views: Vec<String>,
+    /// Without recipes, one without a name.
+    recipes: Vec<String>,
+    /// Recipe by recipe, all views of each.
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Place in [`Judge::detectors`].
+    detector: usize,
+    region: Option<Region>,
+    threshold: f32,
+    /// Who says so, and what the bundle says.
+    told: String,
+    bundle: String,
+}
+
+/// Every bundle that a configuration names, each once.
+pub fn bundles(config: &LineConfig) -> Vec<PathBuf> {
+    let mut bundles = Vec::new();
+    for (recipe, view) in pairs(config) {
+        let bundle = config.product(recipe, view).bundle;
+        if !bundles.contains(&bundle) {
+            bundles.push(bundle);
+        }
+    }
+    bundles
+}
+
+/// Every recipe with every view, in the order of [`Products`].
+pub fn pairs(config: &LineConfig) -> Vec<(&str, &str)> {
+    let views = config.view_names();
+    config
+        .recipe_names()
+        .into_iter()
+        .flat_map(|recipe| views.iter().map(move |view| (recipe, *view)).collect::<Vec<_>>())
+        .collect()
+}
+
+impl Products {
+    /// Joins a configuration with the detectors of its [`bundles`], in that order. A threshold of the configuration goes before that of the
+    /// site, and that before the bundle's.
+    ///
+    /// # Errors
+    /// When a camera was calibrated for something else than what it would judge.
+    pub fn of(config: &LineConfig, detectors: &[Detector]) -> std::result::Result<Products, SiteError> {
+        let bundles = bundles(config);
+        let entry = |(recipe, view): (&str, &str)| {
+            let product = config.product(recipe, view);
+            let detector = bundles.iter().position(|bundle| *bundle == product.bundle).unwrap_or(0);
+            let own = detectors[detector].calibration.threshold;
+            let (threshold, whose) = match product.threshold {
+                Some(threshold) => (threshold, "of the configuration".to_owned()),
+                None => match site::of(config, &detectors[detector], view, recipe)? {
+                    Some(site) => (site.calibration.threshold, format!("of this site, by {}", site.by)),
+                    None => (own, "of the bundle".to_owned()),
+                },
+            };
+            let product_of = if recipe.is_empty() { String::new() } else { format!(" of {recipe}") };
+            let told = format!("{view}{product_of}: threshold {threshold:.4} {whose}; the bundle's is {own:.4}");
+            let bundle = detectors[detector].bundle.clone();
+            Ok(Entry { detector, region: product.region, threshold, told, bundle })
+        };
+        Ok(Products {
+            views: config.view_names().into_iter().map(str::to_owned).collect(),
+            recipes: config.recipe_names().into_iter().map(str::to_owned).collect(),
+            entries: pairs(config).into_iter().map(entry).collect::<std::result::Result<_, SiteError>>()?,
+        })
+    }
+
+    /// Whose thresholds judge, a line for each view of each recipe.
+    pub fn thresholds(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.told.as_str())
+    }
+
+    /// The detectors that judge a part of this recipe, one for each view.
+    pub fn detectors(&self, recipe: usize) -> impl Iterator<Item = usize> + '_ {
+        self.entries.iter().skip(recipe * self.views.len()).take(self.views.len()).map(|entry| entry.detector)
+    }
+
+    /// A recipe's name; empty on a line without recipes.
+    pub fn recipe(&self, recipe: usize) -> &str {
+        self.recipes.get(recipe).map_or("", String::as_str)
+    }
+
+    /// By what a frame is judged.
+    pub fn judged_by(&self, ticket: &Ticket) -> JudgedBy<'_> {
+        let view = self.views.get(ticket.view).map_or("", String::as_str);
+        let has_recipes = self.recipes.iter().any(|name| !name.is_empty());
+        let recipe = has_recipes.then(|| ticket.recipe.map(|recipe| self.recipe(recipe)));
+        let entry = self.entry(ticket);
+        JudgedBy { view, recipe, threshold: entry.map(|entry| entry.threshold), bundle: entry.map(|entry| entry.bundle.as_str()) }
+    }
+
+    fn entry(&self, ticket: &Ticket) -> Option<&Entry> {
+        self.entries.get(ticket.recipe? * self.views.len() + ticket.view)
+    }
+}
+
+/// Judges the frames of all views, each by its recipe's detector.
+pub struct Judge<'a> {
+    products: &'a Products,
+    detectors: Vec<Detector>,
+}
+
+impl<'a> Judge<'a> {
+    /// A judge with the detectors that the products were made of.
+    pub fn new(products: &'a Products, detectors: Vec<Detector>) -> Judge<'a> {
+        Judge { products, detectors }
+    }
+
+    /// Judges a frame; every failure is an `unknown` that says why.
+    pub fn judge(&mut self, ticket: &Ticket, picture: &Picture) -> Judgement {
+        let unknown = |detail: String| Judgement::Unknown { reason: Reason::ScoringFailed, detail };
+        let Some(entry) = self.products.entry(ticket) else { return unknown("it is of no recipe".into()) };
+        let Some(detector) = self.detectors.get_mut(entry.detector) else { return unknown("it has no detector".into()) };
+        match score(detector, entry.region, picture) {
+            Ok(scored) if scored.score.is_finite() => {
+                Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold }
+            }
+            Ok(scored) => unknown(format!("its score is {}", scored.score)),
+            Err(error) => unknown(error.to_string()),
+        }
+    }
+}
+
+/// Scores the part of a picture that a product's detector gets.
+///
+/// # Errors
+/// When that part does not lie in the picture, or the detector fails.
+pub fn score(detector: &mut Detector, region: Option<Region>, picture: &Picture) -> Result<Scored> {
+    match region {
+        None => detector.score(picture),
+        Some(region) => detector.score(&cropped(picture, region)?),
+    }
+}
+
+/// The part of a picture that a detector gets.
+fn cropped(picture: &Picture, region @ [left, top, width, height]: Region) -> Result<Picture> {
+    let (columns, rows) = picture.pixels.dimensions();
+    let fits = |from: u32, length: u32, side: u32| from.checked_add(length).is_some_and(|end| end <= side);
+    if !(fits(left, width, columns) && fits(top, height, rows)) {
+        return Err(Error::invalid(format!("the region {region:?} does not lie in the picture of {columns}x{rows}")));
+    }
+    Ok(Picture { pixels: imageops::crop_imm(&picture.pixels, left, top, width, height).to_image(), colour: picture.colour })
+}
+
+/// Reads a bundle, which verifies it, and starts its detector, which tests it.
+///
+/// # Errors
+/// When the bundle is damaged, or no engine passes its self-test.
+pub fn start(path: &Path, config: &LineConfig) -> std::result::Result<(Bundle, Detector), ModelError> {
+    let bundle = models::read_bundle(path, &config.runtime.state)?;
+    let detector = Detector::start(&bundle, &config.setup())?;
+    Ok((bundle, detector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use detector::picture::Colour;
+    use image::{Rgb, RgbImage};
+
+    #[test]
+    fn regions_are_cut_out_and_must_fit() {
+        let picture = Picture { pixels: RgbImage::from_fn(8, 6, |x, y| Rgb([x as u8, y as u8, 0])), colour: Colour::Rgb };
+        let part = cropped(&picture, [2, 1, 4, 5]).unwrap();
+        assert_eq!((part.pixels.dimensions(), part.pixels.get_pixel(0, 0).0), ((4, 5), [2, 1, 0]));
+        for outside in [[5, 0, 4, 1], [0, 6, 1, 1], [u32::MAX, 0, 2, 2]] {
+            assert!(cropped(&picture, outside).unwrap_err().to_string().contains("8x6"));
+        }
+    }
+
+    #[test]
+    fn each_bundle_is_loaded_once() {
+        let text = "[detector]\nbundle = \"a\"\n[source.replay]\nimages = []\n[line]\ndelay_ms = 100\n[line.recipe]\nsocket = \"s\"\n\
+                    start = \"x\"\n[views.side]\nbundle = \"side\"\nsource.replay.images = []\n[recipes.x]\n[recipes.y]\nbundle = \"b\"\n\
+                    [recipes.z]\nthreshold = 2.0\nviews.side.bundle = \"b\"\n";
+        let config = LineConfig::parse(Path::new("line.toml"), text).unwrap();
+        assert_eq!(bundles(&config), ["a", "side", "b"].map(PathBuf::from));
+        assert_eq!(pairs(&config), [("x", "main"), ("x", "side"), ("y", "main"), ("y", "side"), ("z", "main"), ("z", "side")]);
+    }
+}

@@ -1,0 +1,129 @@
+//! `cargo xtask bench stages`: the stages of a frame beside the network, held against a recorded program.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::trial::commit;
+use crate::binaries::Build;
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// Measure the stages of a frame beside the network, and whether they are slower than in the recorded program. Exit code 1 if one is.
+///
+/// The baseline is a program, not a list of times: both run now, in turns, so that a machine that has become slower or busier
+/// does not look like a fault. A stage counts as slower when the whole 95 % interval of its change lies above the tolerance.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Record this checkout's program as the baseline instead
+    #[arg(long)]
+    record: bool,
+    /// Only stages whose name contains this, e.g. "search/avx2"
+    #[arg(long, value_name = "PART", default_value = "")]
+    only: String,
+    /// Per cent that a stage may be slower
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    tolerance: f64,
+}
+
+/// What criterion writes of the change between two measurements.
+#[derive(Deserialize)]
+struct Change {
+    median: Estimate,
+}
+
+#[derive(Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+    confidence_interval: Interval,
+}
+
+#[derive(Deserialize)]
+struct Interval {
+    lower_bound: f64,
+    upper_bound: f64,
+}
+
+/// Runs the command; `false` if a stage is slower.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
+    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let current = build.benchmark("stages")?;
+    let folder = workspace.cache().join("bench/stages");
+    let (baseline, note) = (folder.join("baseline"), folder.join("baseline.txt"));
+    if args.record {
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        fs::copy(current, &baseline).with_context(|| format!("cannot copy {}", current.display()))?;
+        fs::write(&note, commit(workspace)).with_context(|| format!("cannot write {}", note.display()))?;
+        writeln!(io::stdout(), "recorded {}", commit(workspace)).context("cannot print the result")?;
+        return Ok(true);
+    }
+    if !baseline.is_file() {
+        bail!(
+            "nothing to compare with: check out what is to be compared with, and run `cargo xtask bench stages --record` there"
+        );
+    }
+    let recorded = fs::read_to_string(&note).with_context(|| format!("cannot read {}", note.display()))?;
+    let mut text = format!("change against {recorded} (median, 95 % interval)\n");
+    let mut slower = false;
+    for stage in stages(current)?.iter().filter(|stage| stage.contains(&args.only)) {
+        eprintln!("bench: {stage}");
+        measure(&baseline, &folder, stage, "--save-baseline")?;
+        measure(current, &folder, stage, "--baseline")?;
+        let change = change(&folder.join(stage).join("change/estimates.json"))?;
+        slower |= change.confidence_interval.lower_bound * 100.0 > args.tolerance;
+        text += &line(stage, &change, args.tolerance);
+    }
+    write!(io::stdout(), "{text}").context("cannot print the result")?;
+    Ok(!slower)
+}
+
+/// The names of a program's benchmarks.
+fn stages(program: &Path) -> Result<Vec<String>> {
+    let text = process::output_of(Command::new(program).args(["--bench", "--list"]), "cannot list the stages")?;
+    Ok(text.lines().filter_map(|line| Some(line.strip_suffix(": benchmark")?.to_owned())).collect())
+}
+
+fn measure(program: &Path, folder: &Path, stage: &str, how: &str) -> Result<()> {
+    let mut command = Command::new(program);
+    command.args(["--bench", "--exact", stage, how, "recorded", "--measurement-time", "3", "--warm-up-time", "1"]);
+    process::output_of(command.env("CRITERION_HOME", folder), "cannot measure a stage").map(drop)
+}
+
+fn change(path: &PathBuf) -> Result<Estimate> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let change: Change =
+        serde_json::from_str(&text).with_context(|| format!("{}: not a change as criterion writes it", path.display()))?;
+    Ok(change.median)
+}
+
+fn line(stage: &str, change: &Estimate, tolerance: f64) -> String {
+    let Interval { lower_bound, upper_bound } = change.confidence_interval;
+    let [middle, low, high] = [change.point_estimate, lower_bound, upper_bound].map(|share| share * 100.0);
+    let said = match () {
+        () if low > tolerance => "slower",
+        () if high < -tolerance => "faster",
+        () => "no change that counts",
+    };
+    format!("{stage:28} {middle:+6.1} % ({low:+.1} to {high:+.1})  {said}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_interval_beyond_the_tolerance_counts() {
+        let said = |low: f64, high: f64| {
+            let interval = Interval { lower_bound: low, upper_bound: high };
+            line("x", &Estimate { point_estimate: (low + high) / 2.0, confidence_interval: interval }, 5.0)
+        };
+        assert!(said(0.04, 0.30).ends_with("no change that counts\n"));
+        assert!(said(0.06, 0.08).ends_with("slower\n"));
+        assert!(said(-0.30, -0.06).ends_with("faster\n"));
+        assert!(said(0.06, 0.08).contains("+7.0 % (+6.0 to +8.0)"));
+    }
+}

@@ -9,28 +9,101 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
+/// Begins the name of a file that is not finished; after a power cut it may be left over.
+pub const TEMPORARY: &str = ".apc-";
+
 /// Writes `bytes` to `path`: temporary file beside it, fsync, rename, fsync of the folder.
 ///
 /// # Errors
 /// When any step fails; `path` then holds what it held before and the temporary file is gone.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
+    Disk::default().write(path, bytes)
+}
+
+/// What a [`Disk`] does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// An empty temporary file appears beside the old one.
+    Create,
+    /// It is filled.
+    Fill,
+    /// Its content reaches the disk.
+    Sync,
+    /// It takes the old one's name.
+    Rename,
+    /// A file disappears.
+    Remove,
+    /// New names, and names that are gone, reach the disk.
+    SyncFolder,
+}
+
+/// Changes files in an order that a power cut may end anywhere. A test that watches it cuts the power before each step in turn.
+#[derive(Default)]
+pub struct Disk<'a> {
+    watch: Option<&'a mut dyn FnMut(Step) -> std::io::Result<()>>,
+}
+
+impl<'a> Disk<'a> {
+    /// `watch` is called before each step. Where it fails, what is there stays, as after a power cut.
+    pub fn watched(watch: &'a mut dyn FnMut(Step) -> std::io::Result<()>) -> Disk<'a> {
+        Disk { watch: Some(watch) }
+    }
+
+    /// [`write_atomic`]
+    ///
+    /// # Errors
+    /// As [`write_atomic`].
+    pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let folder = folder_of(path);
+        let mut write = || -> std::io::Result<()> {
+            self.before(Step::Create)?;
+            let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+            // Nobody tidies up after a power cut.
+            file.disable_cleanup(self.watch.is_some());
+            self.before(Step::Fill)?;
+            file.write_all(bytes)?;
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+            }
+            self.before(Step::Sync)?;
+            file.as_file().sync_all()?;
+            self.before(Step::Rename)?;
+            file.persist(path).map_err(|error| error.error)?;
+            self.before(Step::SyncFolder)?;
+            File::open(folder)?.sync_all()
+        };
+        write().map_err(Error::io(path, "write"))
+    }
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// When it cannot be removed; one that is not there is fine.
+    pub fn remove(&mut self, path: &Path) -> Result<()> {
+        let mut remove = || -> std::io::Result<()> {
+            self.before(Step::Remove)?;
+            match fs::remove_file(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                removed => removed?,
+            }
+            self.before(Step::SyncFolder)?;
+            File::open(folder_of(path))?.sync_all()
+        };
+        remove().map_err(Error::io(path, "remove"))
+    }
+
+    fn before(&mut self, step: Step) -> std::io::Result<()> {
+        self.watch.as_mut().map_or(Ok(()), |watch| watch(step))
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".apc-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(Error::io(path, "write"))
+    }
 }
 
 /// Reads a whole file of at most `limit` bytes.
@@ -105,6 +178,27 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(write_atomic(&folder.path().join("missing/file"), b"x").is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_power_cut_leaves_the_old_file_or_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut steps = vec![];
+        Disk::watched(&mut |step| {
+            steps.push(step);
+            Ok(())
+        })
+        .write(&path, b"old")
+        .unwrap();
+        // Content first, then the name: the other way round, a name may lead to nothing.
+        assert_eq!(steps, [Step::Create, Step::Fill, Step::Sync, Step::Rename, Step::SyncFolder]);
+        for cut in steps {
+            let mut watch = |step| if step == cut { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) };
+            assert!(Disk::watched(&mut watch).write(&path, b"new").is_err());
+            let expected = if cut == Step::SyncFolder { "new" } else { "old" };
+            assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{cut:?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! This crate knows no camera, no libtorch and no service: trainer, exporter and runtime meet here and nowhere else.
 
+pub mod archive;
 pub mod bank;
 pub mod bundle;
 pub mod calibration;

@@ -50,9 +50,20 @@ impl Picture {
     /// # Errors
     /// When it cannot be read, is no such image, is damaged, or has a side over [`SIDE_LIMIT`].
     pub fn read(path: &Path) -> Result<Picture> {
-        let image = decode(path)?;
+        Ok(Picture::of(decode(path)?))
+    }
+
+    /// [`Picture::read`] from memory; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// As [`Picture::read`].
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<Picture> {
+        decode_bytes(bytes).map(Picture::of).map_err(|problem| Error::file(path, problem))
+    }
+
+    fn of(image: DynamicImage) -> Picture {
         let colour = if image.color().has_color() { Colour::Rgb } else { Colour::Grey };
-        Ok(Picture { pixels: image.into_rgb8(), colour })
+        Picture { pixels: image.into_rgb8(), colour }
     }
 
     /// Refuses a picture of another colour than `expected`.

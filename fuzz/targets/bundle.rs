@@ -4,17 +4,12 @@
 #![no_main]
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use detector::bank::{MemoryBank, Quantisation};
+use apc_fuzz::{sound_bundle, sound_parts};
 use detector::bundle::{Bundle, Manifest};
-use image::{ImageFormat, RgbImage};
 use libfuzzer_sys::fuzz_target;
-
-/// A manifest for a picture of 32 by 32 and a bank of two vectors.
-const MANIFEST: &[u8] = include_bytes!("../seeds/manifest/sound.toml");
 
 struct Sound {
     manifest: Manifest,
@@ -23,17 +18,7 @@ struct Sound {
 }
 
 static SOUND: LazyLock<Sound> = LazyLock::new(|| {
-    let manifest = Manifest::parse(MANIFEST).expect("the seed is sound");
-    let bank = MemoryBank::new(&[1.0, 2.0, 3.0, 4.0, -1.0, 0.5, 0.25, 8.0], 4, Quantisation::Int8).expect("a bank");
-    let mut png = Cursor::new(Vec::new());
-    RgbImage::new(32, 32).write_to(&mut png, ImageFormat::Png).expect("a picture");
-    let files = BTreeMap::from([
-        (manifest.backbone.file.clone(), b"not looked at".to_vec()),
-        (manifest.bank.file.clone(), bank.to_tensors().to_bytes().expect("tensors")),
-        ("split.json".to_owned(), br#"{"images":[]}"#.to_vec()),
-        (manifest.self_test.references[0].file.clone(), png.into_inner()),
-    ]);
-    let (_, bytes) = Bundle::build(manifest.clone(), files.clone(), Path::new("sound.apc")).expect("a bundle");
+    let ((manifest, files), (_, bytes)) = (sound_parts(), sound_bundle());
     Sound { manifest, files, bytes }
 });
 

@@ -17,6 +17,8 @@ use detector::{Error, Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::golden;
+
 /// Most threads that may be asked for.
 pub const THREADS_LIMIT: usize = 256;
 /// Longest queue of frames: each may hold a whole picture.
@@ -46,6 +48,9 @@ pub struct LineConfig {
     /// The production line around the camera.
     #[serde(default)]
     pub line: Option<line::LineSettings>,
+    /// How far the station may be from its golden part.
+    #[serde(default)]
+    pub golden: golden::Limits,
     /// Where verdicts go.
     #[serde(default)]
     pub output: OutputConfig,
@@ -61,7 +66,7 @@ pub struct LineConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {
-    /// The bundle, `NAME.apc`.
+    /// The bundle, `NAME.apc`, or [`ACTIVE`].
     pub bundle: PathBuf,
     /// Engines, the most wanted first; the first that starts and passes the bundle's self-test is used.
     #[serde(default = "default_engines", deserialize_with = "engines")]
@@ -80,7 +85,7 @@ pub struct DetectorConfig {
 pub struct RuntimeConfig {
     /// ONNX Runtime's shared library, for the engines `ort-cpu`, `cuda` and `tensorrt`; empty takes `ORT_DYLIB_PATH`.
     pub onnxruntime: PathBuf,
-    /// Folder for what TensorRT builds; empty keeps nothing.
+    /// The state folder, see [`crate::state`]; empty keeps nothing.
     pub state: PathBuf,
 }
 
@@ -178,6 +183,9 @@ impl Default for OutputConfig {
     }
 }
 
+/// The bundle that stands for the active model of the state folder.
+pub const ACTIVE: &str = "active";
+
 /// The path that stands for standard output.
 pub const STANDARD_OUTPUT: &str = "-";
 
@@ -252,6 +260,13 @@ impl LineConfig {
                 "[line] follows parts, but frames.bind = \"free\" binds no frame to a part; use \"part\"",
             ));
         }
+        let is_active = |bundle: &PathBuf| bundle.as_os_str() == ACTIVE;
+        if self.runtime.state.as_os_str().is_empty()
+            && (is_active(&self.detector.bundle) || self.recipe_paths().any(|bundle| is_active(bundle)))
+        {
+            let problem = "bundle = \"active\" is a model of the state folder: name that folder in runtime.state";
+            return Err(Error::file(path, problem));
+        }
         self.join_recipes().map_err(|problem| Error::file(path, problem))
     }
 
@@ -268,8 +283,9 @@ impl LineConfig {
                 resolve(path);
             }
         }
-        resolve(&mut self.detector.bundle);
-        self.recipe_paths().for_each(resolve);
+        let named = |bundle: &&mut PathBuf| bundle.as_os_str() != ACTIVE;
+        [&mut self.detector.bundle].into_iter().filter(named).for_each(resolve);
+        self.recipe_paths().filter(named).for_each(resolve);
         let views = self.views.values_mut().map(|view| &mut view.source);
         views.chain([&mut self.source]).for_each(|source| recipes::resolve_source(source, folder));
         if let Some(line) = &mut self.line {
@@ -335,7 +351,7 @@ fn default_rate() -> f64 {
 }
 
 /// A value and a check of its bounds.
-fn bounded<'de, D, T>(
+pub(crate) fn bounded<'de, D, T>(
     deserializer: D,
     sound: impl Fn(&T) -> bool,
     expected: fmt::Arguments<'_>,

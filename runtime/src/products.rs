@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use detector::bundle::Bundle;
 use detector::picture::Picture;
+use detector::scorer::Scored;
 use detector::{Detector, Error, Result};
 use image::imageops;
 
 use crate::config::LineConfig;
 use crate::config::recipes::Region;
 use crate::pipeline::{JudgedBy, Judgement, Reason, Ticket};
+use crate::state::models::{self, ModelError};
+use crate::state::site::{self, SiteError};
 
 /// What is judged by what: for each recipe and each view.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ struct Entry {
     detector: usize,
     region: Option<Region>,
     threshold: f32,
+    /// Who says so, and what the bundle says.
+    told: String,
     bundle: String,
 }
 
@@ -53,21 +58,39 @@ pub fn pairs(config: &LineConfig) -> Vec<(&str, &str)> {
 }
 
 impl Products {
-    /// Joins a configuration with the detectors of its [`bundles`], in that order.
-    pub fn of(config: &LineConfig, detectors: &[Detector]) -> Products {
+    /// Joins a configuration with the detectors of its [`bundles`], in that order. A threshold of the configuration goes before that of the
+    /// site, and that before the bundle's.
+    ///
+    /// # Errors
+    /// When a camera was calibrated for something else than what it would judge.
+    pub fn of(config: &LineConfig, detectors: &[Detector]) -> std::result::Result<Products, SiteError> {
         let bundles = bundles(config);
-        let entry = |(recipe, view)| {
+        let entry = |(recipe, view): (&str, &str)| {
             let product = config.product(recipe, view);
             let detector = bundles.iter().position(|bundle| *bundle == product.bundle).unwrap_or(0);
-            let Detector { calibration, bundle, .. } = &detectors[detector];
-            let threshold = product.threshold.unwrap_or(calibration.threshold);
-            Entry { detector, region: product.region, threshold, bundle: bundle.clone() }
+            let own = detectors[detector].calibration.threshold;
+            let (threshold, whose) = match product.threshold {
+                Some(threshold) => (threshold, "of the configuration".to_owned()),
+                None => match site::of(config, &detectors[detector], view, recipe)? {
+                    Some(site) => (site.calibration.threshold, format!("of this site, by {}", site.by)),
+                    None => (own, "of the bundle".to_owned()),
+                },
+            };
+            let product_of = if recipe.is_empty() { String::new() } else { format!(" of {recipe}") };
+            let told = format!("{view}{product_of}: threshold {threshold:.4} {whose}; the bundle's is {own:.4}");
+            let bundle = detectors[detector].bundle.clone();
+            Ok(Entry { detector, region: product.region, threshold, told, bundle })
         };
-        Products {
+        Ok(Products {
             views: config.view_names().into_iter().map(str::to_owned).collect(),
             recipes: config.recipe_names().into_iter().map(str::to_owned).collect(),
-            entries: pairs(config).into_iter().map(entry).collect(),
-        }
+            entries: pairs(config).into_iter().map(entry).collect::<std::result::Result<_, SiteError>>()?,
+        })
+    }
+
+    /// Whose thresholds judge, a line for each view of each recipe.
+    pub fn thresholds(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.told.as_str())
     }
 
     /// The detectors that judge a part of this recipe, one for each view.
@@ -111,17 +134,24 @@ impl<'a> Judge<'a> {
         let unknown = |detail: String| Judgement::Unknown { reason: Reason::ScoringFailed, detail };
         let Some(entry) = self.products.entry(ticket) else { return unknown("it is of no recipe".into()) };
         let Some(detector) = self.detectors.get_mut(entry.detector) else { return unknown("it has no detector".into()) };
-        let scored = match entry.region {
-            None => detector.score(picture),
-            Some(region) => cropped(picture, region).and_then(|picture| detector.score(&picture)),
-        };
-        match scored {
+        match score(detector, entry.region, picture) {
             Ok(scored) if scored.score.is_finite() => {
                 Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold }
             }
             Ok(scored) => unknown(format!("its score is {}", scored.score)),
             Err(error) => unknown(error.to_string()),
         }
+    }
+}
+
+/// Scores the part of a picture that a product's detector gets.
+///
+/// # Errors
+/// When that part does not lie in the picture, or the detector fails.
+pub fn score(detector: &mut Detector, region: Option<Region>, picture: &Picture) -> Result<Scored> {
+    match region {
+        None => detector.score(picture),
+        Some(region) => detector.score(&cropped(picture, region)?),
     }
 }
 
@@ -139,8 +169,8 @@ fn cropped(picture: &Picture, region @ [left, top, width, height]: Region) -> Re
 ///
 /// # Errors
 /// When the bundle is damaged, or no engine passes its self-test.
-pub fn start(path: &Path, config: &LineConfig) -> Result<(Bundle, Detector)> {
-    let bundle = Bundle::read(path)?;
+pub fn start(path: &Path, config: &LineConfig) -> std::result::Result<(Bundle, Detector), ModelError> {
+    let bundle = models::read_bundle(path, &config.runtime.state)?;
     let detector = Detector::start(&bundle, &config.setup())?;
     Ok((bundle, detector))
 }

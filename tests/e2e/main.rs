@@ -3,6 +3,7 @@
 // All of this is tests, their helpers too.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod commissioning;
 mod config;
 mod engines;
 mod export;

@@ -1,6 +1,5 @@
 //! The bundle, `NAME.apc`: one uncompressed tar that holds everything a camera needs to judge one product.
 
-mod archive;
 mod manifest;
 
 pub use manifest::{
@@ -15,10 +14,9 @@ use crate::calibration::Calibration;
 use crate::picture;
 use crate::preprocess::Prepared;
 use crate::run::Split;
-use crate::{Error, Result, files};
+use crate::{Error, Result, archive, files};
 
-/// Largest bundle that is read or written.
-pub const SIZE_LIMIT: u64 = 1 << 30;
+pub use crate::archive::SIZE_LIMIT;
 /// Name of the manifest, the first entry.
 pub const MANIFEST: &str = "manifest.toml";
 
@@ -49,19 +47,19 @@ impl Bundle {
     /// As [`Bundle::read`].
     pub fn parse(bytes: &[u8], path: &Path) -> Result<Bundle> {
         let refuse = |problem: String| Error::file(path, problem);
-        let entries = archive::unpack(bytes).map_err(refuse)?;
+        let entries = archive::unpack(bytes, MANIFEST, "bundle").map_err(refuse)?;
         let mut entries = entries.into_iter();
         let manifest = match entries.next() {
             Some((name, bytes)) if name == MANIFEST => {
                 // The version comes first: a newer format may be sealed in another way.
                 let manifest = Manifest::parse(&bytes).map_err(refuse)?;
-                check_seal(&bytes).map_err(refuse)?;
+                archive::check_seal(&bytes, MANIFEST).map_err(refuse)?;
                 manifest
             }
             _ => return Err(refuse(format!("is no bundle: its first entry is not {MANIFEST}"))),
         };
         let files: BTreeMap<String, Vec<u8>> = entries.collect();
-        check_hashes(&manifest, &files).map_err(refuse)?;
+        archive::check_hashes(&manifest.files, &files).map_err(refuse)?;
         let bundle = Bundle { path: path.to_path_buf(), id: files::sha256(bytes), manifest, files };
         bundle.check_parts()?;
         Ok(bundle)
@@ -73,9 +71,9 @@ impl Bundle {
     /// # Errors
     /// When the parts do not fit together.
     pub fn build(mut manifest: Manifest, files: BTreeMap<String, Vec<u8>>, path: &Path) -> Result<(Bundle, Vec<u8>)> {
-        manifest.files = files.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect();
+        manifest.files = archive::hashes(&files);
         let text = toml::to_string(&manifest).map_err(|error| Error::invalid(format!("manifest cannot be written: {error}")))?;
-        let mut entries = vec![(MANIFEST.to_string(), seal(text))];
+        let mut entries = vec![(MANIFEST.to_string(), archive::seal(text))];
         entries.extend(files);
         let bytes = archive::pack(&entries).map_err(|problem| Error::file(path, problem))?;
         Ok((Self::parse(&bytes, path)?, bytes))
@@ -156,42 +154,5 @@ impl Bundle {
         }
         self.split()?;
         self.manifest.self_test.references.iter().try_for_each(|reference| self.reference(reference).map(drop))
-    }
-}
-
-/// Begins the manifest's last line, which holds the SHA-256 of all lines above it: the manifest covers every other entry, and without
-/// a signature nothing else would show a flipped digit of its own.
-const SEAL: &str = "# sha256 of all above: ";
-
-fn seal(text: String) -> Vec<u8> {
-    let hash = files::sha256(text.as_bytes());
-    format!("{text}{SEAL}{hash}\n").into_bytes()
-}
-
-fn check_seal(manifest: &[u8]) -> std::result::Result<(), String> {
-    let hash_length = 64;
-    let text = manifest.len().checked_sub(SEAL.len() + hash_length + 1).map(|length| &manifest[..length]);
-    match text.and_then(|text| std::str::from_utf8(text).ok()) {
-        Some(text) if seal(text.into()) == manifest => Ok(()),
-        _ => {
-            Err(format!("{MANIFEST} is damaged or was changed by hand: its last line is not its SHA-256; copy the bundle again"))
-        }
-    }
-}
-
-/// Entries and hash list must cover each other exactly.
-fn check_hashes(manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> std::result::Result<(), String> {
-    for (name, bytes) in files {
-        match manifest.files.get(name) {
-            None => return Err(format!("entry {name:?} is not in the manifest's list of files")),
-            Some(expected) if *expected != files::sha256(bytes) => {
-                return Err(format!("entry {name:?} is damaged: its SHA-256 is not the manifest's; copy the bundle again"));
-            }
-            Some(_) => {}
-        }
-    }
-    match manifest.files.keys().find(|name| !files.contains_key(*name)) {
-        Some(name) => Err(format!("entry {name:?} is in the manifest's list of files and missing")),
-        None => Ok(()),
     }
 }

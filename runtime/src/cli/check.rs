@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use detector::bundle::Bundle;
-use detector::{Declined, Detector};
+use detector::calibration::Calibration;
+use detector::{Declined, Detector, Error};
 
 use super::{Answer, memory, optics, output, processor, takt};
 use crate::camera::source::set_up;
@@ -16,6 +17,8 @@ use crate::config::{LineConfig, SourceConfig};
 use crate::gpio::{self, GpioError};
 use crate::pipeline::Replay;
 use crate::products::{self, Products};
+use crate::state::models;
+use crate::state::site::{self, SiteError};
 
 /// Between two looks for a device that is not there yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -38,7 +41,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let mut checks = Checks::default();
-    checks.add("processor", Ok((processor::describe(), ())))?;
+    checks.add("processor", Ok::<_, Error>((processor::describe(), ())))?;
     let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
         let end = Instant::now() + Duration::from_secs(args.wait);
@@ -53,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         }
         latency(&mut checks, &config, started, rate)?;
         if let Some(line) = &config.line {
-            checks.add("line", Ok((summary(line), ())))?;
+            checks.add("line", Ok::<_, Error>((summary(line), ())))?;
             for (key, wanted) in line.lines().into_iter().filter(|_| !line.simulated) {
                 let found = gpio::find(&key, &wanted)
                     .map(|found| (format!("{} at {} offset {}", found.name, found.chip.display(), found.offset), ()));
@@ -75,7 +78,7 @@ struct Started {
 fn start_all(checks: &mut Checks, config: &LineConfig, quick: bool) -> Result<Vec<Started>> {
     let mut all = Vec::new();
     for path in products::bundles(config) {
-        let bundle = Bundle::read(&path).map(|bundle| (bundle.id.clone(), bundle));
+        let bundle = models::read_bundle(&path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
         let bundle = checks.add("bundle", bundle)?;
         let detector = match bundle.as_ref().filter(|_| !quick) {
             Some(bundle) => self_test(checks, bundle, config)?,
@@ -99,8 +102,16 @@ fn latency(checks: &mut Checks, config: &LineConfig, mut all: Vec<Started>, rate
             Err(error) => return checks.add::<()>("latency", Err(error)).map(drop),
         }
     }
+    let bundles: Vec<PathBuf> = all.iter().map(|started| started.path.clone()).collect();
     let detectors: Vec<Detector> = all.into_iter().filter_map(|started| started.detector).collect();
-    let products = Products::of(config, &detectors);
+    for (place, (recipe, view)) in products::pairs(config).into_iter().enumerate() {
+        let bundle = config.product(recipe, view).bundle;
+        let detector = bundles.iter().position(|path| *path == bundle).and_then(|at| detectors.get(at));
+        let Some(detector) = detector else { continue };
+        let name = if place == 0 && recipe.is_empty() { "threshold".to_owned() } else { format!("threshold of {view} {recipe}") };
+        checks.add(name.trim_end(), threshold(detector, config, view, recipe).map(|text| (text, ())))?;
+    }
+    let Ok(products) = Products::of(config, &detectors) else { return Ok(()) };
     for recipe in 0..config.recipe_names().len() {
         let of_views: Vec<_> = products.detectors(recipe).map(|detector| &times[detector][..]).collect();
         let held = takt::check(&of_views, config, recipe, rate);
@@ -126,6 +137,22 @@ fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Resul
         (text, detector)
     });
     checks.add("self-test", started)
+}
+
+/// Which threshold judges, beside the bundle's.
+fn threshold(detector: &Detector, config: &LineConfig, view: &str, recipe: &str) -> Result<String, SiteError> {
+    let promised = |calibration: &Calibration| {
+        let (rate, images) = (calibration.false_reject_rate * 100.0, calibration.images);
+        format!("{:.4} (at most {rate:.2} % false rejects on average, from {images} good parts)", calibration.threshold)
+    };
+    let of_bundle = promised(&detector.calibration);
+    if let Some(threshold) = config.product(recipe, view).threshold {
+        return Ok(format!("the configuration's {threshold:.4}; the bundle's {of_bundle}"));
+    }
+    Ok(match site::of(config, detector, view, recipe)? {
+        Some(site) => format!("this site's {}, by {}; the bundle's {of_bundle}", promised(&site.calibration), site.by),
+        None => format!("the bundle's {of_bundle}; none of this site, see `apc-runtime calibrate`"),
+    })
 }
 
 /// Whether every device is there; what it can do is another question.
@@ -161,7 +188,7 @@ struct Checks {
 
 impl Checks {
     /// Prints one check and hands on what it found.
-    fn add<T>(&mut self, name: &str, result: detector::Result<(String, T)>) -> Result<Option<T>> {
+    fn add<T>(&mut self, name: &str, result: Result<(String, T), impl std::fmt::Display>) -> Result<Option<T>> {
         let (word, text, found) = match result {
             Ok((text, found)) => ("ok", text, Some(found)),
             Err(error) => ("FAILED", error.to_string(), None),

@@ -10,9 +10,12 @@ use detector::picture::Picture;
 use detector::run::{Split, Use};
 use detector::scorer::Scorer;
 
+use super::seat::Seat;
 use super::{Answer, Model, output};
+use crate::config::LineConfig;
 use crate::report::{PixelFigures, Report, ReportImage, View};
-use detector::Declined;
+use crate::state::site;
+use detector::{Declined, Detector};
 use serde::Serialize;
 
 /// Measure a bundle on a data set
@@ -26,6 +29,9 @@ pub(super) struct Args {
     /// The data set
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    /// Also judge with this site's own threshold: the one of this line configuration
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -41,31 +47,71 @@ struct Document<'a> {
     /// Engines that were wanted more, and why they were not used; left out where there are none.
     #[serde(skip_serializing_if = "<[Declined]>::is_empty")]
     declined: &'a [Declined],
+    /// With `--config`: what this site's threshold does to the same images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<AtSite>,
+}
+
+/// Figures at this site's own threshold.
+#[derive(Clone, Copy, Serialize)]
+struct AtSite {
+    threshold: f32,
+    promised_false_reject_rate: f64,
+    false_reject_rate: Option<f64>,
+    miss_rate: Option<f64>,
+}
+
+impl AtSite {
+    fn of(calibration: &Calibration, evaluation: &Evaluation) -> AtSite {
+        let share = |anomalous: bool| {
+            let images = || evaluation.images.iter().filter(|image| image.sample.is_anomalous() == anomalous);
+            let wrong = images().filter(|image| calibration.is_anomalous(image.scored.score) != anomalous).count();
+            (images().count() > 0).then(|| wrong as f64 / images().count() as f64)
+        };
+        AtSite {
+            threshold: calibration.threshold,
+            promised_false_reject_rate: calibration.false_reject_rate,
+            false_reject_rate: share(false),
+            miss_rate: share(true),
+        }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let data = Dataset::open(&args.data)?;
     let (bundle, mut detector) = args.model.start()?;
+    let site = args.config.as_deref().map(|path| site_threshold(path, &detector)).transpose()?;
     let samples = data.unseen(&bundle.split()?)?;
     let calibration = detector.calibration.clone();
     let bar = output::progress("evaluate", samples.len());
     let evaluation = evaluate(detector.untested_scorer(), &samples, Some(&calibration), &mut || bar.inc(1));
     bar.finish_and_clear();
     let evaluation = evaluation.with_context(|| format!("cannot evaluate on {}", args.data.display()))?;
+    let site = site.map(|calibration| AtSite::of(&calibration, &evaluation));
     if let Some(path) = &args.report {
         let (scorer, data) = (detector.untested_scorer(), args.data.as_path());
         Page { evaluation: &evaluation, bundle: &bundle, calibration: &calibration, scorer, data }.write(path)?;
     }
     if args.json {
-        output::print_json(&Document { figures: &evaluation.figures, declined: &detector.declined })?;
+        output::print_json(&Document { figures: &evaluation.figures, declined: &detector.declined, site })?;
     } else {
         let left_out = data.test.len() - samples.len();
-        output::print(&table(&evaluation.figures, &calibration, left_out))?;
+        output::print(&table(&evaluation.figures, &calibration, site, left_out))?;
     }
     Ok(Answer::Done)
 }
 
-fn table(figures: &Figures, calibration: &Calibration, left_out: usize) -> String {
+/// The threshold that `apc-runtime calibrate` set for this camera.
+fn site_threshold(config: &Path, detector: &Detector) -> Result<Calibration> {
+    let line = LineConfig::read(config)?;
+    let Seat { view, recipe, .. } = Seat::first(&line);
+    let found = site::of(&line, detector, view, recipe)?;
+    let found =
+        found.with_context(|| format!("{}: this site has no threshold of its own: `apc-runtime calibrate`", config.display()));
+    Ok(found?.calibration)
+}
+
+fn table(figures: &Figures, calibration: &Calibration, site: Option<AtSite>, left_out: usize) -> String {
     let share = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{value:.4}"));
     let percent = |value: Option<f64>| value.map_or("-".to_string(), |value| format!("{:.2} %", value * 100.0));
     let latency = &figures.latency_ms;
@@ -84,7 +130,16 @@ fn table(figures: &Figures, calibration: &Calibration, left_out: usize) -> Strin
         ("engine", figures.engine.clone()),
         ("latency p50 / p95 / p99", format!("{:.1} / {:.1} / {:.1} ms", latency.p50, latency.p95, latency.p99)),
     ];
-    rows.map(|(name, value)| format!("{name:26}  {value}")).join("\n")
+    let mut rows = rows.to_vec();
+    if let Some(AtSite { threshold, promised_false_reject_rate, false_reject_rate, miss_rate }) = site {
+        rows.extend([
+            ("threshold of this site", format!("{threshold:.4}")),
+            ("false rejects", percent(false_reject_rate)),
+            ("  promised", percent(Some(promised_false_reject_rate))),
+            ("missed", percent(miss_rate)),
+        ]);
+    }
+    rows.into_iter().map(|(name, value)| format!("{name:26}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
 /// How many images were used for what, in words.

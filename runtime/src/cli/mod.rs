@@ -1,6 +1,7 @@
 //! The command line: one file for each command.
 
 mod bench;
+mod calibrate;
 mod camera;
 mod check;
 mod compare;
@@ -11,10 +12,13 @@ mod memory;
 mod model;
 mod optics;
 mod output;
+mod parts;
 mod processor;
 mod run;
 mod score;
+mod seat;
 mod stage_bar;
+mod station;
 mod takt;
 
 use std::io::IsTerminal;
@@ -52,7 +56,9 @@ enum Command {
     Camera(camera::Args),
     Check(check::Args),
     Run(run::Args),
+    Calibrate(calibrate::Args),
     Model(model::Args),
+    Station(station::Args),
     Line(line::Args),
 }
 
@@ -140,6 +146,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => with_threads(threads).and_then(|()| check::run(&args)),
         Command::Line(args) => with_threads(threads).and_then(|()| line::run(&args)),
         Command::Run(args) => run::run(&args, threads),
+        Command::Calibrate(args) => with_threads(threads).and_then(|()| calibrate::run(&args)),
+        Command::Station(args) => with_threads(threads).and_then(|()| station::run(&args)),
         Command::Model(args) => with_threads(threads).and_then(|()| model::run(args)),
     };
     match result {

@@ -3,12 +3,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use detector::Detector;
 use detector::bundle::{Bundle, SIZE_LIMIT};
-use detector::files;
+use detector::files::{self, Disk};
 use serde::Serialize;
 
 use super::{Answer, Judged, Model, output};
+use crate::state::State;
+use crate::state::models::{self, Models};
 
-/// Prepare bundles for this machine
+/// Prepare bundles for this machine, and choose which one is active
+///
+/// A line configuration with `detector.bundle = "active"` judges with the active one. A service that runs keeps its model until it is started
+/// again.
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -18,6 +23,14 @@ pub(super) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Install(Install),
+    /// List the installed bundles: id, product, self-test, which is active (*) and which one was before (-)
+    List(List),
+    /// Make an installed bundle the active one
+    Activate(Choose),
+    /// Make the bundle active that was before
+    Rollback(At),
+    /// Remove an installed bundle that is neither active nor the one before
+    Remove(Choose),
 }
 
 /// Put a bundle into the state folder, ready to start
@@ -38,6 +51,31 @@ struct Install {
     json: bool,
 }
 
+#[derive(clap::Args)]
+struct At {
+    /// The state folder, runtime.state of the line configuration
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+}
+
+#[derive(clap::Args)]
+struct List {
+    #[command(flatten)]
+    at: At,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct Choose {
+    /// Beginning of its id or of its file's name
+    #[arg(value_name = "MODEL")]
+    model: String,
+    #[command(flatten)]
+    at: At,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     bundle: &'a str,
@@ -47,8 +85,35 @@ struct Document<'a> {
     self_test_difference: f32,
 }
 
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    model: &'a models::Model,
+    active: bool,
+    before: bool,
+}
+
 pub(super) fn run(args: Args) -> Result<Answer> {
-    let Command::Install(args) = args.command;
+    match args.command {
+        Command::Install(args) => return install(args),
+        Command::List(args) => list(&args)?,
+        Command::Activate(args) => {
+            let model = models::activate(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
+            output::print(&format!("{}: active; a service takes it when it starts again", model.file))?;
+        }
+        Command::Rollback(args) => {
+            let model = models::roll_back(&State::open(&args.state)?, &mut Disk::default())?;
+            output::print(&format!("{}: active again; a service takes it when it starts again", model.file))?;
+        }
+        Command::Remove(args) => {
+            let model = models::remove(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
+            output::print(&format!("{}: removed", model.file))?;
+        }
+    }
+    Ok(Answer::Done)
+}
+
+fn install(args: Install) -> Result<Answer> {
     let state = args.machine.state.clone().context("--state is missing: it names the folder that the bundle is put into")?;
     let json = args.json;
     let model = Model { model: args.bundle, engines: args.engines, machine: args.machine };
@@ -59,11 +124,9 @@ pub(super) fn run(args: Args) -> Result<Answer> {
     let started = Detector::start(&bundle, &model.setup());
     spinner.finish_and_clear();
     let detector = started?;
-    let folder = state.join("models");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     let name = model.model.file_stem().unwrap_or_default().to_string_lossy();
-    let path = folder.join(format!("{name}-{}.apc", &bundle.id[..12]));
-    files::write_atomic(&path, &bytes)?;
+    let tested = models::Model::tested(&detector, &bundle, &name);
+    let path = models::install(&State::open(&state)?, &mut Disk::default(), tested, &bytes)?;
     let judged = Judged::by(&detector);
     let difference = detector.self_test_difference;
     if json {
@@ -77,4 +140,30 @@ pub(super) fn run(args: Args) -> Result<Answer> {
         ))?;
     }
     Ok(Answer::Done)
+}
+
+fn list(args: &List) -> Result<()> {
+    let models = Models::read(&args.at.state)?;
+    let is = |id: Option<&str>, model: &models::Model| id == Some(model.id.as_str());
+    let (active, before) = (models.history.active(), models.history.before());
+    let rows = models.installed.iter().map(|model| Row { model, active: is(active, model), before: is(before, model) });
+    if args.json {
+        return output::print_json(&rows.collect::<Vec<_>>());
+    }
+    for Row { model, active, before } in rows {
+        let mark = if active {
+            "*"
+        } else if before {
+            "-"
+        } else {
+            " "
+        };
+        let models::Model { file, product, engine, variant, self_test_difference, self_test_tolerance, .. } = model;
+        output::print(&format!(
+            "{mark} {}  {product:16}  {engine:8}  {:5}  self-test {self_test_difference:.1e} of {self_test_tolerance:.1e}  {file}",
+            models::short(&model.id),
+            variant.name()
+        ))?;
+    }
+    Ok(())
 }

@@ -1,9 +1,11 @@
 //! Results, progress and errors on the standard streams.
 
-use std::io::{self, Write};
+use std::io::{self, Cursor, Write};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
+use detector::picture::{Colour, Picture};
+use image::{DynamicImage, GrayImage, ImageFormat};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -32,6 +34,30 @@ pub(super) fn describe(error: &Error) -> String {
         .unwrap_or_default()
 }
 
+/// A picture as a PNG file, lossless. Grey pictures stay grey files: colour is strict.
+pub(super) fn png(picture: &Picture) -> Result<Vec<u8>> {
+    let image = match picture.colour {
+        Colour::Rgb => DynamicImage::from(picture.pixels.clone()),
+        // The three channels are the same: the first is the value.
+        Colour::Grey => {
+            let (width, height) = picture.pixels.dimensions();
+            let values: Vec<u8> = picture.pixels.pixels().map(|pixel| pixel.0[0]).collect();
+            GrayImage::from_raw(width, height, values).context("a picture lacks pixels")?.into()
+        }
+    };
+    let mut png = Cursor::new(Vec::new());
+    image.write_to(&mut png, ImageFormat::Png).context("cannot encode a PNG file")?;
+    Ok(png.into_inner())
+}
+
+/// Who gives this command: the name given, or the login's, also behind sudo.
+pub(super) fn who(named: Option<&str>) -> String {
+    let login = || ["SUDO_USER", "USER"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    let who = named.map(str::to_owned).or_else(login);
+    let who = who.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+    who.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
 /// Whether an error means that nobody reads standard output any longer (`apc-runtime ... | head`).
 pub(super) fn is_reader_gone(error: &Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| error.kind() == io::ErrorKind::BrokenPipe)
@@ -56,6 +82,16 @@ pub(super) fn spinner(what: &'static str) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn grey_stays_grey_in_files() {
+        for colour in [Colour::Grey, Colour::Rgb] {
+            let pixels = image::RgbImage::from_fn(3, 2, |x, y| image::Rgb([(10 * x + y) as u8; 3]));
+            let read = Picture::parse(&png(&Picture { pixels: pixels.clone(), colour }).unwrap(), Path::new("a.png")).unwrap();
+            assert_eq!((read.colour, read.pixels), (colour, pixels));
+        }
+    }
 
     #[test]
     fn causes_are_told_once() {

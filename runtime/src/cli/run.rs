@@ -55,7 +55,8 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     let stop = stop_on_signals()?;
     let mut lines = open_output(&config.output.verdicts)?;
     let detectors = start(&config)?;
-    let products = Products::of(&config, &detectors);
+    let products = Products::of(&config, &detectors)?;
+    products.thresholds().for_each(|told| info!("{told}"));
     let mut judge = Judge::new(&products, detectors);
 
     let views = config.view_names();
@@ -130,7 +131,7 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
 }
 
 /// What the line thread must know of the recipes.
-fn recipes(config: &LineConfig) -> Recipes {
+pub(super) fn recipes(config: &LineConfig) -> Recipes {
     Recipes {
         names: config.recipes.keys().cloned().collect(),
         codes: config.recipes.values().map(|recipe| recipe.code).collect(),
@@ -138,7 +139,8 @@ fn recipes(config: &LineConfig) -> Recipes {
     }
 }
 
-fn open_source(config: &LineConfig, view: &str, recipe: usize) -> Result<Box<dyn Source>> {
+/// A view's source, on a recipe's settings.
+pub(super) fn open_source(config: &LineConfig, view: &str, recipe: usize) -> Result<Box<dyn Source>> {
     let waits = config.line.as_ref().is_some_and(|line| line.trigger.sensor_waits);
     match config.view_source(view) {
         SourceConfig::Replay(replay) => {

@@ -1,5 +1,6 @@
 //! `apc-runtime camera`: looking at cameras, and taking pictures with them.
 
+mod collect;
 mod grab;
 mod list;
 mod show;
@@ -21,7 +22,7 @@ enum Command {
     List(list::Args),
     Show(show::Args),
     Grab(grab::Args),
-    Collect(grab::CollectArgs),
+    Collect(collect::Args),
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
@@ -29,6 +30,6 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Grab(args) => grab::run(args),
-        Command::Collect(args) => grab::collect(args),
+        Command::Collect(args) => collect::run(args),
     }
 }

@@ -1,19 +1,29 @@
-//! The bundle's tar: ustar, regular files only, manifest first, then sorted by name, no times, no owners.
+//! One file that holds several: what bundles and stations are made of, and how hostile bytes are read.
+//!
+//! A tar: ustar, regular files only, manifest first, then sorted by name, no times, no owners. The manifest lists the SHA-256 of every
+//! other entry, and its last line is its own. Errors are messages without the file's name.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
-use tar::{Archive, Builder, EntryType, Header};
+use tar::{Builder, EntryType, Header};
 
-use super::{MANIFEST, SIZE_LIMIT};
+use crate::files;
 
-/// Most entries of a bundle.
+/// Largest archive that is read or written.
+pub const SIZE_LIMIT: u64 = 1 << 30;
+/// Most entries.
 const ENTRIES_LIMIT: usize = 1000;
 const BLOCK: u64 = 512;
 
-type Entries = Vec<(String, Vec<u8>)>;
+/// Names and contents.
+pub type Entries = Vec<(String, Vec<u8>)>;
 
-/// Bytes of a tar with these entries; the manifest comes first, the others must be sorted.
-pub(super) fn pack(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
+/// Bytes of an archive with these entries; the manifest comes first, the others must be sorted.
+///
+/// # Errors
+/// When a name is not allowed, or the archive would be larger than [`SIZE_LIMIT`].
+pub fn pack(entries: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
     let mut tar = Builder::new(Vec::new());
     for (name, bytes) in entries {
         check_name(name)?;
@@ -38,11 +48,14 @@ fn header(name: &str, size: u64) -> std::io::Result<Header> {
     Ok(header)
 }
 
-/// Entries in order. Nothing is allocated that the file does not really hold.
-pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
-    let damaged = |error: std::io::Error| format!("is no bundle, or a damaged or truncated one: {error}");
+/// Entries in order, `manifest` first; `what` says what the file should be. Nothing is allocated that the file does not really hold.
+///
+/// # Errors
+/// When anything is not as [`pack`] writes it.
+pub fn unpack(bytes: &[u8], manifest: &str, what: &str) -> Result<Entries, String> {
+    let damaged = |error: std::io::Error| format!("is no {what}, or a damaged or truncated one: {error}");
     let mut entries: Entries = Vec::new();
-    let mut archive = Archive::new(bytes);
+    let mut archive = tar::Archive::new(bytes);
     let mut end = 0;
     for entry in archive.entries().map_err(damaged)?.raw(true) {
         let mut entry = entry.map_err(damaged)?;
@@ -54,7 +67,7 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
         check_name(&name)?;
         let size = found.entry_size().map_err(damaged)?;
         if found.as_bytes() != header(&name, size).map_err(damaged)?.as_bytes() {
-            return Err(format!("is damaged, or was not written by apc-export: header of entry {name:?}"));
+            return Err(format!("is damaged, or was not written by this kit: header of entry {name:?}"));
         }
         let start = entry.raw_file_position();
         let padded = size.checked_next_multiple_of(BLOCK).filter(|_| size <= SIZE_LIMIT);
@@ -67,11 +80,11 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
         }
         // The manifest is first, the others are sorted: that also leaves no room for duplicates.
         let sorted = match entries.last() {
-            None => name == MANIFEST,
-            Some((last, _)) => name != MANIFEST && (last == MANIFEST || *last < name),
+            None => name == manifest,
+            Some((last, _)) => name != manifest && (last == manifest || *last < name),
         };
         if !sorted {
-            return Err(format!("entry {name:?} is out of order or twice there; {MANIFEST} comes first, the others sorted"));
+            return Err(format!("entry {name:?} is out of order or twice there; {manifest} comes first, the others sorted"));
         }
         if bytes[(start + size) as usize..end as usize].iter().any(|byte| *byte != 0) {
             return Err(format!("is damaged: entry {name:?} is not followed by zeros up to the next block"));
@@ -88,7 +101,55 @@ pub(super) fn unpack(bytes: &[u8]) -> Result<Entries, String> {
     Ok(entries)
 }
 
-/// Names are relative paths of plain parts: nothing leaves the bundle.
+/// SHA-256 of each of these files, for a manifest.
+pub fn hashes(files: &BTreeMap<String, Vec<u8>>) -> BTreeMap<String, String> {
+    files.iter().map(|(name, bytes)| (name.clone(), files::sha256(bytes))).collect()
+}
+
+/// Entries and hash list must cover each other exactly.
+///
+/// # Errors
+/// Names the entry.
+pub fn check_hashes(listed: &BTreeMap<String, String>, files: &BTreeMap<String, Vec<u8>>) -> Result<(), String> {
+    for (name, bytes) in files {
+        match listed.get(name) {
+            None => return Err(format!("entry {name:?} is not in the manifest's list of files")),
+            Some(expected) if *expected != files::sha256(bytes) => {
+                return Err(format!("entry {name:?} is damaged: its SHA-256 is not the manifest's; copy the file again"));
+            }
+            Some(_) => {}
+        }
+    }
+    match listed.keys().find(|name| !files.contains_key(*name)) {
+        Some(name) => Err(format!("entry {name:?} is in the manifest's list of files and missing")),
+        None => Ok(()),
+    }
+}
+
+/// Begins a sealed text's last line, which holds the SHA-256 of all lines above it: a manifest covers every other entry, and without a
+/// signature nothing else would show a flipped digit of its own.
+const SEAL: &str = "# sha256 of all above: ";
+
+/// A TOML text with its hash as the last line.
+pub fn seal(text: String) -> Vec<u8> {
+    let hash = files::sha256(text.as_bytes());
+    format!("{text}{SEAL}{hash}\n").into_bytes()
+}
+
+/// Checks that a text is as [`seal`] left it; `name` is told when it is not.
+///
+/// # Errors
+/// When it was changed.
+pub fn check_seal(sealed: &[u8], name: &str) -> Result<(), String> {
+    let hash_length = 64;
+    let text = sealed.len().checked_sub(SEAL.len() + hash_length + 1).map(|length| &sealed[..length]);
+    match text.and_then(|text| std::str::from_utf8(text).ok()) {
+        Some(text) if seal(text.into()) == sealed => Ok(()),
+        _ => Err(format!("{name} is damaged or was changed by hand: its last line is not its SHA-256; copy the file again")),
+    }
+}
+
+/// Names are relative paths of plain parts: nothing leaves the folder.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = |part: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -104,6 +165,12 @@ fn check_name(name: &str) -> Result<(), String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    const MANIFEST: &str = "manifest.toml";
+
+    fn unpack(bytes: &[u8]) -> Result<Entries, String> {
+        super::unpack(bytes, MANIFEST, "bundle")
+    }
 
     fn entries() -> Entries {
         vec![(MANIFEST.into(), b"x = 1\n".to_vec()), ("a/b.png".into(), vec![7; 700]), ("c.json".into(), vec![])]

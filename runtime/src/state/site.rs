@@ -1,0 +1,419 @@
+//! Thresholds of this site: what good parts score on this camera, beside what they scored at export.
+//!
+//! A threshold is bound to the bundle, the engine and network that scored, and the camera's port and picture settings. Where a camera has
+//! one and what runs now differs, nothing is judged: a threshold that was found on other scores says nothing.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use detector::archive;
+use detector::bundle::Variant;
+use detector::calibration::{Calibration, TailEstimate};
+use detector::engine::EngineKind;
+use detector::files::{self, Disk};
+use detector::{Detector, Error};
+use serde::{Deserialize, Serialize};
+
+use super::models::short;
+use super::{State, files_in};
+use crate::config::{LineConfig, SourceConfig};
+
+/// Format that this version writes.
+const FORMAT: u32 = 1;
+/// Folder of thresholds in the state folder.
+pub(super) const FOLDER: &str = "site";
+const AUDIT: &str = "audit.jsonl";
+/// Most thresholds of a camera.
+const LIMIT: usize = 64;
+/// Largest file of one.
+pub(super) const SIZE_LIMIT: u64 = 64 << 10;
+/// Largest audit log: some thousand entries. Beyond it the oldest go.
+const AUDIT_LIMIT: u64 = 4 << 20;
+
+/// Why a site's threshold cannot be used or set.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] detector::Error),
+    /// It was calibrated with something else.
+    #[error(
+        "{path}: this camera's threshold was calibrated for {what} {calibrated}, and now it is {found}. Calibrate what runs now \
+         (`apc-runtime calibrate --config FILE`), go back to what was calibrated, or judge with the bundle's own threshold \
+         (`apc-runtime calibrate --config FILE --clear`)"
+    )]
+    Unbound {
+        /// The overlay.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// What it was.
+        calibrated: String,
+        /// What it is.
+        found: String,
+    },
+    /// No room.
+    #[error("{0} holds {LIMIT} thresholds, which is the most: `apc-runtime calibrate --config FILE --clear` removes them")]
+    Full(PathBuf),
+}
+
+/// What a threshold holds for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    /// SHA-256 of the bundle.
+    pub bundle: String,
+    /// The engine that scored.
+    pub engine: EngineKind,
+    /// The network that scored.
+    pub variant: Variant,
+    /// Where the camera is plugged in: its device path. A spare camera in the same port takes its place.
+    pub port: String,
+    /// Everything that makes the picture: format, size, region, controls.
+    pub picture: String,
+}
+
+impl Binding {
+    /// What this detector would be calibrated for on a view's source, for a recipe.
+    pub fn of(detector: &Detector, config: &LineConfig, view: &str, recipe: &str) -> Binding {
+        let product = config.product(recipe, view);
+        let (port, mut picture) = match config.view_source(view) {
+            SourceConfig::Replay(_) => ("replay".into(), "files".into()),
+            SourceConfig::Camera(camera) => {
+                let mut picture = format!("{} {}x{}", camera.format.code(), camera.width, camera.height);
+                // Writing into a string cannot fail.
+                if let Some(region) = camera.region {
+                    let _ = write!(picture, ", region {region:?}");
+                }
+                if let Some(matrix) = camera.matrix {
+                    let _ = write!(picture, ", matrix {matrix:?}");
+                }
+                if let Some(range) = camera.range {
+                    let _ = write!(picture, ", range {range:?}");
+                }
+                for (name, value) in &product.controls {
+                    let _ = write!(picture, ", {name} {value}");
+                }
+                (camera.device.display().to_string(), picture)
+            }
+        };
+        if let Some(part) = product.region {
+            let _ = write!(picture, ", part {part:?}");
+        }
+        Binding { bundle: detector.bundle.clone(), engine: detector.engine, variant: detector.variant, port, picture }
+    }
+
+    pub(super) fn file(&self) -> String {
+        format!("{}-{}-{}.toml", short(&self.bundle), self.engine, self.variant.name())
+    }
+
+    /// The first thing in which another binding differs: what it is, there and here.
+    fn difference(&self, now: &Binding) -> Option<(&'static str, String, String)> {
+        let pairs = [
+            ("the bundle", self.bundle.clone(), now.bundle.clone()),
+            ("the engine", self.engine.to_string(), now.engine.to_string()),
+            ("the network", self.variant.name().into(), now.variant.name().into()),
+            ("a camera at the port", self.port.clone(), now.port.clone()),
+            ("the picture settings", self.picture.clone(), now.picture.clone()),
+        ];
+        pairs.into_iter().find(|(_, calibrated, found)| calibrated != found)
+    }
+}
+
+/// A threshold of this site, with what it holds for and where it comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Overlay {
+    /// [`FORMAT`]
+    format: u32,
+    /// When it was made; seconds since 1970, UTC.
+    pub at: u64,
+    /// Who made it.
+    pub by: String,
+    /// Where the good parts came from.
+    pub source: String,
+    /// The threshold in force before.
+    pub previous: f32,
+    /// What it holds for.
+    pub binding: Binding,
+    /// The threshold, its promise, and quantiles of the good parts' scores.
+    pub calibration: Calibration,
+    /// Where the threshold of the wished rate may lie, where the parts are too few for the promise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<TailEstimate>,
+}
+
+impl Overlay {
+    /// An overlay made now.
+    pub fn new(by: String, source: String, previous: f32, binding: Binding, calibration: Calibration) -> Overlay {
+        Overlay { format: FORMAT, at: super::now(), by, source, previous, binding, calibration, tail: None }
+    }
+
+    /// Parses the bytes of an overlay; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// When it was changed by hand, is damaged, newer than this version, or unsound.
+    pub fn parse(path: &Path, bytes: &[u8]) -> detector::Result<Overlay> {
+        let refuse = |problem: String| Error::file(path, problem);
+        archive::check_seal(bytes, "the site threshold").map_err(refuse)?;
+        let text = std::str::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
+        let overlay: Overlay = files::parse_toml(path, text)?;
+        if overlay.format != FORMAT {
+            return Err(refuse(format!("has format {}; this version reads {FORMAT}: update apc-runtime", overlay.format)));
+        }
+        overlay.calibration.validate().map_err(|error| refuse(error.to_string()))?;
+        Ok(overlay)
+    }
+}
+
+/// What may happen to a threshold, for the audit log.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Entry<'a> {
+    /// It was set.
+    Set { role: &'a str, threshold: &'a Overlay },
+    /// It came with a station from another machine.
+    Imported { role: &'a str, at: u64, by: &'a str, station: &'a str, threshold: &'a Overlay },
+    /// All of a camera were removed: the bundle's own threshold judges again.
+    Cleared { role: &'a str, at: u64, by: &'a str, removed: Vec<Binding> },
+}
+
+/// The threshold of this site for what runs now; none where nobody ever calibrated this camera.
+///
+/// # Errors
+/// When the camera was calibrated for something else, or the overlay is damaged.
+pub fn find(state: &Path, role: &str, now: &Binding) -> Result<Option<Overlay>, SiteError> {
+    let folder = state.join(FOLDER).join(role);
+    let path = folder.join(now.file());
+    let (path, fits) = match path.is_file() {
+        true => (path, true),
+        false => {
+            let others = files_in(&folder, "toml")?;
+            let same =
+                |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(short(&now.bundle)));
+            match others.iter().find(same).or(others.last()) {
+                Some(other) => (other.clone(), false),
+                None => return Ok(None),
+            }
+        }
+    };
+    let overlay = Overlay::parse(&path, &files::read_bounded(&path, SIZE_LIMIT)?)?;
+    match overlay.binding.difference(now) {
+        Some((what, calibrated, found)) => Err(SiteError::Unbound { path, what, calibrated, found }),
+        None if fits => Ok(Some(overlay)),
+        None => Err(Error::file(&path, format!("has the wrong name; {} was expected", now.file())).into()),
+    }
+}
+
+/// The threshold of this site for what a view's pictures of a recipe are judged by, where there is one.
+///
+/// # Errors
+/// As [`find`].
+pub fn of(config: &LineConfig, detector: &Detector, view: &str, recipe: &str) -> Result<Option<Overlay>, SiteError> {
+    if config.runtime.state.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    find(&config.runtime.state, &role(view, recipe), &Binding::of(detector, config, view, recipe))
+}
+
+/// The folder of a view's thresholds for a recipe; the recipe of a line without recipes has no name. Names may hold what no file name
+/// should: such bytes become their codes.
+pub fn role(view: &str, recipe: &str) -> String {
+    let safe = |name: &str| {
+        name.bytes().fold(String::new(), |text, byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => text + &char::from(byte).to_string(),
+            _ => text + &format!("%{byte:02x}"),
+        })
+    };
+    if recipe.is_empty() { safe(view) } else { format!("{}.{}", safe(view), safe(recipe)) }
+}
+
+/// Sets a threshold of this site. It is in the audit log before it is in force.
+///
+/// # Errors
+/// When there is no room, or a file cannot be written.
+pub fn set(state: &State, disk: &mut Disk<'_>, role: &str, overlay: &Overlay) -> Result<PathBuf, SiteError> {
+    let folder = state.subfolder(Path::new(FOLDER).join(role))?;
+    let path = folder.join(overlay.binding.file());
+    if !path.is_file() && files_in(&folder, "toml")?.len() >= LIMIT {
+        return Err(SiteError::Full(folder));
+    }
+    let text = toml::to_string(overlay).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))?;
+    record(state, disk, &Entry::Set { role, threshold: overlay })?;
+    disk.write(&path, &archive::seal(text))?;
+    Ok(path)
+}
+
+/// Removes every threshold of a camera, so that the bundle's own judges; tells how many there were.
+///
+/// # Errors
+/// When a file cannot be removed.
+pub fn clear(state: &State, disk: &mut Disk<'_>, role: &str, by: &str) -> Result<usize, SiteError> {
+    let paths = files_in(&state.folder().join(FOLDER).join(role), "toml")?;
+    if paths.is_empty() {
+        return Ok(0);
+    }
+    let mut removed = Vec::new();
+    for path in &paths {
+        // A damaged one is to be removed too.
+        let overlay = files::read_bounded(path, SIZE_LIMIT).and_then(|bytes| Overlay::parse(path, &bytes));
+        removed.extend(overlay.ok().map(|overlay| overlay.binding));
+    }
+    record(state, disk, &Entry::Cleared { role, at: super::now(), by, removed })?;
+    paths.iter().try_for_each(|path| disk.remove(path))?;
+    Ok(paths.len())
+}
+
+/// Notes that a threshold comes with a station, before it is written.
+pub(super) fn record_import(
+    state: &State,
+    disk: &mut Disk<'_>,
+    role: &str,
+    threshold: &Overlay,
+    by: &str,
+    station: &str,
+) -> Result<(), SiteError> {
+    record(state, disk, &Entry::Imported { role, at: super::now(), by, station, threshold })
+}
+
+/// Appends to the audit log. It is written anew as a whole: an entry is there completely or not at all.
+fn record(state: &State, disk: &mut Disk<'_>, entry: &Entry<'_>) -> Result<(), SiteError> {
+    let path = state.subfolder(FOLDER)?.join(AUDIT);
+    let line = serde_json::to_string(entry).map_err(|error| Error::invalid(format!("cannot write JSON: {error}")))?;
+    let mut log = if path.is_file() { files::read_bounded(&path, AUDIT_LIMIT)? } else { Vec::new() };
+    log.extend_from_slice(line.as_bytes());
+    log.push(b'\n');
+    let over = (log.len() as u64).saturating_sub(AUDIT_LIMIT) as usize;
+    let cut =
+        if over == 0 { 0 } else { log[over..].iter().position(|byte| *byte == b'\n').map_or(log.len(), |at| over + at + 1) };
+    Ok(disk.write(&path, &log[cut..])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::MAIN;
+    use detector::calibration::calibrate;
+    use std::fs;
+    use std::io;
+
+    fn binding(bundle: &str) -> Binding {
+        Binding {
+            bundle: bundle.repeat(64),
+            engine: EngineKind::Tract,
+            variant: Variant::Float,
+            port: "/dev/v4l/by-path/port-1".into(),
+            picture: "YUYV 640x480, gain 3".into(),
+        }
+    }
+
+    fn overlay(bundle: &str, highest: u8) -> Overlay {
+        let scores: Vec<f32> = (0..=highest).map(f32::from).collect();
+        Overlay::new("ana".into(), "images".into(), 1.5, binding(bundle), calibrate(&scores, 0.1).unwrap())
+    }
+
+    fn set_now(folder: &Path, overlay: &Overlay) {
+        set(&State::open(folder).unwrap(), &mut Disk::default(), MAIN, overlay).unwrap();
+    }
+
+    #[test]
+    fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let find = |now: &Binding| find(folder.path(), MAIN, now);
+        assert_eq!(find(&binding("a")).unwrap(), None, "nobody calibrated");
+        set_now(folder.path(), &overlay("a", 40));
+        assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
+        let sound = binding("a");
+        let cases = [
+            ("the bundle", binding("b")),
+            ("the engine", Binding { engine: EngineKind::OrtCpu, ..sound.clone() }),
+            ("the network", Binding { variant: Variant::Int8, ..sound.clone() }),
+            ("a camera at the port", Binding { port: "/dev/v4l/by-path/port-2".into(), ..sound.clone() }),
+            ("the picture settings", Binding { picture: "YUYV 640x480, gain 4".into(), ..sound.clone() }),
+        ];
+        for (what, now) in &cases {
+            let error = find(now).unwrap_err();
+            assert!(matches!(&error, SiteError::Unbound { what: found, .. } if found == what), "{error}");
+            assert!(error.to_string().contains("calibrate --config FILE --clear"), "{error}");
+        }
+        // Each bundle has its own: going back needs no new calibration.
+        set_now(folder.path(), &overlay("b", 30));
+        assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
+        assert_eq!(find(&binding("b")).unwrap().unwrap().calibration, overlay("b", 30).calibration);
+        let state = State::open(folder.path()).unwrap();
+        assert_eq!(clear(&state, &mut Disk::default(), MAIN, "ben").unwrap(), 2);
+        assert_eq!(find(&binding("c")).unwrap(), None);
+    }
+
+    #[test]
+    fn roles_are_file_names_and_differ() {
+        assert_eq!(role("main", ""), MAIN);
+        let names = ["a", "../a", "a.b", "a/b", "\u{e4}", ""];
+        let roles: std::collections::BTreeSet<String> =
+            names.iter().flat_map(|view| names.map(|recipe| role(view, recipe))).collect();
+        assert_eq!(roles.len(), names.len() * names.len());
+        assert!(roles.iter().all(|role| !role.contains(['/', '\\']) && !role.starts_with("..")));
+    }
+
+    #[test]
+    fn changes_by_hand_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        set_now(folder.path(), &overlay("a", 40));
+        let path = folder.path().join(FOLDER).join(MAIN).join(binding("a").file());
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, text.replacen("threshold = ", "threshold = 9", 1)).unwrap();
+        let error = find(folder.path(), MAIN, &binding("a")).unwrap_err().to_string();
+        assert!(error.contains("changed by hand") && error.contains(&binding("a").file()), "{error}");
+    }
+
+    #[test]
+    fn everything_is_in_the_audit_log_which_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        set_now(folder.path(), &overlay("a", 40));
+        clear(&State::open(folder.path()).unwrap(), &mut Disk::default(), MAIN, "ben").unwrap();
+        let path = folder.path().join(FOLDER).join(AUDIT);
+        let lines = || -> Vec<serde_json::Value> {
+            fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let found = lines();
+        let threshold = &found[0]["set"]["threshold"];
+        assert_eq!((&threshold["by"], &threshold["calibration"]["images"]), (&"ana".into(), &41.into()));
+        assert_eq!((&threshold["previous"], &threshold["binding"]["bundle"]), (&1.5.into(), &binding("a").bundle.into()));
+        assert_eq!(
+            (&found[1]["cleared"]["by"], &found[1]["cleared"]["removed"][0]["port"]),
+            (&"ben".into(), &binding("a").port.into())
+        );
+        // A full log loses its oldest entries, and none of the others is cut.
+        let old = format!("{}\n", serde_json::json!({ "old": "x".repeat(1000) }));
+        fs::write(&path, old.repeat(AUDIT_LIMIT as usize / old.len())).unwrap();
+        set_now(folder.path(), &overlay("b", 40));
+        assert!(fs::metadata(&path).unwrap().len() <= AUDIT_LIMIT);
+        let found = lines();
+        assert!(found.len() > 3000 && found.last().unwrap()["set"].is_object());
+    }
+
+    #[test]
+    fn a_power_cut_leaves_no_threshold_that_is_not_in_the_log() {
+        for cut in 0..10 {
+            let folder = tempfile::tempdir().unwrap();
+            set_now(folder.path(), &overlay("a", 20));
+            let mut left = cut;
+            let mut watch = |_| match left {
+                0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
+                _ => {
+                    left -= 1;
+                    Ok(())
+                }
+            };
+            let state = State::open(folder.path()).unwrap();
+            assert!(set(&state, &mut Disk::watched(&mut watch), MAIN, &overlay("a", 40)).is_err(), "{cut}");
+            let threshold = find(folder.path(), MAIN, &binding("a")).unwrap().unwrap().calibration.threshold;
+            let log = fs::read_to_string(folder.path().join(FOLDER).join(AUDIT)).unwrap();
+            let logged = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let logged: Vec<_> =
+                logged.map(|entry| entry["set"]["threshold"]["calibration"]["threshold"].as_f64().unwrap()).collect();
+            assert!([19.0, 37.0].contains(&threshold), "{threshold}");
+            assert!(logged.contains(&f64::from(threshold)), "{cut}: {threshold} {logged:?}");
+        }
+    }
+}

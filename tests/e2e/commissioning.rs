@@ -94,6 +94,32 @@ fn json(finished: Finished) -> Value {
 }
 
 #[test]
+fn each_recipe_has_a_threshold_of_its_own() {
+    let recipes = "[line]\ndelay_ms = 300\nsimulated = true\npriority = 0\n[line.trigger]\nmode = \"frame\"\n\
+                   [line.recipe]\nsocket = \"recipe.socket\"\nstart = \"disc\"\n[recipes.disc]\n[recipes.ring]\n\
+                   [recipes.fixed]\nthreshold = 3.5\n";
+    let station = Station::with(product().bundle().to_str().unwrap(), recipes);
+    let document = json(station.calibrate(&["--rate", "0.2", "--recipe", "ring", "--json"]).expect(0));
+    let threshold = format!("{:.4}", document["calibration"]["threshold"].as_f64().unwrap());
+    let stdout = station.go(&["check"], [] as [&str; 0]).expect(0).stdout;
+    let line = |recipe: &str| {
+        let name = format!("threshold of main {recipe}: ");
+        stdout.lines().find_map(|line| Some(line.split_once(&name)?.1.to_owned())).unwrap_or_else(|| panic!("{recipe}: {stdout}"))
+    };
+    assert!(line("disc").starts_with("the bundle's"), "{stdout}");
+    assert!(line("ring").starts_with(&format!("this site's {threshold}")), "{stdout}");
+    assert!(line("fixed").starts_with("the configuration's 3.5000"), "{stdout}");
+    station.calibrate(&["--recipe", "fixed"]).refused(&["threshold of their own", "3.5"]);
+    station.calibrate(&["--recipe", "nut"]).refused(&["no recipe nut", "disc, fixed, ring"]);
+    let out = station.path("x.station");
+    station.go(&["station", "export", "--out", out.to_str().unwrap()], [] as [&str; 0]).refused(&["one camera and one product"]);
+    assert!(!out.exists());
+    // The service begins with disc.
+    let verdicts = station.verdicts();
+    assert!(verdicts.iter().all(|(_, _, _, used)| format!("{used:.4}") != threshold) && !verdicts.is_empty());
+}
+
+#[test]
 fn a_site_threshold_judges_until_something_else_runs() {
     let station = Station::with(product().bundle().to_str().unwrap(), "");
     let own = station.verdicts();

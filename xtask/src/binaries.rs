@@ -58,7 +58,8 @@ impl Build {
         eprintln!("build: the camera's program as it is packaged (minutes the first time)");
         let packages = ["--package", "apc-runtime", "--package", "apc-detector"];
         let mut command = cargo(workspace);
-        command.args(["build", "--release"]).args(packages).args(["--bin", "apc-runtime", "--example", "search"]);
+        command.args(["build", "--release"]).args(packages).args(["--bin", "apc-runtime"]);
+        command.args(["--example", "search", "--example", "roofline"]);
         Ok(Self { executables: build(&mut command)? })
     }
 

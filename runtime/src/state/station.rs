@@ -130,11 +130,11 @@ impl Station {
     /// When something is missing, damaged, or bound to this very device.
     pub fn export(config: &Path, by: &str) -> std::result::Result<(Station, Vec<u8>), StationError> {
         let line = LineConfig::read(config)?;
-        if line.detector.bundle.as_os_str() != ACTIVE {
-            return Err(StationError::NotActive(config.into()));
-        }
         if !line.views.is_empty() || !line.recipes.is_empty() {
             return Err(StationError::Several(config.into()));
+        }
+        if line.detector.bundle.as_os_str() != ACTIVE {
+            return Err(StationError::NotActive(config.into()));
         }
         if let SourceConfig::Camera(camera) = &line.source
             && !camera.device.starts_with(BY_PORT)

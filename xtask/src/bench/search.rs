@@ -94,6 +94,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let existing = |path: &Path| path.canonicalize().with_context(|| format!("cannot find {}", path.display()));
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
     let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let packaged = Build::as_packaged(workspace)?;
     let folder = workspace.cache().join("bench/search");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let library = workspace.cache().join("onnxruntime/lib/libonnxruntime.so");
@@ -102,7 +103,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         let banks = Banks { build: &build, data, weights: &weights, backbone: BACKBONE, folder: &folder, name: &name };
         let bundle = banks.bundle(vectors)?;
         eprintln!("bench: {vectors} vectors of {name}");
-        let mut roofline = Command::new(build.program("roofline")?);
+        let mut roofline = Command::new(packaged.program("roofline")?);
         roofline.arg(bundle).arg(&library).args(frames(data)?);
         let text = process::output_of(&mut roofline, "cannot measure the search")?;
         serde_json::from_str(&text).with_context(|| format!("not what the example roofline prints: {text}"))

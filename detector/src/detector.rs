@@ -4,7 +4,7 @@ use crate::bundle::{Bundle, SelfTest, Variant};
 use crate::calibration::Calibration;
 use crate::engine::{Engine, EngineKind, Machine, VariantChoice};
 use crate::picture::Picture;
-use crate::scorer::{FusedScorer, PatchScorer, Scored, Scorer};
+use crate::scorer::{FusedScorer, Judge, Look, PatchScorer, Scored, Scorer};
 use crate::{Error, Result};
 
 /// What may run a bundle, and where.
@@ -104,12 +104,12 @@ impl Detector {
     /// # Errors
     /// When the colour differs, the region does not lie in the picture, or the engine fails.
     pub fn score(&mut self, picture: &Picture) -> Result<Scored> {
-        let expected = self.scorer.preprocess().colour;
-        if picture.colour != expected {
-            let found = picture.colour;
-            return Err(Error::invalid(format!("the image is {found}; the detector was trained on {expected} images")));
-        }
         self.scorer.score(picture)
+    }
+
+    /// Both halves of it, which may work at the same time, on one picture after another.
+    pub fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
+        self.scorer.halves()
     }
 
     /// Whether a score is above the threshold.

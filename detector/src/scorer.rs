@@ -9,7 +9,7 @@ use crate::descriptor::{FeatureMap, PatchDescriptor, Patches};
 use crate::engine::Engine;
 use crate::map::{Enlarger, ScoreMap, Smoothing};
 use crate::picture::Picture;
-use crate::preprocess::{Prepared, Preprocess, Rect};
+use crate::preprocess::{Prepared, Preprocess, Rect, Size};
 use crate::{Error, Result};
 
 /// How long each stage took.
@@ -74,6 +74,61 @@ pub struct Scored {
     pub times: Times,
 }
 
+/// What the network made of a picture, before it is judged.
+#[derive(Debug)]
+pub struct Looked {
+    results: Vec<FeatureMap>,
+    content: Rect,
+    times: Times,
+}
+
+/// The first half of a scorer: from a picture to the network's results.
+pub struct Look<'a> {
+    engine: &'a mut dyn Engine,
+    preprocess: &'a Preprocess,
+}
+
+impl Look<'_> {
+    /// Looks at a camera's picture.
+    ///
+    /// # Errors
+    /// When its colour is not the product's, the region does not lie in it, or the engine fails.
+    pub fn look(&mut self, picture: &Picture) -> Result<Looked> {
+        let (found, expected) = (picture.colour, self.preprocess.colour);
+        if found != expected {
+            return Err(Error::invalid(format!("the image is {found}; the detector was trained on {expected} images")));
+        }
+        let start = Instant::now();
+        let prepared = self.preprocess.prepare(&picture.pixels)?;
+        let preparing = start.elapsed();
+        let mut looked = self.look_prepared(&prepared)?;
+        looked.times.preprocess += preparing;
+        Ok(looked)
+    }
+
+    /// Looks at a picture that is already at the network's size.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn look_prepared(&mut self, prepared: &Prepared) -> Result<Looked> {
+        let start = Instant::now();
+        let input = self.preprocess.normalise(&prepared.pixels);
+        let normalised = Instant::now();
+        let results = self.engine.run(&input)?;
+        let times = Times { preprocess: normalised - start, backbone: normalised.elapsed(), after_backbone: Duration::ZERO };
+        Ok(Looked { results, content: prepared.content, times })
+    }
+}
+
+/// The second half of a scorer: from the network's results to score and map.
+pub trait Judge: Send {
+    /// Judges what the first half of the same scorer has seen.
+    ///
+    /// # Errors
+    /// When the results are not such as this scorer's network gives.
+    fn judge(&mut self, looked: Looked) -> Result<Scored>;
+}
+
 /// Judges images: the same trait in calibration, evaluation and live.
 pub trait Scorer: Send {
     /// Name of the engine behind it.
@@ -82,37 +137,40 @@ pub trait Scorer: Send {
     /// What happens to a picture first.
     fn preprocess(&self) -> &Preprocess;
 
+    /// Both halves, which may work at the same time, on one picture after another.
+    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge);
+
     /// Scores a picture that is already at the network's size.
     ///
     /// # Errors
     /// When the engine fails.
-    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored>;
+    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
+        let (mut look, judge) = self.halves();
+        judge.judge(look.look_prepared(prepared)?)
+    }
 
     /// Scores a camera's picture.
     ///
     /// # Errors
-    /// When the region does not lie in the picture, or the engine fails.
+    /// When its colour is not the product's, the region does not lie in it, or the engine fails.
     fn score(&mut self, picture: &Picture) -> Result<Scored> {
-        let start = Instant::now();
-        let prepared = self.preprocess().prepare(&picture.pixels)?;
-        let preparing = start.elapsed();
-        let mut scored = self.score_prepared(&prepared)?;
-        scored.times.preprocess += preparing;
-        Ok(scored)
+        let (mut look, judge) = self.halves();
+        judge.judge(look.look(picture)?)
     }
 }
 
 /// From patch distances to image score and map: what all scorers end with.
 struct Finish {
-    preprocess: Preprocess,
+    /// Of the network.
+    input: Size,
     defects: Option<KnownDefects>,
     smoothing: Smoothing,
     enlarger: Option<((usize, usize), Enlarger)>,
 }
 
 impl Finish {
-    fn new(preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> Finish {
-        Finish { preprocess, defects, smoothing, enlarger: None }
+    fn new(preprocess: &Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> Finish {
+        Finish { input: preprocess.input(), defects, smoothing, enlarger: None }
     }
 
     /// Score and map from the distances `[rows, columns]` of a patch grid and the defect head's logits, if there is one; `content` is
@@ -124,8 +182,7 @@ impl Finish {
         grid: (usize, usize),
         content: Rect,
     ) -> Result<(f32, ScoreMap)> {
-        let size = self.preprocess.input();
-        let input = (size.height as usize, size.width as usize);
+        let input = (self.input.height as usize, self.input.width as usize);
         let inside = Inside::new(grid, input, content);
         if self.smoothing.neighbourhood > 1 {
             distances = inside.means(&distances, self.smoothing.neighbourhood / 2);
@@ -151,9 +208,8 @@ impl Finish {
 /// The CPU scorer: any engine, then descriptors, bank and map.
 pub struct PatchScorer<E> {
     engine: E,
-    descriptor: PatchDescriptor,
-    bank: MemoryBank,
-    finish: Finish,
+    preprocess: Preprocess,
+    after: AfterBackbone,
 }
 
 impl<E: Engine> PatchScorer<E> {
@@ -166,17 +222,19 @@ impl<E: Engine> PatchScorer<E> {
         defects: Option<KnownDefects>,
         smoothing: Smoothing,
     ) -> PatchScorer<E> {
-        PatchScorer { engine, descriptor, bank, finish: Finish::new(preprocess, defects, smoothing) }
+        let finish = Finish::new(&preprocess, defects, smoothing);
+        PatchScorer { engine, preprocess, after: AfterBackbone { descriptor, bank, finish } }
     }
+}
 
-    /// Score and map from the network's results: everything after the backbone.
-    fn judge(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
-        let logits = self.finish.defects.and_then(|_| results.pop());
-        let patches = self.descriptor.describe(&results)?;
-        let distances = self.distances(&patches)?;
-        self.finish.finish(distances, logits, (patches.height, patches.width), content)
-    }
+/// Descriptors, search and map.
+struct AfterBackbone {
+    descriptor: PatchDescriptor,
+    bank: MemoryBank,
+    finish: Finish,
+}
 
+impl AfterBackbone {
     fn distances(&self, patches: &Patches) -> Result<Vec<f32>> {
         if patches.dims != self.bank.dims() {
             let (found, expected) = (patches.dims, self.bank.dims());
@@ -186,30 +244,35 @@ impl<E: Engine> PatchScorer<E> {
     }
 }
 
+impl Judge for AfterBackbone {
+    fn judge(&mut self, Looked { mut results, content, times }: Looked) -> Result<Scored> {
+        let start = Instant::now();
+        let logits = self.finish.defects.and_then(|_| results.pop());
+        let patches = self.descriptor.describe(&results)?;
+        let distances = self.distances(&patches)?;
+        let (score, map) = self.finish.finish(distances, logits, (patches.height, patches.width), content)?;
+        Ok(Scored { score, map, times: Times { after_backbone: start.elapsed(), ..times } })
+    }
+}
+
 impl<E: Engine> Scorer for PatchScorer<E> {
     fn engine(&self) -> &'static str {
         self.engine.name()
     }
 
     fn preprocess(&self) -> &Preprocess {
-        &self.finish.preprocess
+        &self.preprocess
     }
 
-    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
-        let start = Instant::now();
-        let input = self.finish.preprocess.normalise(&prepared.pixels);
-        let normalised = Instant::now();
-        let results = self.engine.run(&input)?;
-        let ran = Instant::now();
-        let (score, map) = self.judge(results, prepared.content)?;
-        let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
-        Ok(Scored { score, map, times })
+    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
+        (Look { engine: &mut self.engine, preprocess: &self.preprocess }, &mut self.after)
     }
 }
 
 /// The scorer of a graph with the memory bank inside: an image goes in, the patches' distances come out.
 pub struct FusedScorer<E> {
     engine: E,
+    preprocess: Preprocess,
     finish: Finish,
 }
 
@@ -217,7 +280,21 @@ impl<E: Engine> FusedScorer<E> {
     /// The engine's first output is the map of distances, `[1, rows, columns]`; with `defects`, the second one holds the defect head's
     /// logits.
     pub fn new(engine: E, preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> FusedScorer<E> {
-        FusedScorer { engine, finish: Finish::new(preprocess, defects, smoothing) }
+        let finish = Finish::new(&preprocess, defects, smoothing);
+        FusedScorer { engine, preprocess, finish }
+    }
+}
+
+/// Of a fused graph, whose results are distances already.
+impl Judge for Finish {
+    fn judge(&mut self, Looked { results, content, times }: Looked) -> Result<Scored> {
+        let start = Instant::now();
+        let mut results = results.into_iter();
+        let Some(FeatureMap { channels: 1, height, width, values }) = results.next() else {
+            return Err(Error::invalid("the fused network gives no map of distances"));
+        };
+        let (score, map) = self.finish(values, results.next(), (height, width), content)?;
+        Ok(Scored { score, map, times: Times { after_backbone: start.elapsed(), ..times } })
     }
 }
 
@@ -227,21 +304,11 @@ impl<E: Engine> Scorer for FusedScorer<E> {
     }
 
     fn preprocess(&self) -> &Preprocess {
-        &self.finish.preprocess
+        &self.preprocess
     }
 
-    fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
-        let start = Instant::now();
-        let input = self.finish.preprocess.normalise(&prepared.pixels);
-        let normalised = Instant::now();
-        let mut outputs = self.engine.run(&input)?.into_iter();
-        let ran = Instant::now();
-        let Some(FeatureMap { channels: 1, height, width, values }) = outputs.next() else {
-            return Err(Error::invalid("the fused network gives no map of distances"));
-        };
-        let (score, map) = self.finish.finish(values, outputs.next(), (height, width), prepared.content)?;
-        let times = Times { preprocess: normalised - start, backbone: ran - normalised, after_backbone: ran.elapsed() };
-        Ok(Scored { score, map, times })
+    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
+        (Look { engine: &mut self.engine, preprocess: &self.preprocess }, &mut self.finish)
     }
 }
 

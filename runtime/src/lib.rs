@@ -1,7 +1,7 @@
 //! The camera service: frames in, verdicts out.
 //!
 //! ```text
-//! Source -> capture thread -> Mailbox | PartQueue -> detector thread -> outcomes -> verdict lines
+//! Source -> capture thread -> Mailbox | PartQueue -> network thread -> detector thread -> outcomes -> verdict lines
 //!  edges -> line thread (trigger, parts in transit, outputs)   <- verdicts
 //! ```
 //!

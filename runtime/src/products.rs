@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use detector::bundle::Bundle;
 use detector::picture::Picture;
-use detector::scorer::Scored;
+use detector::scorer::{Looked, Scored};
 use detector::{Detector, Error, Result};
 use image::imageops;
 
@@ -26,7 +26,7 @@ pub struct Products {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// Place in [`Judge::detectors`].
+    /// Place among the detectors.
     detector: usize,
     region: Option<Region>,
     threshold: f32,
@@ -117,31 +117,41 @@ impl Products {
     }
 }
 
-/// Judges the frames of all views, each by its recipe's detector.
-pub struct Judge<'a> {
+/// What the first half of a detector has seen of a frame, or why nothing.
+pub type Seen = std::result::Result<Looked, Judgement>;
+
+/// Both halves of what judges the frames of all views, each by its recipe's detector; `detectors` are those that the products were made
+/// of. They may work at the same time, on one frame after another. Every failure is an `unknown` that says why.
+pub fn halves<'a>(
     products: &'a Products,
-    detectors: Vec<Detector>,
-}
-
-impl<'a> Judge<'a> {
-    /// A judge with the detectors that the products were made of.
-    pub fn new(products: &'a Products, detectors: Vec<Detector>) -> Judge<'a> {
-        Judge { products, detectors }
-    }
-
-    /// Judges a frame; every failure is an `unknown` that says why.
-    pub fn judge(&mut self, ticket: &Ticket, picture: &Picture) -> Judgement {
-        let unknown = |detail: String| Judgement::Unknown { reason: Reason::ScoringFailed, detail };
-        let Some(entry) = self.products.entry(ticket) else { return unknown("it is of no recipe".into()) };
-        let Some(detector) = self.detectors.get_mut(entry.detector) else { return unknown("it has no detector".into()) };
-        match score(detector, entry.region, picture) {
-            Ok(scored) if scored.score.is_finite() => {
-                Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold }
+    detectors: &'a mut [Detector],
+) -> (impl FnMut(&Ticket, &Picture) -> Seen + Send + 'a, impl FnMut(&Ticket, Seen) -> Judgement + Send + 'a) {
+    let unknown = |detail: String| Judgement::Unknown { reason: Reason::ScoringFailed, detail };
+    let (mut looks, mut judges): (Vec<_>, Vec<_>) = detectors.iter_mut().map(Detector::halves).unzip();
+    let look = move |ticket: &Ticket, picture: &Picture| {
+        let entry = products.entry(ticket).ok_or_else(|| unknown("it is of no recipe".into()))?;
+        let look = looks.get_mut(entry.detector).ok_or_else(|| unknown("it has no detector".into()))?;
+        let looked = match entry.region {
+            None => look.look(picture),
+            Some(region) => cropped(picture, region).and_then(|picture| look.look(&picture)),
+        };
+        looked.map_err(|error| unknown(error.to_string()))
+    };
+    let judge = move |ticket: &Ticket, seen: Seen| {
+        let judged = seen.and_then(|looked| {
+            let entry = products.entry(ticket).ok_or_else(|| unknown("it is of no recipe".into()))?;
+            let judge = judges.get_mut(entry.detector).ok_or_else(|| unknown("it has no detector".into()))?;
+            match judge.judge(looked) {
+                Ok(scored) if scored.score.is_finite() => {
+                    Ok(Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold })
+                }
+                Ok(scored) => Err(unknown(format!("its score is {}", scored.score))),
+                Err(error) => Err(unknown(error.to_string())),
             }
-            Ok(scored) => unknown(format!("its score is {}", scored.score)),
-            Err(error) => unknown(error.to_string()),
-        }
-    }
+        });
+        judged.unwrap_or_else(|unknown| unknown)
+    };
+    (look, judge)
 }
 
 /// Scores the part of a picture that a product's detector gets.

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use detector::Detector;
-use detector::picture::Picture;
 use log::{debug, error, info, trace, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -19,8 +18,8 @@ use crate::config::camera::CameraConfig;
 use crate::config::line::Output;
 use crate::config::{Binding, LineConfig, STANDARD_OUTPUT, SourceConfig};
 use crate::line::{Found, LineLink, LineThread, Recipes, Report, Settled};
-use crate::pipeline::{Judgement, News, Outcome, Pipeline, Replay, Source, Summary, Ticket, VerdictLine};
-use crate::products::{self, Judge, Products};
+use crate::pipeline::{Judgement, News, Outcome, Pipeline, Replay, Source, Summary, VerdictLine};
+use crate::products::{self, Products};
 use crate::progress::{Progress, Worker};
 use crate::service::{self, Service};
 
@@ -54,10 +53,10 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     set_threads(threads.unwrap_or(config.detector.threads))?;
     let stop = stop_on_signals()?;
     let mut lines = open_output(&config.output.verdicts)?;
-    let detectors = start(&config)?;
+    let mut detectors = start(&config)?;
     let products = Products::of(&config, &detectors)?;
     products.thresholds().for_each(|told| info!("{told}"));
-    let mut judge = Judge::new(&products, detectors);
+    let (look, judge) = products::halves(&products, &mut detectors);
 
     let views = config.view_names();
     let progress = Progress::new(Clock::start(), views.len());
@@ -80,7 +79,6 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     // Last: a camera that streams while the detector starts would only fill its queue.
     let sources = views.iter().map(|view| open_source(&config, view, recipe)).collect::<Result<Vec<_>>>()?;
 
-    let judge = |ticket: &Ticket, picture: &Picture| judge.judge(ticket, picture);
     let mut service = Service::ready(&progress, &workers, stall);
     let mut told = Summary::default();
     let tell = |news: News<'_>| {
@@ -115,7 +113,7 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
             }
         }
     };
-    let (summary, result) = pipeline.run(sources, judge, line_thread, tell);
+    let (summary, result) = pipeline.run(sources, look, judge, line_thread, tell);
     service::stopping();
     info!("end: {summary}");
     if let Some(link) = &link {

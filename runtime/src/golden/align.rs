@@ -4,7 +4,7 @@
 //! correlation (Kuglin and Hines, 1975) gives the shift of each. Fine: Gauss-Newton on the squared difference from coarse to fine, with gain
 //! and offset as unknowns too (Lucas and Kanade, 1981; Baker and Matthews, IJCV 56, 2004).
 
-use rustfft::FftPlanner;
+use rustfft::FftPlannerScalar;
 use rustfft::num_complex::Complex;
 
 use super::plane::Plane;
@@ -107,12 +107,13 @@ fn coarse(reference: &Plane, picture: &Plane) -> Vec<Motion> {
 }
 
 struct Fourier {
-    planner: FftPlanner<f32>,
+    /// The plain one: code for every instruction set would be a tenth of the camera's program, for something that nobody waits for.
+    planner: FftPlannerScalar<f32>,
 }
 
 impl Fourier {
     fn new() -> Fourier {
-        Fourier { planner: FftPlanner::new() }
+        Fourier { planner: FftPlannerScalar::new() }
     }
 
     /// Transform of a plane moved by `motion`, less its mean and faded out towards its edges.

@@ -1,5 +1,6 @@
 //! The decisions of the pipeline, as a pure state machine.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::outcome::{Judgement, Outcome, Reason};
@@ -15,9 +16,9 @@ pub enum Event<P> {
     Unjudgeable(Ticket, Judgement),
     /// The source has nothing: a sign of life for the detector, behind the frames that wait.
     Token,
-    /// The detector has nothing to do.
+    /// The detector's first half has nothing to do.
     Ready,
-    /// The detector has judged the frame that it was given.
+    /// The detector has judged the oldest of the frames that it was given.
     Judged(Judgement),
     /// The source will deliver no more.
     Ended,
@@ -40,6 +41,9 @@ pub enum Action<P> {
     Finish,
 }
 
+/// Frames that the detector has at once: one for each half.
+const AHEAD: usize = 2;
+
 /// Decides which frame is judged next, and what becomes of the others.
 ///
 /// Every frame bound to a part gets exactly one outcome. Parts are judged in order; an `unknown` is told as soon as it is certain, which
@@ -48,7 +52,8 @@ pub enum Action<P> {
 pub struct Intake<P> {
     waiting: Waiting<P>,
     max_age: Duration,
-    judging: Option<Ticket>,
+    /// Given to the detector, in this order.
+    judging: VecDeque<Ticket>,
     token: bool,
     ended: bool,
     /// Why new frames are no longer judged.
@@ -84,7 +89,14 @@ impl<P> Intake<P> {
             Binding::Free => Waiting::Free(Mailbox::default()),
             Binding::Part => Waiting::Parts(PartQueue::new(config.queue)),
         };
-        Intake { waiting, max_age: config.max_age(), judging: None, token: false, ended: false, closed: None }
+        Intake {
+            waiting,
+            max_age: config.max_age(),
+            judging: VecDeque::with_capacity(AHEAD),
+            token: false,
+            ended: false,
+            closed: None,
+        }
     }
 
     /// Takes an event in at time `now` (on the tickets' clock) and says what to do, in this order.
@@ -95,9 +107,11 @@ impl<P> Intake<P> {
             Event::Captured(frame) => self.admit(frame, now, &mut actions),
             Event::Unjudgeable(ticket, judgement) => actions.push(tell(ticket, judgement, now)),
             Event::Token => self.token = true,
+            // Its second half has enough to do, and a frame that waits here may still be replaced, or told in time that it is stale.
+            Event::Ready if self.judging.len() >= AHEAD => {}
             Event::Ready => match self.waiting.take() {
                 Some(frame) => {
-                    self.judging = Some(frame.ticket.clone());
+                    self.judging.push_back(frame.ticket.clone());
                     actions.push(Action::Judge(frame));
                 }
                 None if self.ended => actions.push(Action::Finish),
@@ -105,12 +119,12 @@ impl<P> Intake<P> {
                 None => {}
             },
             Event::Judged(judgement) => {
-                actions.extend(self.judging.take().map(|ticket| tell(ticket, judgement, now)));
+                actions.extend(self.judging.pop_front().map(|ticket| tell(ticket, judgement, now)));
             }
             Event::Ended => self.ended = true,
             Event::Stop => self.close(Reason::Stopped, now, &mut actions),
             Event::DetectorLost => {
-                let judging = self.judging.take();
+                let judging = self.judging.drain(..);
                 actions.extend(judging.map(|ticket| tell(ticket, Judgement::unknown(Reason::DetectorLost), now)));
                 self.close(Reason::DetectorLost, now, &mut actions);
             }

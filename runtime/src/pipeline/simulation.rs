@@ -57,16 +57,16 @@ struct History {
 fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
     let mut intake = Intake::new(config);
     let mut history = History::default();
-    let (mut now, mut busy, mut lost) = (Duration::ZERO, false, false);
+    let (mut now, mut busy, mut lost) = (Duration::ZERO, 0usize, false);
     let mut waiting = 0usize;
     let carry_out = |history: &mut History, actions: Vec<Action<()>>, now: Duration| {
-        let mut given = false;
+        let mut given = 0;
         for action in actions {
             match action {
                 Action::Judge(frame) => {
                     assert!(now - frame.ticket.captured <= config.max_age(), "a stale frame was judged");
                     history.judged.push(frame.ticket.sequence);
-                    given = true;
+                    given += 1;
                 }
                 Action::Tell(outcome) => {
                     assert_eq!(outcome.latency, now - outcome.ticket.captured);
@@ -87,32 +87,34 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                     Ticket { sequence: history.captured, part, source: String::new(), captured: now, recipe: Some(0), view: 0 };
                 if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unjudgeable(ticket, cut()) }
             }
-            Step::Ready if !busy && !lost => Event::Ready,
-            Step::Judged { anomalous } if busy => Event::Judged(Judgement::Scored { score: 1.0, anomalous: *anomalous }),
+            Step::Ready if !lost => Event::Ready,
+            Step::Judged { anomalous } if busy > 0 => Event::Judged(Judgement::Scored { score: 1.0, anomalous: *anomalous }),
             Step::Token => Event::Token,
             Step::Stop => Event::Stop,
             Step::DetectorLost => Event::DetectorLost,
             _ => continue,
         };
         match event {
-            Event::Judged(_) => busy = false,
-            Event::DetectorLost => (busy, lost) = (false, true),
+            Event::Judged(_) => busy -= 1,
+            Event::DetectorLost => (busy, lost) = (0, true),
             _ => {}
         }
         let actions = intake.step(event, now);
-        busy |= carry_out(&mut history, actions, now);
+        busy += carry_out(&mut history, actions, now);
+        assert!(busy <= 2, "one frame for each half of the detector");
         let held = history.captured - history.told.len() as u64 - intake.replaced();
-        waiting = waiting.max(held as usize - usize::from(busy));
+        waiting = waiting.max(held as usize - busy);
     }
     // The end: the detector works off what is left, unless it is gone.
     let actions = intake.step(Event::Ended, now);
     carry_out(&mut history, actions, now);
     let mut finished = lost;
     while !finished {
-        let event = if busy { Event::Judged(Judgement::Scored { score: 0.0, anomalous: false }) } else { Event::Ready };
+        let event = if busy > 0 { Event::Judged(Judgement::Scored { score: 0.0, anomalous: false }) } else { Event::Ready };
+        busy -= usize::from(matches!(event, Event::Judged(_)));
         let actions = intake.step(event, now);
         finished = actions.contains(&Action::Finish);
-        busy = carry_out(&mut history, actions, now);
+        busy += carry_out(&mut history, actions, now);
     }
     history.replaced = intake.replaced();
     history.most_in_memory = waiting;

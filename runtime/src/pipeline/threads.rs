@@ -21,6 +21,8 @@ use crate::progress::{Progress, Worker};
 
 /// Longest time after which a thread looks whether it should stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// What waits between the detector's halves.
+const HANDED: usize = 1;
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 256;
 
@@ -53,6 +55,13 @@ pub enum News<'a> {
         /// The source has ended, and only parts in transit are waited for.
         ending: bool,
     },
+}
+
+/// What the detector's first half hands to the second.
+enum Handed<L> {
+    Frame(Ticket, L),
+    /// A sign of life.
+    Token,
 }
 
 /// The line as the pipeline sees it.
@@ -107,15 +116,17 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Runs until the sources end or `stop` becomes true, and then until no part is in transit any more. The sources are the views of
-    /// a part, in their order; only a line joins several. `tell` is called on this thread; when it fails the pipeline stops.
+    /// a part, in their order; only a line joins several. `look` and `judge` are the halves of the detector: while one frame is judged, the
+    /// next one is looked at. `tell` is called on this thread; when it fails the pipeline stops.
     ///
     /// # Errors
-    /// When a source, `judge` or `tell` fail for good; every part that was captured has then been told, if `tell` still works. The
+    /// When a source, the detector or `tell` fail for good; every part that was captured has then been told, if `tell` still works. The
     /// summary says what was done until then.
-    pub fn run(
+    pub fn run<L: Send>(
         self,
         mut sources: Vec<impl Source>,
-        mut judge: impl FnMut(&Ticket, &Picture) -> Judgement + Send,
+        mut look: impl FnMut(&Ticket, &Picture) -> L + Send,
+        mut judge: impl FnMut(&Ticket, L) -> Judgement + Send,
         line_thread: Option<LineThread<'a>>,
         mut tell: impl FnMut(News<'_>) -> io::Result<()>,
     ) -> (Summary, Result<(), PipelineError>) {
@@ -142,8 +153,11 @@ impl<'a> Pipeline<'a> {
                 self.line.inspect(|line| line.link.finish());
                 PipelineError::Thread(error)
             };
-            let detector = named("detector").spawn_scoped(scope, || self.detect(&mut judge, sender)).map_err(abandon)?;
             let this = &self;
+            let (hand, handed) = sync_channel(HANDED);
+            let for_network = sender.clone();
+            let detector = named("detector").spawn_scoped(scope, || this.judge(handed, &mut judge, sender)).map_err(abandon)?;
+            let network = named("network").spawn_scoped(scope, || this.look(&mut look, hand, for_network)).map_err(abandon)?;
             let mut captures = Vec::with_capacity(sources.len());
             for ((view, source), outcomes) in sources.iter_mut().enumerate().zip(for_captures) {
                 let capture = named("capture").spawn_scoped(scope, move || this.capture(view, source, outcomes));
@@ -151,9 +165,9 @@ impl<'a> Pipeline<'a> {
             }
             let told = self.tell_all(receiver, driven.as_ref(), &mut summary, &mut tell);
             let captured: Vec<_> = captures.into_iter().map(ScopedJoinHandle::join).collect();
-            let detected = detector.join();
+            let (looked, judged) = (network.join(), detector.join());
             driven.map_or(Ok(()), ScopedJoinHandle::join).map_err(|_| PipelineError::Lost("line"))?;
-            detected.map_err(|_| PipelineError::Lost("detector"))?;
+            looked.and(judged).map_err(|_| PipelineError::Lost("detector"))?;
             for captured in captured {
                 captured.map_err(|_| PipelineError::Lost("capture"))??;
             }
@@ -163,8 +177,8 @@ impl<'a> Pipeline<'a> {
         (summary, result)
     }
 
-    /// Detector thread: from the intake to outcomes.
-    fn detect(&self, judge: &mut impl FnMut(&Ticket, &Picture) -> Judgement, outcomes: SyncSender<Outcome>) {
+    /// Network thread: from the intake to what the network made of the frames.
+    fn look<L>(&self, look: &mut impl FnMut(&Ticket, &Picture) -> L, hand: SyncSender<Handed<L>>, outcomes: SyncSender<Outcome>) {
         let lost = OnDrop(|| self.post(Event::DetectorLost, &outcomes));
         loop {
             if self.stop.load(Ordering::Relaxed) {
@@ -178,20 +192,43 @@ impl<'a> Pipeline<'a> {
             }
             drop(intake);
             for action in actions {
-                match action {
+                let handed = match action {
                     Action::Judge(frame) => {
-                        let judgement = judge(&frame.ticket, &frame.picture);
-                        // The picture's memory is free before the answer is told.
-                        drop(frame);
-                        self.post(Event::Judged(judgement), &outcomes);
-                        self.progress.beat(Worker::Detector);
+                        let looked = look(&frame.ticket, &frame.picture);
+                        // The picture's memory is free before it is judged.
+                        Handed::Frame(frame.ticket, looked)
                     }
-                    Action::Tell(outcome) => self.send(&outcomes, outcome),
-                    Action::Live => self.progress.beat(Worker::Detector),
+                    Action::Tell(outcome) => {
+                        self.send(&outcomes, outcome);
+                        continue;
+                    }
+                    Action::Live => Handed::Token,
                     Action::Finish => return lost.forget(),
+                };
+                if hand.send(handed).is_err() {
+                    return;
                 }
             }
         }
+    }
+
+    /// Detector thread: from what the network made of the frames to outcomes.
+    fn judge<L>(
+        &self,
+        handed: Receiver<Handed<L>>,
+        judge: &mut impl FnMut(&Ticket, L) -> Judgement,
+        outcomes: SyncSender<Outcome>,
+    ) {
+        let lost = OnDrop(|| self.post(Event::DetectorLost, &outcomes));
+        for handed in handed {
+            if let Handed::Frame(ticket, looked) = handed {
+                let judgement = judge(&ticket, looked);
+                self.post(Event::Judged(judgement), &outcomes);
+            }
+            // A token has passed through both halves.
+            self.progress.beat(Worker::Detector);
+        }
+        lost.forget();
     }
 
     /// Steps the intake and tells what is certain now. Only the detector's own [`Event::Ready`] gives more to do.

@@ -40,13 +40,15 @@ fn config(bind: Binding, queue: usize) -> FramesConfig {
     FramesConfig { bind, queue, max_age_ms: 60_000 }
 }
 
-fn good(_: &Ticket, _: &Picture) -> Judgement {
+fn look(_: &Ticket, _: &Picture) {}
+
+fn good(_: &Ticket, (): ()) -> Judgement {
     Judgement::Scored { score: 0.0, anomalous: false }
 }
 
-fn slow(ticket: &Ticket, picture: &Picture) -> Judgement {
+fn slow(ticket: &Ticket, (): ()) -> Judgement {
     thread::sleep(Duration::from_millis(2));
-    good(ticket, picture)
+    good(ticket, ())
 }
 
 struct Run {
@@ -55,11 +57,20 @@ struct Run {
     result: Result<(), PipelineError>,
 }
 
-fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Ticket, &Picture) -> Judgement + Send) -> Run {
+fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Ticket, ()) -> Judgement + Send) -> Run {
+    run_both(config, source, look, judge)
+}
+
+fn run_both(
+    config: &FramesConfig,
+    source: Frames,
+    look: impl FnMut(&Ticket, &Picture) + Send,
+    judge: impl FnMut(&Ticket, ()) -> Judgement + Send,
+) -> Run {
     let stop = AtomicBool::new(false);
     let mut told = Vec::new();
     let progress = Progress::new(Clock::start(), 1);
-    let (summary, result) = Pipeline::new(config, &progress, &stop).run(vec![source], judge, None, |news| {
+    let (summary, result) = Pipeline::new(config, &progress, &stop).run(vec![source], look, judge, None, |news| {
         if let News::Outcome(outcome) = news {
             told.push(outcome.clone());
         }
@@ -106,10 +117,10 @@ fn damaged_frames_and_a_failing_source_leave_no_part_behind() {
 #[test]
 fn a_detector_that_dies_leaves_no_part_behind() {
     let mut count = 0;
-    let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(usize::MAX, 20), |ticket, picture| {
+    let Run { told, summary, result } = run(&config(Binding::Part, 16), frames(usize::MAX, 20), |ticket, ()| {
         count += 1;
         assert!(count < 5, "this panic belongs to the test");
-        slow(ticket, picture)
+        slow(ticket, ())
     });
     assert!(matches!(result, Err(PipelineError::Lost("detector"))), "{result:?}");
     each_part_once(&told, told.len() as u64);
@@ -118,12 +129,41 @@ fn a_detector_that_dies_leaves_no_part_behind() {
 }
 
 #[test]
+fn a_first_half_that_dies_leaves_no_part_behind() {
+    let mut count = 0;
+    let look = |_: &Ticket, _: &Picture| {
+        count += 1;
+        assert!(count < 5, "this panic belongs to the test");
+    };
+    let Run { told, summary, result } = run_both(&config(Binding::Part, 16), frames(usize::MAX, 20), look, slow);
+    assert!(matches!(result, Err(PipelineError::Lost("detector"))), "{result:?}");
+    each_part_once(&told, told.len() as u64);
+    assert!(summary.good <= 4 && summary.unknown[&Reason::DetectorLost] >= 1, "{summary}");
+}
+
+#[test]
+fn the_next_frame_is_looked_at_while_one_is_judged() {
+    let (sender, receiver) = sync_channel(2);
+    let look = move |ticket: &Ticket, _: &Picture| sender.send(ticket.sequence).unwrap();
+    let judge = move |ticket: &Ticket, ()| {
+        let wanted = ticket.sequence + 1;
+        let seen = || receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+        while wanted <= 5 && seen() < wanted {}
+        good(ticket, ())
+    };
+    let Run { told, result, .. } = run_both(&config(Binding::Part, 16), frames(5, 0), look, judge);
+    result.unwrap();
+    each_part_once(&told, 5);
+    assert!(told.windows(2).all(|pair| pair[0].ticket.sequence < pair[1].ticket.sequence));
+}
+
+#[test]
 fn stopping_ends_an_endless_source() {
     let stop = AtomicBool::new(false);
     let mut told = Vec::new();
     let progress = Progress::new(Clock::start(), 1);
     let pipeline = Pipeline::new(&config(Binding::Part, 4), &progress, &stop);
-    let (summary, result) = pipeline.run(vec![frames(usize::MAX, 100)], slow, None, |news| {
+    let (summary, result) = pipeline.run(vec![frames(usize::MAX, 100)], look, slow, None, |news| {
         if let News::Outcome(outcome) = news {
             told.push(outcome.clone());
             stop.store(told.len() > 20, Ordering::Relaxed);
@@ -140,7 +180,7 @@ fn a_reader_that_is_gone_stops_the_pipeline() {
     let stop = AtomicBool::new(false);
     let progress = Progress::new(Clock::start(), 1);
     let pipeline = Pipeline::new(&config(Binding::Part, 4), &progress, &stop);
-    let (_, result) = pipeline.run(vec![frames(usize::MAX, 100)], good, None, |news| match news {
+    let (_, result) = pipeline.run(vec![frames(usize::MAX, 100)], look, good, None, |news| match news {
         News::Outcome(_) => Err(io::ErrorKind::BrokenPipe.into()),
         _ => Ok(()),
     });

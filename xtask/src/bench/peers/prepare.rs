@@ -105,9 +105,10 @@ impl Ground {
     fn random_weights(&self, backbone: &str) -> Result<PathBuf> {
         let folder = self.folder.join(format!("{backbone}-random-weights"));
         let weights = folder.join(format!("{backbone}.safetensors"));
-        install(&folder, &sha256(&self.scripts.join("random_weights.py"))?, |partial| {
+        let stamp = format!("{}\n{}\n", self.data.display(), sha256(&self.scripts.join("random_weights.py"))?);
+        install(&folder, &stamp, |partial| {
             let mut script = self.script("random_weights.py");
-            script.arg(backbone).arg(partial.join(format!("{backbone}.safetensors")));
+            script.arg(backbone).arg(partial.join(format!("{backbone}.safetensors"))).args(frames(&self.data)?);
             process::run_to_success(&mut script, "cannot write random weights")
         })?;
         Ok(weights)

@@ -25,10 +25,12 @@ pub(crate) fn of_threads(threads: usize) -> Option<&'static [usize]> {
 }
 
 /// Keeps the calling thread on one processor until it is dropped.
+#[cfg(feature = "ort")]
 pub(crate) struct Stay {
     before: Option<CpuSet>,
 }
 
+#[cfg(feature = "ort")]
 impl Stay {
     /// On this one.
     pub(crate) fn on(processor: usize) -> Stay {
@@ -40,6 +42,7 @@ impl Stay {
     }
 }
 
+#[cfg(feature = "ort")]
 impl Drop for Stay {
     fn drop(&mut self) {
         self.before.iter().for_each(bind);
@@ -91,6 +94,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "ort")]
     fn a_thread_stays_and_is_free_again() {
         let before = sched_getaffinity(None).unwrap();
         let processor = *processors().last().unwrap();

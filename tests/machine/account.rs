@@ -29,6 +29,7 @@ pub struct Verdict {
     pub score: Option<f32>,
     pub reason: Option<String>,
     pub disposition: Option<String>,
+    pub latency_ms: f64,
     pub captured: f64,
 }
 
@@ -54,11 +55,34 @@ pub struct Pulse {
     pub width: Option<(f64, f64)>,
 }
 
+/// From the trigger to the actuator.
+#[derive(Clone, Copy, Debug)]
+pub enum Delay<'a> {
+    /// Seconds.
+    Time(f64),
+    /// So many pulses of the encoder, which came between these times.
+    Pulses(usize, &'a [(f64, f64)]),
+}
+
+impl Delay<'_> {
+    /// When the part of a trigger is at the actuator: between these times. Nothing when the belt has not moved so far.
+    fn due(self, trigger: (f64, f64)) -> Option<(f64, f64)> {
+        match self {
+            Delay::Time(delay) => Some((trigger.0 + delay, trigger.1 + delay)),
+            Delay::Pulses(number, pulses) => {
+                let certain = pulses.iter().filter(|pulse| pulse.1 <= trigger.0).count();
+                let possible = pulses.iter().filter(|pulse| pulse.0 <= trigger.1).count();
+                Some((pulses.get(certain + number - 1)?.0, pulses.get(possible + number - 1)?.1))
+            }
+        }
+    }
+}
+
 /// How the line is set.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the configuration's words, in seconds")]
-pub struct Line {
-    pub delay: f64,
+pub struct Line<'a> {
+    pub delay: Delay<'a>,
     pub width: f64,
     pub tolerance: f64,
     /// When the service was killed: a pulse of that moment may be short.
@@ -99,7 +123,7 @@ pub fn pulses(changes: &[Change], output: usize, good: bool) -> Vec<Pulse> {
 }
 
 /// Accounts for every part, verdict and pulse.
-pub fn account(parts: &[Part], verdicts: &[Verdict], pulses: &[Pulse], expected: &[Expected], line: Line) -> Account {
+pub fn account(parts: &[Part], verdicts: &[Verdict], pulses: &[Pulse], expected: &[Expected], line: Line<'_>) -> Account {
     let mut account = Account::default();
     let mut free: Vec<Pulse> = pulses.to_vec();
     let mut unclaimed: Vec<&Verdict> = verdicts.iter().collect();
@@ -107,10 +131,12 @@ pub fn account(parts: &[Part], verdicts: &[Verdict], pulses: &[Pulse], expected:
         let (first, last) = (part.between.0 - SAME, part.between.1 + SAME);
         let (mine, others) = unclaimed.into_iter().partition(|verdict| (first..=last).contains(&verdict.captured));
         unclaimed = others;
-        let due = (part.between.0 + line.delay, part.between.1 + line.delay + line.tolerance);
-        let (hits, rest) = free.into_iter().partition(|pulse| pulse.rise.1 >= due.0 && pulse.rise.0 <= due.1);
+        let due = line.delay.due(part.between).unwrap_or((f64::INFINITY, f64::INFINITY));
+        let is_mine = |pulse: &Pulse| pulse.rise.1 >= due.0 && pulse.rise.0 <= due.1 + line.tolerance;
+        let (hits, rest): (Vec<Pulse>, _) = free.into_iter().partition(is_mine);
         free = rest;
-        account.part(index, part, &mine, &hits, expected, line);
+        let right = account.part(index, part, &mine, &hits, expected, line);
+        account.late.extend(right.map(|pulse| pulse.rise.0 - due.1));
     }
     let stray = |pulse: &Pulse| format!("a {} pulse at {:.4} s belongs to no part", name(pulse.good), pulse.rise.1);
     account.problems.extend(free.iter().map(stray));
@@ -119,7 +145,16 @@ pub fn account(parts: &[Part], verdicts: &[Verdict], pulses: &[Pulse], expected:
 }
 
 impl Account {
-    fn part(&mut self, index: usize, part: &Part, verdicts: &[&Verdict], pulses: &[Pulse], expected: &[Expected], line: Line) {
+    /// Takes a part in; gives its pulse, if it is the right one.
+    fn part<'a>(
+        &mut self,
+        index: usize,
+        part: &Part,
+        verdicts: &[&Verdict],
+        pulses: &'a [Pulse],
+        expected: &[Expected],
+        line: Line<'_>,
+    ) -> Option<&'a Pulse> {
         let expected = part.picture.map(|picture| &expected[picture]);
         let mut wrong = Vec::new();
         let good = match verdicts {
@@ -160,16 +195,17 @@ impl Account {
                 None
             }
         };
-        match (good, pulses) {
-            (Some(good), [pulse]) if pulse.good == good => self.late.push(pulse.rise.0 - part.between.1 - line.delay),
+        let right = match (good, pulses) {
+            (Some(good), [pulse]) if pulse.good == good => Some(pulse),
             // A service that was killed may have pulsed before it could tell the verdict.
-            (None, [] | [_]) if verdicts.is_empty() => {}
-            (None, []) => {}
+            (None, [] | [_]) if verdicts.is_empty() => None,
+            (None, []) => None,
             (good, pulses) => {
                 let found: Vec<_> = pulses.iter().map(|pulse| name(pulse.good)).collect();
                 wrong.push(format!("expected {}, found pulses {found:?}", good.map_or("nothing", name)));
+                None
             }
-        }
+        };
         if expected.is_none_or(|expected| expected.anomalous) && pulses.iter().any(|pulse| pulse.good) {
             wrong.push("it must not pass, and got a good pulse".into());
         }
@@ -182,6 +218,7 @@ impl Account {
         let picture = expected.map_or("no picture", |expected| &expected.name);
         let told = |wrong: String| format!("part {index} ({picture}, at {:.3} s): {wrong}", part.between.1);
         self.problems.extend(wrong.into_iter().map(told));
+        right
     }
 }
 
@@ -201,11 +238,11 @@ fn name(good: bool) -> &'static str {
 mod tests {
     use super::*;
 
-    const LINE: Line = Line { delay: 0.5, width: 0.02, tolerance: 0.005, killed: 99.0 };
+    const LINE: Line<'_> = Line { delay: Delay::Time(0.5), width: 0.02, tolerance: 0.005, killed: 99.0 };
 
     fn verdict(at: f64, score: Option<f32>, verdict: &str, disposition: &str) -> Verdict {
         let (verdict, disposition) = (verdict.into(), Some(disposition.into()));
-        Verdict { part: 1, verdict, score, reason: None, disposition, captured: at }
+        Verdict { part: 1, verdict, score, reason: None, disposition, latency_ms: 9.0, captured: at }
     }
 
     fn pulse(good: bool, at: f64) -> Pulse {
@@ -259,6 +296,17 @@ mod tests {
         assert!(problems(&good, &stop, &fired).contains("expected nothing"));
         let long = Pulse { width: Some((0.034, 0.036)), ..fired[0] };
         assert!(problems(&good, &said, &[long]).contains("lasted 34.0 to 36.0 ms"));
+    }
+
+    #[test]
+    fn a_part_is_due_when_the_belt_has_moved_so_far() {
+        let pulses: Vec<_> = (0..6).map(|number| (f64::from(number), f64::from(number) + 0.1)).collect();
+        let due = |from: f64, to: f64| Delay::Pulses(3, &pulses).due((from, to));
+        assert_eq!(due(1.5, 1.6), Some((4.0, 4.1)));
+        // Whether the trigger came before the pulse at 2 cannot be told.
+        assert_eq!(due(1.9, 2.05), Some((4.0, 5.1)));
+        assert_eq!(due(3.5, 3.6), None);
+        assert_eq!(Delay::Time(0.5).due((1.0, 1.25)), Some((1.5, 1.75)));
     }
 
     #[test]

@@ -15,9 +15,11 @@ use crate::shell;
 /// Lines that the service drives, in the order in which the observer knows them.
 pub const OUTPUTS: [&str; 5] = ["REJECT", "GOOD", "BUSY", "HEALTHY", "STOP"];
 /// Lines that the service reads.
-const INPUTS: [&str; 4] = ["TRIGGER", "RESET", "CODE_0", "CODE_1"];
+const INPUTS: [&str; 5] = ["TRIGGER", "RESET", "CODE_0", "CODE_1", ENCODER];
 /// Those of them that say which product is made, the lowest bit first.
 pub const CODE: [&str; 2] = ["CODE_0", "CODE_1"];
+/// The one that rises with each pulse of the belt's encoder.
+pub const ENCODER: &str = "ENCODER";
 /// A line of ours that rises with the trigger: it tells the kernel's time of the edge.
 pub const WITNESS: &str = "WITNESS";
 /// What the service captures from, by a name that stays.

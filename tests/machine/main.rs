@@ -9,8 +9,10 @@
 mod account;
 mod bench;
 mod clock;
+mod encoder;
 mod expected;
 mod feeder;
+mod measures;
 mod observer;
 mod scenario;
 mod service;

@@ -23,7 +23,7 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
-/// A thing to do or to see. "Within" counts from the last fault (`kill`, `hang`, `unplug`, `control`), code or start.
+/// A thing to do or to see. "Within" counts from the last fault (`kill`, `hang`, `unplug`, `control`), restart, code or start.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Step {
@@ -51,6 +51,8 @@ pub enum Step {
     Wait { s: f64 },
     /// An edge on the input that releases the stop output.
     Reset {},
+    /// The belt moves: a pulse of its encoder so often. 0 stops it.
+    Turn { pulse_ms: u64 },
     /// Another product is made: its code on the code lines.
     Code { value: u8 },
     /// Sends a signal to the service's main process.
@@ -73,6 +75,8 @@ pub enum Step {
     Output { name: String, active: bool, within_ms: f64 },
     /// A part that came after the fault has been judged in time.
     Verdict { within_ms: f64 },
+    /// systemd has started another main process in time.
+    Restarted { within_ms: f64 },
     /// systemd has started the service anew so often since the start.
     Restarts { times: u32 },
     /// The main process is the one of the start.
@@ -96,7 +100,10 @@ pub enum Step {
     Baseline {},
     /// What the service uses has grown by no more than this since the baseline.
     Growth { memory_percent: f64, descriptors: usize },
-    /// The same again and again.
+    /// From a part's trigger to its verdict: the 99th percentile of the second half of the last account's parts is above that of the first
+    /// by no more than this.
+    Drift { p99_percent: f64 },
+    /// The same again and again; tells the times that it took and how many parts there were.
     Repeat { times: u32, steps: Vec<Step> },
 }
 
@@ -162,8 +169,10 @@ mod tests {
 
     #[test]
     fn every_scenario_can_be_read() {
-        let scenarios = read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("machine/scenarios")).unwrap();
-        assert!(scenarios.iter().all(|(_, scenario)| !scenario.steps.is_empty()));
+        for folder in ["machine/scenarios", "machine/long"] {
+            let scenarios = read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
+            assert!(scenarios.iter().all(|(_, scenario)| !scenario.steps.is_empty()));
+        }
     }
 
     #[test]

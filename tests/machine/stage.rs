@@ -1,26 +1,25 @@
 //! Plays the steps of one scenario.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, kill_process};
 
-use crate::account::{self, Expected, Line, Verdict};
+use crate::account::{self, Delay, Expected, Line, Verdict};
 use crate::bench::{Bench, CAMERA, CODE, OUTPUTS};
+use crate::encoder::{self, Encoder};
 use crate::feeder::{Feeder, Plug, edge};
 use crate::observer::{Change, Observer};
 use crate::scenario::{Scenario, Step, change};
-use crate::service::{UNIT, process, property, restarts, usage, wait_until};
-use crate::{clock, expected, shell};
+use crate::service::{Hung, UNIT, VERDICTS, process, property, restarts, usage, verdicts, wait_until};
+use crate::{clock, expected, measures, shell};
 
 /// What the service reads.
 const CONFIG: &str = "/etc/apc/line1.toml";
-/// Where its configuration tells it to write verdicts.
-const VERDICTS: &str = "/var/log/apc/line1/verdicts.jsonl";
 /// An output that rests for so long, several periods of the heartbeat, has stopped.
 const REST: f64 = 0.4;
 /// So much of a program's answer is shown.
@@ -35,13 +34,20 @@ pub struct Stage<'a> {
     expected: Vec<Expected>,
     observer: Observer,
     feeder: Option<Feeder>,
-    hung: Option<Child>,
-    /// The last fault or start.
+    encoder: Encoder,
+    hung: Option<Hung>,
+    /// The last fault, and what "within" counts from: this, or a restart or start after it.
+    fault: f64,
     mark: f64,
     started: Option<u32>,
     /// What is accounted for already: parts of this feeder, verdicts, changes.
     accounted: [usize; 3],
     late: Vec<f64>,
+    /// From triggers to verdicts, milliseconds, for the last account.
+    latencies: Vec<f64>,
+    /// What has taken how long, and parts that were good, anomalous, unknown and lost, in the present repetition.
+    took: BTreeMap<&'static str, Vec<f64>>,
+    parts: [usize; 4],
     baseline: Option<(u64, usize)>,
 }
 
@@ -59,11 +65,16 @@ impl<'a> Stage<'a> {
             expected: Vec::new(),
             observer,
             feeder: None,
+            encoder: Encoder::start(bench)?,
             hung: None,
+            fault: clock::now(),
             mark: clock::now(),
             started: None,
             accounted: [0; 3],
             late: Vec::new(),
+            latencies: Vec::new(),
+            took: BTreeMap::new(),
+            parts: [0; 4],
             baseline: None,
         };
         bench.reset_camera()?;
@@ -90,7 +101,7 @@ impl<'a> Stage<'a> {
     /// Ends everything; after a stop all outputs must rest.
     pub fn clear(&mut self) -> Result<()> {
         self.feeder = None;
-        self.release();
+        self.hung = None;
         shell::run(&format!("systemctl stop {UNIT}; systemctl reset-failed {UNIT}"))?;
         let active = active(&self.observer.changes());
         ensure!(active.is_empty(), "active though the service does not run: {active:?}");
@@ -106,17 +117,25 @@ impl<'a> Stage<'a> {
             Step::Feed { every_ms, parts } => self.feed(Duration::from_millis(*every_ms), *parts)?,
             Step::Wait { s } => thread::sleep(Duration::from_secs_f64(*s)),
             Step::Reset {} => edge(&self.bench.line("RESET", "pull")?)?,
+            Step::Turn { pulse_ms } => {
+                let period = Duration::from_millis(*pulse_ms);
+                ensure!(period.is_zero() || period >= encoder::LEAST, "no pulse can come faster than every {:?}", encoder::LEAST);
+                self.encoder.turn(period);
+            }
             Step::Code { value } => self.code(*value)?,
             Step::Kill { signal } => {
                 let process = Pid::from_raw(process()?.cast_signed()).context("process 0")?;
-                self.mark = clock::now();
+                self.fault();
                 kill_process(process, (*signal).into()).context("cannot send the signal")?;
             }
-            Step::Hang { thread } => self.hang(thread)?,
-            Step::Release {} => self.release(),
+            Step::Hang { thread } => {
+                self.hung = Some(Hung::new(thread)?);
+                self.fault();
+            }
+            Step::Release {} => self.hung = None,
             Step::Unplug { for_ms } => self.unplug(Duration::from_millis(*for_ms))?,
             Step::Control { name, value } => {
-                self.mark = clock::now();
+                self.fault();
                 shell::must(&format!("v4l2-ctl -d {CAMERA} -c {name}={value}"))?;
             }
             Step::HeartbeatStops { within_ms } => return self.heartbeat_stops(within_ms / 1e3).map(Some),
@@ -124,6 +143,7 @@ impl<'a> Stage<'a> {
             Step::Steady { longest_ms } => return self.steady(longest_ms / 1e3).map(Some),
             Step::Output { name, active, within_ms } => return self.output(name, *active, within_ms / 1e3).map(Some),
             Step::Verdict { within_ms } => return self.verdict(within_ms / 1e3).map(Some),
+            Step::Restarted { within_ms } => return self.restarted(within_ms / 1e3).map(Some),
             Step::Restarts { times } => {
                 let found = restarts()?;
                 ensure!(found == *times, "systemd has restarted it {found} times");
@@ -137,18 +157,43 @@ impl<'a> Stage<'a> {
                 ensure!(stops <= *stopped, "{note}: the line stopped at {stops} parts");
                 return Ok(Some(note));
             }
-            Step::Timing { within_ms, share } => return self.timing(*within_ms, *share).map(Some),
+            Step::Timing { within_ms, share } => return measures::timing(&self.late, *within_ms, *share).map(Some),
             Step::Baseline {} => self.baseline = Some(usage()?),
-            Step::Growth { memory_percent, descriptors } => return self.growth(*memory_percent, *descriptors).map(Some),
-            Step::Repeat { times, steps } => {
-                let mut notes = Vec::new();
-                for time in 1..=*times {
-                    notes = self.play(steps).with_context(|| format!("time {time} of {times}"))?;
-                }
-                return Ok(Some(format!("{times} times; the last time: {}", notes.join("; "))));
+            Step::Growth { memory_percent, descriptors } => {
+                let before = self.baseline.context("no baseline")?;
+                return measures::growth(before, usage()?, *memory_percent, *descriptors).map(Some);
             }
+            Step::Drift { p99_percent } => return measures::drift(&self.latencies, *p99_percent).map(Some),
+            Step::Repeat { times, steps } => return self.repeat(*times, steps).map(Some),
         }
         Ok(None)
+    }
+
+    /// A fault has come.
+    fn fault(&mut self) {
+        self.fault = clock::now();
+        self.mark = self.fault;
+    }
+
+    fn repeat(&mut self, times: u32, steps: &[Step]) -> Result<String> {
+        (self.took, self.parts) = (BTreeMap::new(), [0; 4]);
+        for time in 1..=times {
+            self.play(steps).with_context(|| format!("time {time} of {times}"))?;
+        }
+        let mut notes = vec![format!("{times} times")];
+        for (what, seconds) in &mut self.took {
+            seconds.sort_by(f64::total_cmp);
+            let (median, most) = (seconds[seconds.len() / 2] * 1e3, seconds[seconds.len() - 1] * 1e3);
+            notes.push(format!("{what} after {median:.0} ms (median), {most:.0} (most)"));
+        }
+        notes.extend((self.parts != [0; 4]).then(|| measures::count(self.parts)));
+        Ok(notes.join("; "))
+    }
+
+    /// Remembers how long something took, and says it.
+    fn took(&mut self, what: &'static str, seconds: f64) -> String {
+        self.took.entry(what).or_default().push(seconds);
+        format!("{what} after {:.0} ms", seconds * 1e3)
     }
 
     fn shell(&mut self, line: &str, exit: i32, says: &[String]) -> Result<Option<String>> {
@@ -200,27 +245,6 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Something else than the service holds the thread: a debugger that delays each of its system calls.
-    fn hang(&mut self, name: &str) -> Result<()> {
-        let thread = crate::service::thread(name)?;
-        let mut strace = Command::new("strace");
-        strace.args(["-qq", "-o", "/dev/null", "--inject=all:delay_enter=600s", "-p", &thread.to_string()]);
-        self.hung = Some(strace.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("cannot start strace")?);
-        let status = format!("/proc/{thread}/status");
-        let is_held =
-            || Ok(fs::read_to_string(&status)?.lines().any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0")));
-        wait_until(clock::now() + 5.0, "strace holds the thread", || is_held().map(|held| held.then_some(())))?;
-        self.mark = clock::now();
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        if let Some(mut strace) = self.hung.take() {
-            let _ = strace.kill();
-            let _ = strace.wait();
-        }
-    }
-
     fn unplug(&mut self, time: Duration) -> Result<()> {
         let feeder = self.feeder.as_ref().context("nothing holds the camera: feed first")?;
         feeder.plug(Plug::Loose);
@@ -230,7 +254,7 @@ impl<'a> Stage<'a> {
         feeder.plug(Plug::Out);
         thread::sleep(time);
         feeder.plug(Plug::Back);
-        self.mark = clock::now();
+        self.fault();
         Ok(())
     }
 
@@ -240,15 +264,15 @@ impl<'a> Stage<'a> {
         changes.map(|change| change.between.1).filter(|at| *at > since).collect()
     }
 
-    fn heartbeat_stops(&self, within: f64) -> Result<String> {
+    fn heartbeat_stops(&mut self, within: f64) -> Result<String> {
         let end = self.mark + within + REST;
         thread::sleep(Duration::from_secs_f64((end - clock::now()).max(0.0)));
         let last = self.beats(self.mark).into_iter().rfind(|at| *at < end).map_or(0.0, |at| at - self.mark);
         ensure!(last <= within, "it still beat after {:.0} ms", last * 1e3);
-        Ok(format!("no heartbeat any more after {:.0} ms", last * 1e3))
+        Ok(self.took("no heartbeat any more", last))
     }
 
-    fn heartbeat_beats(&self, within: f64) -> Result<String> {
+    fn heartbeat_beats(&mut self, within: f64) -> Result<String> {
         let regular = |beats: &[f64]| beats.windows(2).all(|pair| (0.05..0.2).contains(&(pair[1] - pair[0])));
         let end = self.mark + within;
         // What still beat when the fault came does not count.
@@ -256,7 +280,7 @@ impl<'a> Stage<'a> {
         let first = wait_until(end, "a regular heartbeat", || {
             Ok(self.beats(since).windows(BEATS).find(|beats| regular(beats)).map(|beats| beats[0]))
         })?;
-        Ok(format!("heartbeat after {:.0} ms", (first - self.mark) * 1e3))
+        Ok(self.took("heartbeat", first - self.mark))
     }
 
     fn steady(&self, longest: f64) -> Result<String> {
@@ -279,18 +303,31 @@ impl<'a> Stage<'a> {
         Ok(format!("{name} is {} after {:.0} ms", if level { "active" } else { "inactive" }, (found - self.mark) * 1e3))
     }
 
-    fn verdict(&self, within: f64) -> Result<String> {
+    /// From then on the time of the start counts, as systemd tells it.
+    fn restarted(&mut self, within: f64) -> Result<String> {
+        let started = || -> Result<Option<f64>> {
+            let at =
+                property("ExecMainStartTimestampMonotonic")?.parse::<f64>().context("systemd tells no time of the start")? / 1e6;
+            Ok((at > self.mark && process().is_ok()).then_some(at))
+        };
+        let at = wait_until(self.mark + within, "another main process", started)?;
+        let seconds = at - std::mem::replace(&mut self.mark, at);
+        Ok(self.took("restarted", seconds))
+    }
+
+    fn verdict(&mut self, within: f64) -> Result<String> {
         let first = wait_until(self.mark + within, "a verdict on a part that came after the fault", || {
             let scored = |verdict: &Verdict| verdict.score.is_some() && verdict.captured > self.mark;
             Ok(verdicts()?.into_iter().find(scored).map(|_| clock::now()))
         })?;
-        Ok(format!("a verdict after {:.1} s", first - self.mark))
+        Ok(self.took("a verdict", first - self.mark))
     }
 
     fn account(&mut self, unknown: usize, reasons: &[String], lost: usize) -> Result<(String, usize)> {
         let parts = self.feeder.take().context("no part has passed")?.stop()?;
-        let line = self.line()?;
-        thread::sleep(Duration::from_secs_f64(line.delay + line.width + line.tolerance + 0.5));
+        self.let_through()?;
+        let pulses = self.encoder.pulses();
+        let line = self.line(&pulses)?;
         let (verdicts, changes) = (verdicts()?, self.observer.changes());
         let [_, old_verdicts, old_changes] = self.accounted;
         let new = &changes[old_changes..];
@@ -304,58 +341,43 @@ impl<'a> Stage<'a> {
         }
         let found = account::account(&parts, fresh, &[reject, good].concat(), &self.expected, line);
         self.accounted = [0, verdicts.len(), changes.len()];
-        let count = format!(
-            "{} parts: {} good, {} anomalous, {} unknown, {} lost",
-            parts.len(),
-            found.good,
-            found.anomalous,
-            found.unknown,
-            found.lost
-        );
+        let found_parts = [found.good, found.anomalous, found.unknown, found.lost];
+        let count = measures::count(found_parts);
         ensure!(found.problems.is_empty(), "{count}\n{}", found.problems[..found.problems.len().min(20)].join("\n"));
         ensure!(found.unknown <= unknown && found.lost <= lost, "{count}");
         ensure!(found.good > 0 && found.anomalous > 0, "{count}: that shows nothing");
         self.late = found.late;
+        self.latencies = fresh.iter().map(|verdict| verdict.latency_ms).collect();
+        self.parts.iter_mut().zip(found_parts).for_each(|(sum, found)| *sum += found);
         Ok((count, found.stopped))
     }
 
-    fn timing(&self, within_ms: f64, share: f64) -> Result<String> {
-        let mut late: Vec<f64> = self.late.iter().map(|late| late * 1e3).collect();
-        late.sort_by(f64::total_cmp);
-        ensure!(!late.is_empty(), "no pulse is accounted for");
-        let at = |share: f64| late[((late.len() - 1) as f64 * share) as usize];
-        let text = format!("pulses late by {:.2} ms (median), {:.2} (p99), {:.2} (most)", at(0.5), at(0.99), at(1.0));
-        let in_time = late.iter().filter(|late| **late <= within_ms).count() as f64 / late.len() as f64;
-        ensure!(in_time >= share, "{text}: only {:.1} % in time", in_time * 100.0);
-        Ok(text)
+    /// Waits until every part has reached the actuator and its pulse is over.
+    fn let_through(&self) -> Result<()> {
+        let pulses = self.encoder.pulses();
+        let line = self.line(&pulses)?;
+        match line.delay {
+            Delay::Time(delay) => thread::sleep(Duration::from_secs_f64(delay)),
+            Delay::Pulses(number, _) => {
+                let arrived = || Ok((self.encoder.pulses().len() > pulses.len() + number).then_some(()));
+                wait_until(clock::now() + 60.0, "the belt moves to the actuator", arrived)?;
+            }
+        }
+        thread::sleep(Duration::from_secs_f64(line.width + line.tolerance + 0.5));
+        Ok(())
     }
 
-    fn growth(&self, memory_percent: f64, descriptors: usize) -> Result<String> {
-        let (before, now) = (self.baseline.context("no baseline")?, usage()?);
-        let grown = (now.0 as f64 / before.0 as f64 - 1.0) * 100.0;
-        let text = format!("memory {:.1} MB, {grown:+.2} %; descriptors {} to {}", now.0 as f64 / 1e6, before.1, now.1);
-        ensure!(grown <= memory_percent && now.1 <= before.1 + descriptors, "{text}");
-        Ok(text)
-    }
-
-    fn line(&self) -> Result<Line> {
-        let number = |path: [&str; 2]| -> Result<f64> {
-            let value = self.config.get(path[0]).and_then(|section| section.get(path[1]));
-            let ms = value.and_then(|value| value.as_float().or(value.as_integer().map(|ms| ms as f64)));
-            Ok(ms.with_context(|| format!("line.toml has no {path:?}"))? / 1e3)
+    fn line<'b>(&self, pulses: &'b [(f64, f64)]) -> Result<Line<'b>> {
+        let number = |key: &str| -> Result<f64> {
+            let value = self.config.get("line").and_then(|section| section.get(key));
+            let number = value.and_then(|value| value.as_float().or(value.as_integer().map(|number| number as f64)));
+            number.with_context(|| format!("the configuration has no line.{key}"))
         };
-        Ok(Line {
-            delay: number(["line", "delay_ms"])?,
-            width: 0.02,
-            tolerance: number(["line", "tolerance_ms"])?,
-            killed: self.mark,
-        })
-    }
-}
-
-impl Drop for Stage<'_> {
-    fn drop(&mut self) {
-        self.release();
+        let delay = match number("delay_pulses") {
+            Ok(distance) => Delay::Pulses(distance as usize, pulses),
+            Err(_) => Delay::Time(number("delay_ms")? / 1e3),
+        };
+        Ok(Line { delay, width: 0.02, tolerance: number("tolerance_ms")? / 1e3, killed: self.fault })
     }
 }
 
@@ -363,20 +385,4 @@ impl Drop for Stage<'_> {
 fn active(changes: &[Change]) -> Vec<&'static str> {
     let last = |output: usize| changes.iter().rfind(|change| change.output == output).is_some_and(|change| change.active);
     (0..OUTPUTS.len()).filter(|output| last(*output)).map(|output| OUTPUTS[output]).collect()
-}
-
-/// What the service has said since the scenario began, on our clock.
-fn verdicts() -> Result<Vec<Verdict>> {
-    let text = fs::read_to_string(VERDICTS).unwrap_or_default();
-    let offset = clock::offset();
-    // A line that is being written is no line yet.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let parse = |line: &str| {
-        let verdict: Verdict = serde_json::from_str(line).with_context(|| format!("not a verdict: {line}"))?;
-        Ok(Verdict { captured: verdict.captured - offset, ..verdict })
-    };
-    match whole.lines().map(parse).collect::<Result<Vec<_>>>() {
-        Ok(verdicts) => Ok(verdicts),
-        Err(error) => bail!(error),
-    }
 }

@@ -4,14 +4,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::refill;
 use crate::process;
 
-/// Longest time for everything, in seconds: a machine that hangs must not hold up who waits for it.
-const LIMIT: &str = "3600";
+/// Longest time for everything: a machine that hangs must not hold up who waits for it.
+pub const SHORT: Duration = Duration::from_secs(3600);
+/// The same for the long scenarios.
+pub const LONG: Duration = Duration::from_secs(6 * 3600);
 /// Lines of the console that are shown when the machine ends without an answer.
 const TAIL: usize = 40;
 
@@ -25,12 +28,12 @@ struct Console {
 }
 
 /// Whether all scenarios passed. Changes of the image are thrown away.
-pub fn boot(kernel: &Path, image: &Path, share: &Path, cache: &Path) -> Result<bool> {
+pub fn boot(kernel: &Path, image: &Path, share: &Path, cache: &Path, limit: Duration) -> Result<bool> {
     let folder = cache.join("boot");
     refill(&folder)?;
     eprintln!("machine-test: booting");
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", LIMIT]).arg(kernel).args(["mem=1536M", "seccomp=auto"]);
+    command.args(["--signal=KILL", &limit.as_secs().to_string()]).arg(kernel).args(["mem=1536M", "seccomp=auto"]);
     command.arg(format!("ubd0={},{}", folder.join("changes").display(), image.display()));
     command.args(["root=/dev/ubda", "rw", "rootfstype=ext4"]).arg(format!("hostfs={}", share.display()));
     command.args(["con=null", "con0=null,fd:1", "ssl=null", "console=tty0", "loglevel=4", "systemd.show_status=0"]);

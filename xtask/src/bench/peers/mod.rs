@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 use contender::{Contender, race};
-use prepare::{Ground, Prepared};
+use prepare::{Ground, Prepared, Weights};
 use report::{Accuracy, Case, Report, Search, Spread};
 
 /// Compare with anomalib's PatchCore (torch, ONNX Runtime, OpenVINO) and with faiss, in turns, two threads each.
@@ -28,7 +28,8 @@ pub struct Args {
     /// Images in MVTec's layout [default: a rendered part; figures of accuracy are then left out]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Backbone weights; the file's name begins with the backbone's [default: random, which is good enough for times]
+    /// Backbone weights; the file's name begins with the backbone's. A ResNet-50's are widened for the WideResNet-50-2 that has none
+    /// [default: random, on whose features a search can skip much less than on learned ones]
     #[arg(long, value_name = "FILE", num_args = 1..)]
     weights: Vec<PathBuf>,
     /// Only ResNet-18 with the small bank, few rounds, no accuracy
@@ -65,16 +66,13 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         if !chosen {
             continue;
         }
-        let weights =
-            args.weights.iter().find(|file| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with(backbone)));
-        if weights.is_none() {
-            report.notes.push(format!("{backbone} has random weights: its times are right, its scores mean nothing"));
-        }
+        let weights = Weights::choose(&args.weights, backbone);
+        report.notes.extend(weights.note(backbone));
         for bank in BANKS.into_iter().filter(|bank| !args.quick || *bank == BANKS[0]) {
-            let prepared = ground.case(backbone, bank, weights.map(PathBuf::as_path))?;
+            let prepared = ground.case(backbone, bank, weights)?;
             report.cases.push(end_to_end(&ground, &prepared, rounds)?);
             report.search.push(search(&ground, &prepared, rounds)?);
-            if weights.is_some() && args.data.is_some() && !args.quick {
+            if weights != Weights::Random && args.data.is_some() && !args.quick {
                 report.accuracy.push(accuracy(&ground, &prepared, args.own_coreset)?);
             }
         }

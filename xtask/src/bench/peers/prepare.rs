@@ -33,6 +33,42 @@ pub struct Ground {
     python: PathBuf,
 }
 
+/// What a backbone's weights are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weights<'a> {
+    /// This file.
+    Own(&'a Path),
+    /// Those of the ResNet-50 in this file, for a network that is twice as wide.
+    Widened(&'a Path),
+    /// None were given.
+    Random,
+}
+
+impl<'a> Weights<'a> {
+    /// From the files that the user gave.
+    pub fn choose(files: &'a [PathBuf], backbone: &str) -> Weights<'a> {
+        let of = |name: &str| files.iter().find(|file| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name)));
+        match (of(backbone), of("resnet50")) {
+            (Some(file), _) => Weights::Own(file),
+            (None, Some(file)) if backbone == "wide_resnet50_2" => Weights::Widened(file),
+            _ => Weights::Random,
+        }
+    }
+
+    /// What a reader of the figures must know.
+    pub fn note(self, backbone: &str) -> Option<String> {
+        match self {
+            Weights::Own(_) => None,
+            Weights::Widened(_) => {
+                Some(format!("{backbone} computes the features of the ResNet-50 whose weights were given, at its own cost"))
+            }
+            Weights::Random => Some(format!(
+                "{backbone} has random weights: its scores mean nothing, and a search can skip less on its features than on learned ones"
+            )),
+        }
+    }
+}
+
 /// One case, ready to run.
 pub struct Prepared {
     pub backbone: String,
@@ -77,10 +113,12 @@ impl Ground {
     }
 
     /// Trains and exports one case, on both sides.
-    pub fn case(&self, backbone: &str, bank: usize, weights: Option<&Path>) -> Result<Prepared> {
+    pub fn case(&self, backbone: &str, bank: usize, weights: Weights<'_>) -> Result<Prepared> {
+        let existing = |file: &Path| file.canonicalize().with_context(|| format!("cannot find {}", file.display()));
         let weights = match weights {
-            Some(weights) => weights.canonicalize().with_context(|| format!("cannot find {}", weights.display()))?,
-            None => self.random_weights(backbone)?,
+            Weights::Own(file) => existing(file)?,
+            Weights::Widened(file) => self.widened_weights(backbone, &existing(file)?)?,
+            Weights::Random => self.random_weights(backbone)?,
         };
         let name = self.data.file_name().unwrap_or_default().to_string_lossy();
         let (build, data, folder) = (&self.build, &self.data, &self.folder);
@@ -100,6 +138,17 @@ impl Ground {
         })?;
         let ours = Ours::choose(self.packaged.program("apc-runtime")?, &bundle, self.library.clone())?;
         Ok(Prepared { backbone: backbone.into(), bank, weights, run, bundle, ours, peers })
+    }
+
+    fn widened_weights(&self, backbone: &str, narrow: &Path) -> Result<PathBuf> {
+        let folder = self.folder.join(format!("{backbone}-widened-weights"));
+        let weights = format!("{backbone}.safetensors");
+        let stamp = sha256(narrow)? + &sha256(&self.scripts.join("widen.py"))?;
+        install(&folder, &stamp, |partial| {
+            let mut script = self.script("widen.py");
+            process::run_to_success(script.arg(narrow).arg(partial.join(&weights)), "cannot widen the weights")
+        })?;
+        Ok(folder.join(weights))
     }
 
     fn random_weights(&self, backbone: &str) -> Result<PathBuf> {
@@ -145,4 +194,18 @@ fn environment(workspace: &Workspace, folder: &Path, scripts: &Path) -> Result<P
     fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
     fs::write(folder.join("apc-stamp"), stamp).context("cannot write the environment's stamp")?;
     Ok(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_network_without_weights_takes_the_narrow_ones() {
+        let files = ["a/resnet18_x.safetensors", "a/resnet50_x.safetensors"].map(PathBuf::from);
+        assert_eq!(Weights::choose(&files, "resnet18"), Weights::Own(&files[0]));
+        assert_eq!(Weights::choose(&files, "wide_resnet50_2"), Weights::Widened(&files[1]));
+        assert_eq!(Weights::choose(&files[..1], "wide_resnet50_2"), Weights::Random);
+        assert_eq!(Weights::choose(&[], "resnet18"), Weights::Random);
+    }
 }

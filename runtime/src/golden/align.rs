@@ -4,8 +4,9 @@
 //! correlation (Kuglin and Hines, 1975) gives the shift of each. Fine: Gauss-Newton on the squared difference from coarse to fine, with gain
 //! and offset as unknowns too (Lucas and Kanade, 1981; Baker and Matthews, IJCV 56, 2004).
 
-use rustfft::FftPlannerScalar;
+use rustfft::algorithm::Radix4;
 use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftDirection};
 
 use super::plane::Plane;
 
@@ -87,7 +88,7 @@ pub fn align(reference: &Plane, picture: &Plane) -> Option<Alignment> {
 
 /// The likeliest of all hypotheses, upright and upside down.
 fn coarse(reference: &Plane, picture: &Plane) -> Vec<Motion> {
-    let mut fourier = Fourier::new();
+    let fourier = Fourier::new();
     let spectrum = fourier.spectrum(picture, &Motion::NONE);
     let mut found = Vec::new();
     for turn in [0.0, 180.0] {
@@ -107,17 +108,19 @@ fn coarse(reference: &Plane, picture: &Plane) -> Vec<Motion> {
 }
 
 struct Fourier {
-    /// The plain one: code for every instruction set would be a tenth of the camera's program, for something that nobody waits for.
-    planner: FftPlannerScalar<f32>,
+    /// The one algorithm that a power of two needs: a planner would bring all others into the camera's program, for every instruction set.
+    forward: Radix4<f32>,
+    inverse: Radix4<f32>,
 }
 
 impl Fourier {
     fn new() -> Fourier {
-        Fourier { planner: FftPlannerScalar::new() }
+        let [forward, inverse] = [FftDirection::Forward, FftDirection::Inverse].map(|direction| Radix4::new(ROOM, direction));
+        Fourier { forward, inverse }
     }
 
     /// Transform of a plane moved by `motion`, less its mean and faded out towards its edges.
-    fn spectrum(&mut self, plane: &Plane, motion: &Motion) -> Vec<Complex<f32>> {
+    fn spectrum(&self, plane: &Plane, motion: &Motion) -> Vec<Complex<f32>> {
         let (width, height) = (plane.width, plane.height);
         let mean = plane.values.iter().sum::<f32>() / plane.values.len() as f32;
         let fade = |at: usize, length: usize| {
@@ -135,25 +138,23 @@ impl Fourier {
                 grid[y * ROOM + x].re = value * fade(x, width) * fade(y, height);
             }
         }
-        let forward = self.planner.plan_fft_forward(ROOM);
-        forward.process(&mut grid);
+        self.forward.process(&mut grid);
         let mut grid = transposed(&grid);
-        forward.process(&mut grid);
+        self.forward.process(&mut grid);
         grid
     }
 
     /// The shift from `from` to `to` at which their phases agree best.
-    fn peak(&mut self, to: &[Complex<f32>], from: &[Complex<f32>]) -> [f64; 2] {
+    fn peak(&self, to: &[Complex<f32>], from: &[Complex<f32>]) -> [f64; 2] {
         let phase = |(to, from): (&Complex<f32>, &Complex<f32>)| {
             let cross = to * from.conj();
             // The largest frequencies are noise: amplitudes below a millionth of a grey value's have no phase.
             cross / (cross.norm() + 1e-6)
         };
         let mut grid: Vec<_> = to.iter().zip(from).map(phase).collect();
-        let inverse = self.planner.plan_fft_inverse(ROOM);
-        inverse.process(&mut grid);
+        self.inverse.process(&mut grid);
         let mut grid = transposed(&grid);
-        inverse.process(&mut grid);
+        self.inverse.process(&mut grid);
         let peak = grid.iter().enumerate().max_by(|a, b| a.1.re.total_cmp(&b.1.re)).map_or(0, |(index, _)| index);
         let signed = |at: usize| if at > ROOM / 2 { at as f64 - ROOM as f64 } else { at as f64 };
         [signed(peak % ROOM), signed(peak / ROOM)]

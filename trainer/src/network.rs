@@ -20,8 +20,33 @@ pub enum Norms {
     Trained,
 }
 
+/// In which arithmetic convolutions are computed. Their operands and results are in single precision all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// As on the camera.
+    Single,
+    /// bfloat16: the range of single precision, so that gradients need no scaling (Kalamkar et al., arXiv 1905.12322).
+    Mixed,
+}
+
+impl Precision {
+    /// A convolution without bias.
+    fn conv2d(self, input: &Tensor, weight: &Tensor, stride: i64, padding: i64) -> Tensor {
+        let conv = |input: &Tensor, weight: &Tensor| input.conv2d::<&Tensor>(weight, None, [stride; 2], [padding; 2], [1, 1], 1);
+        match self {
+            Precision::Single => conv(input, weight),
+            Precision::Mixed => conv(&input.to_kind(Kind::BFloat16), &weight.to_kind(Kind::BFloat16)).to_kind(Kind::Float),
+        }
+    }
+}
+
 /// The network's results `[batch, channels, height, width]`, in their order, for `[batch, 3, height, width]`.
 pub fn forward(network: &Network, parameters: &Named, image: &Tensor, norms: Norms) -> Vec<Tensor> {
+    forward_in(Precision::Single, network, parameters, image, norms)
+}
+
+/// As [`forward`], in an arithmetic of choice.
+pub fn forward_in(precision: Precision, network: &Network, parameters: &Named, image: &Tensor, norms: Norms) -> Vec<Tensor> {
     let mut values: Vec<Tensor> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
         let input = |i: usize| &values[node.inputs[i]];
@@ -31,7 +56,7 @@ pub fn forward(network: &Network, parameters: &Named, image: &Tensor, norms: Nor
                 let get = |name: &str| &parameters[&format!("{}.{name}", conv.norm)];
                 let (stride, padding) = (conv.stride as i64, conv.padding() as i64);
                 let weight = &parameters[&format!("{}.weight", conv.name)];
-                let y = input(0).conv2d::<&Tensor>(weight, None, [stride; 2], [padding; 2], [1, 1], 1);
+                let y = precision.conv2d(input(0), weight, stride, padding);
                 let (mean, var) = (get("running_mean"), get("running_var"));
                 let train = norms == Norms::Trained;
                 let (weight, bias) = (get("weight"), get("bias"));
@@ -138,5 +163,34 @@ pub fn device(name: &str) -> Result<Device> {
             Some(index) => cuda(index),
             None => Err(Error::invalid(format!("device {name:?} is unknown; auto, cpu, cuda or cuda:N was expected"))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Results and gradients are those of single precision, as far as bfloat16's eight bits go.
+    #[test]
+    fn mixed_precision_learns_the_same() {
+        let backbone = Backbone::preset("resnet10").unwrap();
+        let (network, weights) = (backbone.network().unwrap(), random_weights(&backbone, 1).unwrap());
+        let pixels: Vec<f32> = (0..2 * 3 * 32 * 32).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
+        let image = Tensor::from_slice(&pixels).reshape([2, 3, 32, 32]);
+        let run = |precision| {
+            let mut parameters = upload(&network, &weights, Device::Cpu).unwrap();
+            let first = parameters.get_mut("conv1.weight").unwrap();
+            *first = first.set_requires_grad(true);
+            let results = forward_in(precision, &network, &parameters, &image, Norms::Frozen);
+            let sum = results.iter().map(|map| map.square().sum(Kind::Float)).reduce(|a, b| a + b).unwrap();
+            sum.backward();
+            (results.into_iter().next_back().unwrap(), parameters["conv1.weight"].grad())
+        };
+        let ((single, gradient), (mixed, mixed_gradient)) = (run(Precision::Single), run(Precision::Mixed));
+        for (single, mixed) in [(single, mixed), (gradient, mixed_gradient)] {
+            assert_eq!((mixed.kind(), mixed.size()), (Kind::Float, single.size()));
+            let difference = f64::try_from((&mixed - &single).norm() / single.norm()).unwrap();
+            assert!((1e-5..0.05).contains(&difference), "{difference}");
+        }
     }
 }

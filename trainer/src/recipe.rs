@@ -200,6 +200,8 @@ pub struct Finetune {
     pub segmentation: f64,
     /// Weight of the loss "what does the image look like".
     pub reconstruction: f64,
+    /// Convolutions in bfloat16, which many GPUs compute faster; parameters, normalisations and losses stay in single precision.
+    pub mixed_precision: bool,
     /// Steps between checkpoints.
     pub checkpoint: usize,
 }
@@ -214,6 +216,7 @@ impl Default for Finetune {
             classification: 10.0,
             segmentation: 1.0,
             reconstruction: 1.0,
+            mixed_precision: false,
             checkpoint: 50,
         }
     }

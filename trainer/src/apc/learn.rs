@@ -12,7 +12,7 @@ use super::decoder::{Decoder, Heads};
 use crate::examples::Batches;
 use crate::interrupt::Interrupt;
 use crate::learning::{Plan, Targets, learn};
-use crate::network::{Norms, download, forward, upload};
+use crate::network::{Norms, Precision, download, forward_in, upload};
 use crate::recipe::Finetune;
 
 /// Where fine-tuning begins.
@@ -68,9 +68,10 @@ pub fn finetune(
         learning_rate_key: "finetune.learning_rate",
         weight_decay: choice.weight_decay,
     };
+    let precision = if choice.mixed_precision { Precision::Mixed } else { Precision::Single };
     let loss_of = |parameters: &_, batch: &_| {
         let targets = Targets::new(batch, size, device);
-        let outputs = forward(&network, parameters, &targets.images, start.norms);
+        let outputs = forward_in(precision, &network, parameters, &targets.images, start.norms);
         loss(&decoder.forward(parameters, &outputs), &targets, choice)
     };
     let rate = |name: &str| if name.starts_with("head.") { 1.0 } else { choice.backbone_rate };

@@ -15,9 +15,9 @@ use crate::figures::Latency;
 use crate::workspace::Workspace;
 use crate::{process, replay, setup};
 
-/// Measure the camera's program as a camera gets it (release build, stripped), with a bundle learned from the images.
+/// Measure the camera's program as a camera gets it (release build, stripped), with bundles learned from the images.
 ///
-/// The release build takes some minutes the first time.
+/// Several recipes are measured in turns: what the second costs beside the first. The release build takes some minutes the first time.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of a product's images, MVTec's layout
@@ -26,13 +26,13 @@ pub struct Args {
     /// Pretrained backbone weights (safetensors)
     #[arg(long)]
     weights: PathBuf,
-    /// Recipe; default: configs/train/whole.toml
+    /// Recipe; may be given several times [default: configs/train/whole.toml]
     #[arg(long)]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// Threads of backbone and search
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Starts of the service; the figures are medians over them
+    /// Starts of the service and measurements of its frames; the figures are medians over them
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     starts: u32,
     /// Print one JSON document
@@ -44,6 +44,13 @@ pub struct Args {
 struct Report {
     threads: usize,
     binary_mib: f64,
+    recipes: Vec<Needs>,
+}
+
+/// What one recipe's bundle needs.
+#[derive(Serialize)]
+struct Needs {
+    recipe: String,
     bundle_mib: f64,
     /// From starting `apc-runtime run` to the line with its first verdict.
     first_verdict_ms: f64,
@@ -77,47 +84,81 @@ const MIB: f64 = (1 << 20) as f64;
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let existing = |path: &Path| path.canonicalize().with_context(|| format!("cannot find {}", path.display()));
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
-    let recipe = existing(&args.config.clone().unwrap_or_else(|| workspace.root().join("configs/train/whole.toml")))?;
+    let default = workspace.root().join("configs/train/whole.toml");
+    let recipes = if args.config.is_empty() { vec![default] } else { args.config.clone() };
     let everything = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
     let packaged = Build::as_packaged(workspace)?;
     let program = packaged.program("apc-runtime")?;
-    let trial = Trial::new(&everything, &data, workspace.cache().join("bench/service"))?;
-    trial.train(&recipe, &weights, 0)?;
-    trial.export()?;
-
-    let config = configure(&trial, &data)?;
-    let (mut first, mut peak) = (Vec::new(), Vec::new());
+    let mut candidates = Vec::new();
+    for recipe in &recipes {
+        let recipe = existing(recipe)?;
+        let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let trial = Trial::new(&everything, &data, workspace.cache().join("bench/service").join(&name))?;
+        trial.train(&recipe, &weights, 0)?;
+        trial.export()?;
+        let config = configure(&trial, &data)?;
+        candidates.push(Candidate { name, trial, config, starts: Vec::new(), benches: Vec::new() });
+    }
     for _ in 0..args.starts {
+        for candidate in &mut candidates {
+            candidate.start(program, args.threads)?;
+            candidate.bench(program, args.threads)?;
+        }
+    }
+    let recipes = candidates.iter().map(Candidate::needs).collect::<Result<_>>()?;
+    let report = Report { threads: args.threads, binary_mib: size(program)?, recipes };
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&report).context("cannot write JSON")? + "\n",
+        false => table(&report),
+    };
+    write!(io::stdout(), "{text}").context("cannot print the result")
+}
+
+/// A recipe and what was measured with its bundle.
+struct Candidate<'a> {
+    name: String,
+    trial: Trial<'a>,
+    config: PathBuf,
+    /// Milliseconds to the first verdict, and the largest resident memory in MiB.
+    starts: Vec<(f64, f64)>,
+    benches: Vec<Bench>,
+}
+
+impl Candidate<'_> {
+    fn start(&mut self, program: &Path, threads: usize) -> Result<()> {
         let mut service = Command::new(program);
-        service.args(["run", "--threads", &args.threads.to_string(), "--config"]).arg(&config);
+        service.args(["run", "--threads", &threads.to_string(), "--config"]).arg(&self.config);
         let started = Instant::now();
         let mut verdict = None;
         let on_line = |_: &str| {
             verdict.get_or_insert_with(|| started.elapsed().as_secs_f64() * 1e3);
         };
         let usage = process::measure_with_lines(&mut service, "the camera service failed", on_line)?;
-        first.push(verdict.context("the camera service gave no verdict")?);
-        peak.push(usage.peak_memory as f64 / MIB);
+        let verdict = verdict.context("the camera service gave no verdict")?;
+        self.starts.push((verdict, usage.peak_memory as f64 / MIB));
+        Ok(())
     }
-    let mut bench = Command::new(program);
-    bench.args(["bench", "--json", "--threads", &args.threads.to_string(), "--model"]).arg(trial.bundle());
-    let text = process::output_of(&mut bench, "cannot measure the bundle")?;
-    let bench: Bench = serde_json::from_str(&text).with_context(|| format!("not what `bench --json` prints: {text}"))?;
-    let report = Report {
-        threads: args.threads,
-        binary_mib: size(program)?,
-        bundle_mib: size(&trial.bundle())?,
-        first_verdict_ms: median(first),
-        peak_resident_mib: median(peak),
-        after_backbone_share: bench.after_backbone_share,
-        backbone_ms: bench.stages_ms.backbone.p50,
-        total_ms: bench.stages_ms.total.p50,
-    };
-    let text = match args.json {
-        true => serde_json::to_string_pretty(&report).context("cannot write JSON")? + "\n",
-        false => table(&report),
-    };
-    write!(io::stdout(), "{text}").context("cannot print the result")
+
+    fn bench(&mut self, program: &Path, threads: usize) -> Result<()> {
+        let mut bench = Command::new(program);
+        bench.args(["bench", "--json", "--threads", &threads.to_string(), "--model"]).arg(self.trial.bundle());
+        let text = process::output_of(&mut bench, "cannot measure the bundle")?;
+        self.benches.push(serde_json::from_str(&text).with_context(|| format!("not what `bench --json` prints: {text}"))?);
+        Ok(())
+    }
+
+    fn needs(&self) -> Result<Needs> {
+        let of_benches = |value: fn(&Bench) -> f64| median(self.benches.iter().map(value).collect());
+        Ok(Needs {
+            recipe: self.name.clone(),
+            bundle_mib: size(&self.trial.bundle())?,
+            first_verdict_ms: median(self.starts.iter().map(|start| start.0).collect()),
+            peak_resident_mib: median(self.starts.iter().map(|start| start.1).collect()),
+            after_backbone_share: of_benches(|bench| bench.after_backbone_share),
+            backbone_ms: of_benches(|bench| bench.stages_ms.backbone.p50),
+            total_ms: of_benches(|bench| bench.stages_ms.total.p50),
+        })
+    }
 }
 
 /// A replay of good images.
@@ -142,17 +183,46 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+type Row = (&'static str, fn(&Needs) -> f64, usize);
+
 fn table(report: &Report) -> String {
-    let rows = [
-        ("binary, MiB", report.binary_mib, 1),
-        ("bundle, MiB", report.bundle_mib, 1),
-        ("start to first verdict, ms", report.first_verdict_ms, 0),
-        ("peak resident memory, MiB", report.peak_resident_mib, 0),
-        ("after backbone / backbone", report.after_backbone_share, 3),
-        ("backbone p50, ms", report.backbone_ms, 1),
-        ("frame p50, ms", report.total_ms, 1),
+    let rows: [Row; 6] = [
+        ("bundle, MiB", |needs| needs.bundle_mib, 1),
+        ("start to first verdict, ms", |needs| needs.first_verdict_ms, 0),
+        ("peak resident memory, MiB", |needs| needs.peak_resident_mib, 0),
+        ("after backbone / backbone", |needs| needs.after_backbone_share, 3),
+        ("backbone p50, ms", |needs| needs.backbone_ms, 1),
+        ("frame p50, ms", |needs| needs.total_ms, 1),
     ];
-    let mut text = format!("{:30}{}\n", "threads", report.threads);
-    rows.iter().for_each(|(name, value, digits)| text += &format!("{name:30}{value:.digits$}\n"));
-    text
+    let mut text = format!("{:30}{}\n{:30}{:.1}\n\n{:30}", "threads", report.threads, "binary, MiB", report.binary_mib, "");
+    report.recipes.iter().for_each(|needs| text += &format!("{:>24}", needs.recipe));
+    for (name, value, digits) in rows {
+        text += &format!("\n{name:30}");
+        for needs in &report.recipes {
+            let (here, first) = (value(needs), value(&report.recipes[0]));
+            text += &format!("{here:15.digits$} (x {:4.2})", here / first);
+        }
+    }
+    text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipes_stand_beside_the_first() {
+        let needs = |recipe: &str, factor: f64| Needs {
+            recipe: recipe.into(),
+            bundle_mib: 10.0 * factor,
+            first_verdict_ms: 200.0,
+            peak_resident_mib: 90.0,
+            after_backbone_share: 0.1,
+            backbone_ms: 20.0,
+            total_ms: 22.0,
+        };
+        let report = Report { threads: 2, binary_mib: 19.0, recipes: vec![needs("whole", 1.0), needs("apc+", 1.1)] };
+        let text = table(&report);
+        assert!(text.contains("11.0 (x 1.10)") && text.contains("10.0 (x 1.00)") && text.contains("apc+"), "{text}");
+    }
 }

@@ -28,7 +28,7 @@ pub const AUROC_LIMIT: f64 = 0.003;
 const PAIRS: f64 = 2.0;
 /// Largest relative difference that an engine may show in the self-test: half precision and integer arithmetic differ from tract's.
 const TOLERANCE: f32 = 2e-2;
-/// Pictures that show the ranges of activations.
+/// Good pictures that show the ranges of activations.
 const OBSERVED: usize = 32;
 
 /// What a form changes, compared with the float one.
@@ -123,12 +123,15 @@ impl<'a> Float<'a> {
         Ok(Made { onnx, section: VariantSection { file: file.into(), calibration, self_test }, report })
     }
 
-    /// Ranges of activations over good images.
+    /// Ranges of activations over good images and over the run's anomalous ones: what a defect excites must not be cut off, or it would look
+    /// less like one.
     fn ranges(&self, observer: &[u8]) -> Result<Vec<Range>> {
         let info = &self.run.info;
         let mut engine = engine(observer, info.input.input())?;
         let mut ranges: Vec<Range> = Vec::new();
-        for picture in info.calibration.iter().take(OBSERVED) {
+        let anomalous = info.references.iter().filter(|reference| reference.kind == ReferenceKind::Anomalous);
+        let pictures = info.calibration.iter().take(OBSERVED).chain(anomalous.map(|reference| &reference.picture));
+        for picture in pictures {
             let image = info.input.normalise(&self.run.picture(picture)?.pixels);
             let results = engine.run(&image)?;
             let seen = std::iter::once(Range::of(&image)).chain(results.iter().map(|result| Range::of(&result.values)));

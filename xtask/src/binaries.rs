@@ -36,11 +36,6 @@ impl Executable {
     pub fn package(&self) -> &str {
         self.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
-
-    /// Whether it runs tests.
-    pub fn is_test(&self) -> bool {
-        self.is_test
-    }
 }
 
 impl Build {

@@ -56,8 +56,6 @@ pub fn machine(workspace: &Workspace) -> Result<Machine> {
 }
 
 fn start(command: &mut Command, files: &Files<'_>) {
-    // A comma would begin another option.
-    let path = |path: &Path| path.display().to_string().replace(',', ",,");
     command.args(["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72", "-m", "1536"]);
     // Time goes by with the instructions, 2 ns for each: the guest sees a steady processor, however slow the emulation is.
     command.args(["-icount", "shift=1"]);
@@ -66,9 +64,32 @@ fn start(command: &mut Command, files: &Files<'_>) {
     command.arg("-append").arg([&words[..], &KERNEL, &CAMERA].concat().join(" "));
     // Changes go into a file of their own that QEMU removes.
     command.env("TMPDIR", files.scratch);
-    command.arg("-drive").arg(format!("if=none,id=root,format=raw,snapshot=on,file={}", path(&files.image.join("root.ext4"))));
+    command.arg("-drive").arg(format!("if=none,id=root,format=raw,snapshot=on,file={}", value(&files.image.join("root.ext4"))));
     command.args(["-device", "virtio-blk-pci,drive=root", "-device", "virtio-rng-pci"]);
-    let share = path(files.share);
+    let share = value(files.share);
     command.arg("-virtfs").arg(format!("local,path={share},mount_tag=host,security_model=none,readonly=on,multidevs=remap"));
     command.args(["-nic", "none", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"]);
+}
+
+/// A path as the value of an option, where a comma would begin the next one.
+fn value(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_gets_its_files_wherever_they_lie() {
+        let path = |name| Path::new("/a,b").join(name);
+        let (image, share, scratch) = (path("image"), path("share"), path("scratch"));
+        let mut command = Command::new("timeout");
+        start(&mut command, &Files { image: &image, share: &share, scratch: &scratch });
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_string_lossy()).collect();
+        assert!(arguments.iter().any(|argument| argument.ends_with("snapshot=on,file=/a,,b/image/root.ext4")));
+        assert!(arguments.iter().any(|argument| argument.starts_with("local,path=/a,,b/share,mount_tag=host")));
+        assert!(arguments.iter().any(|argument| argument == "/a,b/image/kernel"));
+        assert!(command.get_envs().any(|(name, value)| name == "TMPDIR" && value == Some(scratch.as_os_str())));
+    }
 }

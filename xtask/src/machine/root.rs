@@ -56,7 +56,7 @@ cp machine-test.service $units/
 ln -s ../machine-test.service $units/multi-user.target.wants/
 ln -s /dev/null $units/getty@.service
 ln -s /dev/null $units/serial-getty@.service
-find root/usr/lib/modules root/boot -type f -name vmlinuz -exec mv {} kernel ';' -o -type f -name 'initrd.img-*' -exec mv {} initrd ';'
+find root/usr/lib root/boot -type f -name vmlinuz -exec mv {} kernel ';' -o -type f -name 'initrd.img-*' -exec mv {} initrd ';'
 truncate --size 1G root.ext4
 mke2fs -q -t ext4 -O ^has_journal -d root root.ext4
 rm -rf root"#;

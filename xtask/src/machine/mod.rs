@@ -76,9 +76,11 @@ struct Machine {
     scenarios: &'static str,
     /// The same for those that take hours.
     long: Option<&'static str>,
-    /// Adds the program that is the machine, and its arguments.
-    start: Box<dyn Fn(&mut Command, &Files<'_>)>,
+    start: Box<Start>,
 }
+
+/// Adds the program that is the machine, and its arguments.
+type Start = dyn Fn(&mut Command, &Files<'_>);
 
 /// Runs the command; `false` if a scenario failed.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {

@@ -55,6 +55,8 @@ impl Bench {
     /// Sets it up, once after the boot.
     pub fn set_up(folder: &Path) -> Result<Bench> {
         let chip = gpio()?;
+        // Names of devices come a little after the devices.
+        shell::must("udevadm settle")?;
         camera()?;
         hurry_camera()?;
         let pictures = pictures(&folder.join("pictures"))?;

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn every_scenario_can_be_read() {
-        for folder in ["machine/scenarios", "machine/long"] {
+        for folder in ["machine/scenarios", "machine/long", "machine/arm64"] {
             let scenarios = read_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap();
             assert!(scenarios.iter().all(|(_, scenario)| !scenario.steps.is_empty()));
         }

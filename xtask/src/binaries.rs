@@ -36,11 +36,6 @@ impl Executable {
     pub fn package(&self) -> &str {
         self.folder.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
-
-    /// Whether it runs tests.
-    pub fn is_test(&self) -> bool {
-        self.is_test
-    }
 }
 
 impl Build {
@@ -50,7 +45,7 @@ impl Build {
         let mut command = cargo(workspace);
         command.arg("build").args(SELECTION);
         libtorch.apply(&mut command);
-        Ok(Self { executables: build(&mut command)? })
+        Self::by(&mut command)
     }
 
     /// Builds what runs on a camera as a camera gets it: optimised over all crates, without checks. Takes some minutes the first time.
@@ -60,7 +55,12 @@ impl Build {
         let mut command = cargo(workspace);
         command.args(["build", "--release"]).args(packages).args(["--bin", "apc-runtime"]);
         command.args(["--example", "search", "--example", "roofline"]);
-        Ok(Self { executables: build(&mut command)? })
+        Self::by(&mut command)
+    }
+
+    /// What this cargo command builds.
+    pub fn by(command: &mut Command) -> Result<Self> {
+        Ok(Self { executables: build(command)? })
     }
 
     /// The program of this name.

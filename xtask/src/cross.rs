@@ -6,11 +6,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::binaries::{build, cargo};
+use crate::binaries::{Build, cargo};
 use crate::process;
 use crate::workspace::Workspace;
 
-const TARGET: &str = "aarch64-unknown-linux-gnu";
+/// Cargo's name of a camera's processor and system.
+pub const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "qemu-aarch64-static";
 /// Libraries of the target, where Debian's cross compiler has them.
@@ -48,7 +49,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
 }
 
 /// What is missing and how to get it.
-fn missing(emulator: bool) -> Option<String> {
+pub fn missing(emulator: bool) -> Option<String> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
     let has_target = libraries.is_ok_and(|found| Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_dir());
     let mut steps = Vec::new();
@@ -77,13 +78,18 @@ fn cargo_for_target(workspace: &Workspace) -> Command {
     command
 }
 
-fn program(workspace: &Workspace, profile: &str) -> Result<bool> {
-    eprintln!("cross: building apc-runtime for {TARGET} (minutes: the engine is large)");
+/// Builds these packages for the target.
+pub fn build(workspace: &Workspace, packages: &[&str], profile: &str) -> Result<Build> {
+    eprintln!("cross: building {} for {TARGET} (minutes: the engine is large)", packages.join(" and "));
     let mut command = cargo_for_target(workspace);
-    command.args(["build", "--package", "apc-runtime", "--target", TARGET, "--profile", profile]);
-    let built = build(&mut command)?;
-    let program = built.iter().find(|program| program.name == "apc-runtime").context("cargo built no apc-runtime")?;
-    writeln!(io::stdout(), "{}", program.path.display()).context("cannot print the result")?;
+    command.args(["build", "--target", TARGET, "--profile", profile]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    Build::by(&mut command)
+}
+
+fn program(workspace: &Workspace, profile: &str) -> Result<bool> {
+    let built = build(workspace, &["apc-runtime"], profile)?;
+    writeln!(io::stdout(), "{}", built.program("apc-runtime")?.display()).context("cannot print the result")?;
     Ok(true)
 }
 
@@ -92,10 +98,10 @@ fn test(workspace: &Workspace) -> Result<bool> {
     let mut command = cargo_for_target(workspace);
     // Without the engine, which would be compiled for minutes: kernels, search, formats and metrics are what differs by processor.
     command.args(["test", "--no-run", "--package", "apc-detector", "--no-default-features", "--target", TARGET]);
-    let tests = build(&mut command)?;
+    let tests = Build::by(&mut command)?;
     let mut passed = true;
     for processor in PROCESSORS {
-        for test in tests.iter().filter(|test| test.is_test()) {
+        for test in tests.tests() {
             eprintln!("\ncross: {} on {processor}", test.name);
             let mut emulated = Command::new(EMULATOR);
             emulated.args(["-cpu", processor, "-L", SYSROOT]).arg(&test.path);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::refill;
+use super::{Machine, refill};
 use crate::process;
 
 /// Longest time for everything: a machine that hangs must not hold up who waits for it.
@@ -17,6 +17,28 @@ pub const SHORT: Duration = Duration::from_secs(3600);
 pub const LONG: Duration = Duration::from_secs(6 * 3600);
 /// Lines of the console that are shown when the machine ends without an answer.
 const TAIL: usize = 40;
+
+/// What every kernel is told: a quiet console, for the results come over it.
+pub const KERNEL: [&str; 4] = ["rw", "rootfstype=ext4", "loglevel=4", "systemd.show_status=0"];
+/// One HDMI input and one HDMI output: what is written to the output arrives at the input.
+pub const CAMERA: [&str; 6] = [
+    "vivid.n_devs=1",
+    "vivid.node_types=0x101",
+    "vivid.num_inputs=1",
+    "vivid.input_types=0x3",
+    "vivid.num_outputs=1",
+    "vivid.output_types=0x1",
+];
+
+/// What a machine boots from.
+pub struct Files<'a> {
+    /// The folder of the root file system's image, and of the kernel where that is a package of it.
+    pub image: &'a Path,
+    /// What the guest sees as /host.
+    pub share: &'a Path,
+    /// An empty folder for as long as it runs.
+    pub scratch: &'a Path,
+}
 
 /// What the guest said.
 #[derive(Debug, Default)]
@@ -28,36 +50,23 @@ struct Console {
 }
 
 /// Whether all scenarios passed. Changes of the image are thrown away.
-pub fn boot(kernel: &Path, image: &Path, share: &Path, cache: &Path, limit: Duration) -> Result<bool> {
-    let folder = cache.join("boot");
-    refill(&folder)?;
-    eprintln!("machine-test: booting");
+pub fn boot(machine: &Machine, image: &Path, share: &Path, scratch: &Path, limit: Duration) -> Result<bool> {
+    refill(scratch)?;
+    eprintln!("machine-test: booting {}; it may take {} minutes at most", machine.name, limit.as_secs() / 60);
     let mut command = Command::new("timeout");
-    command.args(["--signal=KILL", &limit.as_secs().to_string()]).arg(kernel).args(["mem=1536M", "seccomp=auto"]);
-    command.arg(format!("ubd0={},{}", folder.join("changes").display(), image.display()));
-    command.args(["root=/dev/ubda", "rw", "rootfstype=ext4"]).arg(format!("hostfs={}", share.display()));
-    command.args(["con=null", "con0=null,fd:1", "ssl=null", "console=tty0", "loglevel=4", "systemd.show_status=0"]);
-    // One HDMI input and one HDMI output: what is written to the output arrives at the input.
-    command.args(["vivid.n_devs=1", "vivid.node_types=0x101", "vivid.num_inputs=1", "vivid.input_types=0x3"]);
-    command.args(["vivid.num_outputs=1", "vivid.output_types=0x1"]);
-    if Path::new("/dev/shm").is_dir() {
-        // Its memory is a file there, which on a disk would be slow.
-        command.env("TMPDIR", "/dev/shm");
-    }
+    command.args(["--signal=KILL", &limit.as_secs().to_string()]);
+    (machine.start)(&mut command, &Files { image, share, scratch });
     let mut console = Console::default();
-    process::run_with_lines(&mut command, |line| {
+    let status = process::run_with_lines(&mut command, |line| {
         if console.take(line) {
             // Nobody is left to read a broken pipe's error.
             let _ = writeln!(io::stdout(), "{}", line.trim_end());
         }
     })?;
-    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    fs::remove_dir_all(scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
     match console.counts {
         Some((passed, failed)) => Ok(failed == 0 && passed > 0),
-        None => {
-            let tail = &console.text[console.text.len().saturating_sub(TAIL)..];
-            bail!("the machine ended without an answer; its last words:\n{}", tail.join("\n"))
-        }
+        None => bail!("the machine ended without an answer ({status}); its last words:\n{}", console.tail()),
     }
 }
 
@@ -72,6 +81,11 @@ impl Console {
             return true;
         }
         ["PASS  ", "FAIL  ", "        "].iter().any(|start| line.starts_with(start))
+    }
+
+    /// The last lines.
+    fn tail(&self) -> String {
+        self.text[self.text.len().saturating_sub(TAIL)..].join("\n")
     }
 }
 

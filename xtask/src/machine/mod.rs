@@ -2,10 +2,12 @@
 //!
 //! What happens inside is `tests/machine`.
 
+mod arm64;
 mod guest;
 mod product;
 mod root;
 mod tools;
+mod uml;
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,17 +19,20 @@ use clap::ValueEnum;
 
 use crate::binaries::{Build, cargo};
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{cross, process, setup};
+use guest::Files;
+use product::Source;
+use root::Root;
 
 /// Install the package in a booted Linux with a simulated camera and simulated GPIO lines, and watch from outside what the lines do.
 ///
-/// Prints PASS or FAIL for each scenario of tests/machine/scenarios; exit code 1 if one fails. See docs/machine-test.md.
+/// Prints PASS or FAIL for each scenario of tests/machine/{scenarios,arm64}; exit code 1 if one fails. See docs/machine-test.md.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which machine
     #[arg(long, value_enum, default_value_t = Tier::Uml)]
     tier: Tier,
-    /// The kernel [default: APC_UML_KERNEL, or ../shared/machine/linux-uml-* beside the checkout]
+    /// The User Mode Linux kernel [default: APC_UML_KERNEL, or ../shared/machine/linux-uml-* beside the checkout]
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Cargo's profile of the packaged program; another one than "dev" is built for minutes
@@ -55,42 +60,76 @@ pub struct Args {
 enum Tier {
     /// User Mode Linux: an x86-64 kernel as an ordinary process, nearly as fast as the machine
     Uml,
+    /// 64-bit ARM with Debian's kernel, emulated: slow, and the program and package of a camera
+    Arm64,
 }
+
+/// What differs between the kinds of machine; `uml.rs` and `arm64.rs` tell it.
+struct Machine {
+    /// Its folder in the cache.
+    name: &'static str,
+    /// Cargo's target, where it is not this machine's own.
+    target: Option<&'static str>,
+    root: Root,
+    product: Source,
+    /// The folder of its scenarios in tests/machine.
+    scenarios: &'static str,
+    /// The same for those that take hours.
+    long: Option<&'static str>,
+    start: Box<Start>,
+}
+
+/// Adds the program that is the machine, and its arguments.
+type Start = dyn Fn(&mut Command, &Files<'_>);
 
 /// Runs the command; `false` if a scenario failed.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let Tier::Uml = args.tier;
-    let kernel = match tools::kernel(workspace, args.kernel.as_deref()).and_then(|kernel| tools::check().map(|()| kernel)) {
+    let machine = match args.tier {
+        Tier::Uml => uml::machine(workspace, args.kernel.as_deref()),
+        Tier::Arm64 if args.kernel.is_some() => bail!("--kernel is for the tier uml: arm64 boots Debian's own kernel"),
+        Tier::Arm64 => arm64::machine(workspace),
+    };
+    let machine = match machine {
         Err(missing) if args.if_possible => {
             writeln!(io::stdout(), "skipped: {missing:#}").context("cannot print the result")?;
             return Ok(true);
         }
         found => found?,
     };
+    let (scenarios, limit) = match machine.long {
+        Some(long) if args.long => (long, guest::LONG),
+        None if args.long => bail!("the tier {} has no long scenarios", machine.name),
+        _ => (machine.scenarios, guest::SHORT),
+    };
     let libtorch = setup::prepare(workspace)?;
     let build = Build::of_everything(workspace, &libtorch)?;
-    let cache = workspace.cache().join("machine");
-    let image = root::image(&cache, args.mirror.as_deref())?;
-    let product = product::make(workspace, &build, &cache, args.fresh)?;
+    let crossed = machine.target.map(|_| cross::build(workspace, &["apc-runtime", "apc-tests"], &args.profile)).transpose()?;
+    let inside = crossed.as_ref().unwrap_or(&build);
+    let cache = workspace.cache().join("machine").join(machine.name);
+    let image = machine.root.image(&cache, args.mirror.as_deref())?;
+    let product = product::make(&machine.product, &build, &cache, args.fresh)?;
 
     let share = cache.join("share");
     refill(&share)?;
     copy(&product.join("product.apc"), &share.join("product.apc"))?;
     copy_folder(&product.join("pictures"), &share.join("pictures"))?;
-    copy(build.program("apc-machine")?, &share.join("apc-machine"))?;
+    copy(inside.program("apc-machine")?, &share.join("apc-machine"))?;
     let tests = workspace.root().join("tests/machine");
     copy(&tests.join("line.toml"), &share.join("line.toml"))?;
-    choose(&tests.join(if args.long { "long" } else { "scenarios" }), &share.join("scenarios"), &args.scenarios)?;
-    package(workspace, &args.profile, &share.join("apc-runtime.deb"))?;
-    guest::boot(&kernel, &image, &share, &cache, if args.long { guest::LONG } else { guest::SHORT })
+    choose(&tests.join(scenarios), &share.join("scenarios"), &args.scenarios)?;
+    package(workspace, machine.target, &args.profile, &share.join("apc-runtime.deb"))?;
+    guest::boot(&machine, &image, &share, &cache.join("boot"), limit)
 }
 
 /// The Debian package.
-fn package(workspace: &Workspace, profile: &str, into: &Path) -> Result<()> {
+fn package(workspace: &Workspace, target: Option<&str>, profile: &str, into: &Path) -> Result<()> {
     let tool = tools::cargo_deb(workspace)?;
     let mut deb = Command::new(tool);
     deb.current_dir(workspace.root()).args(["deb", "--quiet", "--fast", "--package", "apc-runtime", "--profile", profile]);
-    if profile == "dev" {
+    if let Some(target) = target {
+        deb.args(["--target", target]);
+    }
+    if profile == "dev" || target.is_some() {
         // Built already, by the one selection of packages that does not compile the engine again.
         deb.arg("--no-build");
     }

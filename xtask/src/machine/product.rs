@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 const PICTURES: usize = 6;
 
 /// Where images and weights come from.
-struct Source {
+pub struct Source {
     /// Nothing: the product is rendered.
     data: Option<PathBuf>,
     weights: Option<PathBuf>,
@@ -25,29 +25,33 @@ struct Source {
 }
 
 /// A folder with `product.apc` and `pictures/{good,anomalous}`, made once.
-pub fn make(workspace: &Workspace, build: &Build, cache: &Path, fresh: bool) -> Result<PathBuf> {
-    let source = Source::find(workspace);
+pub fn make(source: &Source, build: &Build, cache: &Path, fresh: bool) -> Result<PathBuf> {
     let data = source.data.as_ref().map_or("rendered".into(), |data| data.display().to_string());
     let stamp = format!("{data} {}", sha256(&source.recipe)?);
     let product = cache.join("product");
     if fresh && product.exists() {
         fs::remove_dir_all(&product).with_context(|| format!("cannot remove {}", product.display()))?;
     }
-    install(&product, &stamp, |folder| learn(build, &source, &data, folder))?;
+    install(&product, &stamp, |folder| learn(build, source, &data, folder))?;
     Ok(product)
 }
 
 impl Source {
-    /// Real images and pretrained weights where they are: in APC_DATA, or beside the checkout.
-    fn find(workspace: &Workspace) -> Source {
+    /// Real images and pretrained weights where they are: in APC_DATA, or beside the checkout. Else the demonstration's.
+    pub fn best(workspace: &Workspace) -> Source {
         let recipe = |name: &str| workspace.root().join("configs/train").join(name);
         let beside = workspace.root().parent().map(|parent| parent.join("shared/data"));
         let folder = env::var_os("APC_DATA").map(PathBuf::from).or(beside);
         let real = folder.map(|folder| (folder.join("cookies"), folder.join("weights/resnet18_imagenet_layer3.safetensors")));
         match real.filter(|(data, weights)| data.is_dir() && weights.is_file()) {
             Some((data, weights)) => Source { data: Some(data), weights: Some(weights), recipe: recipe("whole.toml") },
-            None => Source { data: None, weights: None, recipe: recipe("demo.toml") },
+            None => Source::rendered(recipe("demo.toml")),
         }
+    }
+
+    /// A product that is drawn, and a network that learns it from scratch.
+    pub fn rendered(recipe: PathBuf) -> Source {
+        Source { data: None, weights: None, recipe }
     }
 }
 

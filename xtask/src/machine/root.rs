@@ -9,13 +9,23 @@ use anyhow::{Context, Result};
 use crate::process;
 use crate::wheel::install;
 
+/// Where packages come from, if not told otherwise.
+const MIRROR: &str = "http://deb.debian.org/debian";
 /// Newer than most build machines, so that what they build runs there.
 const SUITE: &str = "trixie";
 /// systemd as the first process; what sets the simulated hardware up; and strace, to make a thread hang.
 const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,kmod,v4l-utils,gpiod,procps,strace";
+/// What nobody reads there, and drivers that no machine here needs.
+const LEFT_OUT: [&str; 7] = [
+    "share/doc",
+    "share/man",
+    "share/locale",
+    "lib/modules/*/dtb",
+    "lib/modules/*/kernel/drivers/gpu",
+    "lib/modules/*/kernel/drivers/net",
+    "lib/modules/*/kernel/sound",
+];
 
-/// Mounts the folder that the host shares.
-const FSTAB: &str = "none /host hostfs defaults 0 0\n";
 /// Runs the test when everything else is up, and ends the machine after it.
 const UNIT: &str = "\
 [Unit]
@@ -33,34 +43,8 @@ StandardError=inherit
 TTYPath=/dev/console
 ";
 
-/// An ext4 image of it.
-pub fn image(cache: &Path, mirror: Option<&str>) -> Result<PathBuf> {
-    let (root, image) = (cache.join("root"), cache.join("image"));
-    let contents = format!("{SUITE} {PACKAGES}");
-    install(&root, &contents, |folder| fetch(&folder.join("root.tar"), mirror))?;
-    install(&image, &format!("{contents}\n{FSTAB}{UNIT}"), |folder| write(&root.join("root.tar"), folder))?;
-    Ok(image.join("root.ext4"))
-}
-
-fn fetch(tar: &Path, mirror: Option<&str>) -> Result<()> {
-    eprintln!("machine-test: fetching Debian {SUITE} (a minute, 110 MB)");
-    let mut command = Command::new("mmdebstrap");
-    command.args(["--quiet", "--variant=essential", "--aptopt=Apt::Install-Recommends \"false\""]);
-    command.arg(format!("--include={PACKAGES}"));
-    for folder in ["doc", "man", "locale"] {
-        command.arg(format!("--dpkgopt=path-exclude=/usr/share/{folder}/*"));
-    }
-    command.arg(SUITE).arg(tar).args(mirror.map(|mirror| format!("deb {mirror} {SUITE} main")));
-    process::run_to_success(&mut command, "cannot make a Debian root file system")
-}
-
-fn write(tar: &Path, folder: &Path) -> Result<()> {
-    eprintln!("machine-test: writing the image");
-    let write = |name: &str, text: &str| fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"));
-    write("fstab", FSTAB)?;
-    write("machine-test.service", UNIT)?;
-    // fakeroot keeps the owners in the image right, whoever runs this.
-    let script = r#"set -e
+/// Writes the image. fakeroot keeps the owners in it right, whoever runs this.
+const SCRIPT: &str = r#"set -e
 mkdir root
 tar --extract --file "$1" --directory root --exclude './dev/*'
 mkdir root/host
@@ -72,10 +56,56 @@ cp machine-test.service $units/
 ln -s ../machine-test.service $units/multi-user.target.wants/
 ln -s /dev/null $units/getty@.service
 ln -s /dev/null $units/serial-getty@.service
+find root/usr/lib root/boot -type f -name vmlinuz -exec mv {} kernel ';' -o -type f -name 'initrd.img-*' -exec mv {} initrd ';'
 truncate --size 1G root.ext4
 mke2fs -q -t ext4 -O ^has_journal -d root root.ext4
 rm -rf root"#;
-    let mut command = Command::new("fakeroot");
-    command.args(["sh", "-c", script, "sh"]).arg(tar).current_dir(folder);
-    process::run_to_success(&mut command, "cannot write the image")
+
+/// A machine's root file system.
+#[derive(Debug)]
+pub struct Root {
+    /// Debian's name of its processor.
+    pub architecture: &'static str,
+    /// More suites that packages may come from.
+    pub suites: &'static [&'static str],
+    /// Packages beside those that every machine gets.
+    pub packages: &'static [&'static str],
+    /// A line of shell that sets something up before those are installed; `$1` is the root file system.
+    pub prepare: &'static str,
+    /// How the folder that the host shares is mounted, as a line of fstab.
+    pub share: &'static str,
+}
+
+impl Root {
+    /// A folder with `root.ext4`, and with `kernel` and `initrd` where they are among the packages.
+    pub fn image(&self, cache: &Path, mirror: Option<&str>) -> Result<PathBuf> {
+        let (root, image) = (cache.join("root"), cache.join("image"));
+        let contents = format!("{SUITE} {PACKAGES} {LEFT_OUT:?} {self:?}");
+        install(&root, &contents, |folder| self.fetch(&folder.join("root.tar"), mirror.unwrap_or(MIRROR)))?;
+        install(&image, &format!("{contents}\n{UNIT}{SCRIPT}"), |folder| self.write(&root.join("root.tar"), folder))?;
+        Ok(image)
+    }
+
+    fn fetch(&self, tar: &Path, mirror: &str) -> Result<()> {
+        eprintln!("machine-test: fetching Debian {SUITE} for {} (some minutes, 110 to 240 MB)", self.architecture);
+        let mut command = Command::new("mmdebstrap");
+        command.args(["--quiet", "--variant=essential", "--aptopt=Apt::Install-Recommends \"false\""]);
+        command.arg(format!("--architectures={}", self.architecture));
+        command.arg(format!("--include={}", [&[PACKAGES], self.packages].concat().join(",")));
+        command.arg(format!("--essential-hook={}", self.prepare));
+        command.args(LEFT_OUT.map(|folder| format!("--dpkgopt=path-exclude=/usr/{folder}/*")));
+        command.arg(SUITE).arg(tar);
+        command.args([&[SUITE], self.suites].concat().iter().map(|suite| format!("deb {mirror} {suite} main")));
+        process::run_to_success(&mut command, "cannot make a Debian root file system")
+    }
+
+    fn write(&self, tar: &Path, folder: &Path) -> Result<()> {
+        eprintln!("machine-test: writing the image");
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"));
+        write("fstab", &format!("{}\n", self.share))?;
+        write("machine-test.service", UNIT)?;
+        let mut command = Command::new("fakeroot");
+        command.args(["sh", "-c", SCRIPT, "sh"]).arg(tar).current_dir(folder);
+        process::run_to_success(&mut command, "cannot write the image")
+    }
 }

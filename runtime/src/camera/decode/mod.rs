@@ -40,7 +40,8 @@ pub fn decode(layout: &Layout, planes: &[&[u8]]) -> Result<Picture, String> {
             };
             colour(layout, yuv::semi_planar(&luma, &chroma, width, conversion))
         }
-        PixelFormat::Rgb3 => colour(layout, row(width * 3)?.lines().flatten().copied().collect()),
+        // Whole lines: byte by byte, with the checks of a test build, a slow processor would be late for the next frame.
+        PixelFormat::Rgb3 => colour(layout, row(width * 3)?.lines().collect::<Vec<_>>().concat()),
         PixelFormat::Bgr3 => {
             let pixels = row(width * 3)?;
             colour(layout, pixels.lines().flat_map(|line| line.as_chunks().0).flat_map(|&[b, g, r]| [r, g, b]).collect())

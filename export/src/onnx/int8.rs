@@ -94,7 +94,7 @@ pub fn int8(network: &Network, weights: &Tensors, input: Size, ranges: &[Range])
         };
         if let Some(op) = op {
             let mut made = step(op, &value.node, inputs, &value.name);
-            made.attribute = attributes(&node.op);
+            made.attribute = attributes(&node.op, value);
             writer.graph.node.push(made);
         }
         writer.quantise(index);

@@ -68,12 +68,18 @@ fn push(graph: &mut GraphProto, node: &Node, value: &Value, values: &[Value], we
             "Conv"
         }
         Op::MaxPool { .. } => "MaxPool",
-        Op::Mean => "AveragePool",
+        // A convolution of each channel by itself: engines have faster code for that than for pooling.
+        Op::Mean => {
+            let weight = format!("{}.weight", value.name);
+            graph.initializer.push(floats(&weight, &[value.shape[0], 1, 3, 3], &vec![1.0 / 9.0; 9 * value.shape[0]]));
+            inputs.push(weight);
+            "Conv"
+        }
         Op::Relu => "Relu",
         Op::Add => "Add",
     };
     let mut made = step(op, &value.node, inputs, &value.name);
-    made.attribute = attributes(&node.op);
+    made.attribute = attributes(&node.op, value);
     graph.node.push(made);
     Ok(())
 }
@@ -172,7 +178,7 @@ fn kernel_shape(conv: &Conv) -> [usize; 4] {
     [conv.output, conv.input, conv.kernel, conv.kernel]
 }
 
-fn attributes(op: &Op) -> Vec<AttributeProto> {
+fn attributes(op: &Op, value: &Value) -> Vec<AttributeProto> {
     match op {
         Op::Conv(conv) => vec![
             integers("dilations", &[1; 2]),
@@ -188,7 +194,8 @@ fn attributes(op: &Op) -> Vec<AttributeProto> {
             integers("strides", &[2; 2]),
         ],
         Op::Mean => vec![
-            integer("count_include_pad", 1),
+            integers("dilations", &[1; 2]),
+            integer("group", value.shape[0] as i64),
             integers("kernel_shape", &[3; 2]),
             integers("pads", &[1; 4]),
             integers("strides", &[1; 2]),
@@ -298,5 +305,23 @@ mod tests {
         let run = synthetic(Block::Basic, Variant::Original, Size { height: 64, width: 64 });
         let error = backbone(&run.network(), &run.weights(), Size { height: 2, width: 2 }).unwrap_err().to_string();
         assert!(error.contains("too small"), "{error}");
+    }
+
+    /// A bundle from somewhere else may say anything.
+    #[test]
+    fn groups_that_do_not_divide_the_channels_are_an_error() {
+        let run = SyntheticRun::default();
+        let onnx = backbone(&run.network(), &run.weights(), run.input.size).unwrap();
+        let with_group = |group: i64| {
+            let mut model = ModelProto::decode(&onnx[..]).unwrap();
+            let nodes = &mut model.graph.as_mut().unwrap().node;
+            let groups = nodes.iter_mut().flat_map(|node| &mut node.attribute).filter(|attribute| attribute.name == "group");
+            groups.for_each(|attribute| attribute.i = group);
+            TractEngine::load(&model.encode_to_vec(), run.input.size)
+        };
+        assert!(with_group(1).is_ok());
+        for group in [0, -1, 2, 7, i64::MAX] {
+            assert!(with_group(group).is_err(), "{group}");
+        }
     }
 }

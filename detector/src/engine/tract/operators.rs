@@ -27,9 +27,11 @@ pub fn reader() -> Onnx {
 
 fn conv(_: &ParsingContext<'_>, node: &NodeProto) -> Operator {
     let window = Window::of(node)?;
-    node.expect_attr("group", node.get_attr_opt::<i64>("group")?.unwrap_or(1) == 1, "1")?;
+    let group = node.get_attr_opt::<i64>("group")?.unwrap_or(1);
+    node.expect_attr("group", group > 0, "one or more")?;
     let (before, after) = window.padding;
-    let conv = Conv::default().kernel_shape(window.shape).strides(window.strides).padding(PaddingSpec::Explicit(before, after));
+    let padding = PaddingSpec::Explicit(before, after);
+    let conv = Conv::default().kernel_shape(window.shape).strides(window.strides).padding(padding).group(group as usize);
     Ok((expand(if node.input.len() == 3 { conv.bias_input(2) } else { conv }), Vec::new()))
 }
 

@@ -86,15 +86,16 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
     let default = workspace.root().join("configs/train/whole.toml");
     let recipes = if args.config.is_empty() { vec![default] } else { args.config.clone() };
+    // Before anything is built or learned.
+    let recipes = recipes.iter().map(|recipe| existing(recipe)).collect::<Result<Vec<_>>>()?;
     let everything = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
     let packaged = Build::as_packaged(workspace)?;
     let program = packaged.program("apc-runtime")?;
     let mut candidates = Vec::new();
-    for recipe in &recipes {
-        let recipe = existing(recipe)?;
+    for (number, recipe) in recipes.iter().enumerate() {
         let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let trial = Trial::new(&everything, &data, workspace.cache().join("bench/service").join(&name))?;
-        trial.train(&recipe, &weights, 0)?;
+        let trial = Trial::new(&everything, &data, workspace.cache().join(format!("bench/service/{number}")))?;
+        trial.train(recipe, &weights, 0)?;
         trial.export()?;
         let config = configure(&trial, &data)?;
         candidates.push(Candidate { name, trial, config, starts: Vec::new(), benches: Vec::new() });
@@ -183,6 +184,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
+/// A figure's name, where it stands and its digits.
 type Row = (&'static str, fn(&Needs) -> f64, usize);
 
 fn table(report: &Report) -> String {

@@ -17,6 +17,7 @@ type Operator = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 pub fn reader() -> Onnx {
     let mut known = OnnxOpRegister::default();
     known.insert("Add", |_, _| Ok((Add.into_hir(), Vec::new())));
+    // Means in bundles of before they were convolutions.
     known.insert("AveragePool", average_pool);
     known.insert("Conv", conv);
     known.insert("MatMul", |_, _| Ok((expand(MatMulInference::default()), Vec::new())));

@@ -1,5 +1,7 @@
 //! Plays the steps of one scenario.
 
+mod watch;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, kill_process};
 
-use crate::account::{self, Delay, Expected, Line, Verdict};
+use crate::account::{self, Delay, Expected, Line};
 use crate::bench::{Bench, CAMERA, CODE, OUTPUTS};
 use crate::encoder::{self, Encoder};
 use crate::feeder::{Feeder, Plug, edge};
@@ -20,13 +22,8 @@ use crate::{clock, expected, measures, shell};
 
 /// What the service reads.
 const CONFIG: &str = "/etc/apc/line1.toml";
-/// An output that rests for so long, several periods of the heartbeat, has stopped.
-const REST: f64 = 0.4;
 /// So much of a program's answer is shown.
 const NOTE: usize = 120;
-/// Changes of the heartbeat in a row that make it regular.
-const BEATS: usize = 6;
-
 /// One scenario and what is around it.
 pub struct Stage<'a> {
     bench: &'a Bench,
@@ -110,6 +107,11 @@ impl<'a> Stage<'a> {
         let active = active(&self.observer.changes());
         ensure!(active.is_empty(), "active though the service does not run: {active:?}");
         Ok(())
+    }
+
+    /// How long the machine has stood still since the scenario began, in seconds.
+    pub fn still(&self) -> f64 {
+        self.observer.still(0.0, clock::now())
     }
 
     fn step(&mut self, step: &Step) -> Result<Option<String>> {
@@ -197,12 +199,6 @@ impl<'a> Stage<'a> {
         Ok(notes.join("; "))
     }
 
-    /// Remembers how long something took, and says it.
-    fn took(&mut self, what: &'static str, seconds: f64) -> String {
-        self.took.entry(what).or_default().push(seconds);
-        format!("{what} after {:.0} ms", seconds * 1e3)
-    }
-
     fn shell(&mut self, line: &str, exit: i32, says: &[String]) -> Result<Option<String>> {
         let finished = shell::run(line)?;
         ensure!(finished.code == exit, "ended with {}:\n{}", finished.code, finished.text);
@@ -223,7 +219,7 @@ impl<'a> Stage<'a> {
     fn start(&mut self, within: f64) -> Result<String> {
         self.mark = clock::now();
         shell::must(&format!("systemctl start {UNIT}"))?;
-        let seconds = clock::now() - self.mark;
+        let seconds = self.lasted(self.mark, clock::now());
         ensure!(seconds <= within, "ready after {seconds:.1} s");
         ensure!(property("ActiveState")? == "active", "it is {}", property("ActiveState")?);
         self.started = Some(process()?);
@@ -263,71 +259,6 @@ impl<'a> Stage<'a> {
         feeder.plug(Plug::Back);
         self.fault();
         Ok(())
-    }
-
-    /// Changes of the heartbeat since a time.
-    fn beats(&self, since: f64) -> Vec<f64> {
-        let changes = self.observer.changes().into_iter().filter(|change| OUTPUTS[change.output] == "HEALTHY");
-        changes.map(|change| change.between.1).filter(|at| *at > since).collect()
-    }
-
-    fn heartbeat_stops(&mut self, within: f64) -> Result<String> {
-        let end = self.mark + within + REST;
-        thread::sleep(Duration::from_secs_f64((end - clock::now()).max(0.0)));
-        let last = self.beats(self.mark).into_iter().rfind(|at| *at < end).map_or(0.0, |at| at - self.mark);
-        ensure!(last <= within, "it still beat after {:.0} ms", last * 1e3);
-        Ok(self.took("no heartbeat any more", last))
-    }
-
-    fn heartbeat_beats(&mut self, within: f64) -> Result<String> {
-        let regular = |beats: &[f64]| beats.windows(2).all(|pair| (0.05..0.2).contains(&(pair[1] - pair[0])));
-        let end = self.mark + within;
-        // What still beat when the fault came does not count.
-        let since = clock::now();
-        let first = wait_until(end, "a regular heartbeat", || {
-            Ok(self.beats(since).windows(BEATS).find(|beats| regular(beats)).map(|beats| beats[0]))
-        })?;
-        Ok(self.took("heartbeat", first - self.mark))
-    }
-
-    fn steady(&self, longest: f64) -> Result<String> {
-        let beats = self.beats(self.mark);
-        let gap = beats.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f64::max);
-        ensure!(beats.len() >= BEATS && gap <= longest, "{} beats, the longest pause {:.0} ms", beats.len(), gap * 1e3);
-        Ok(format!("{} beats, the longest pause {:.0} ms", beats.len(), gap * 1e3))
-    }
-
-    /// An output has the level at some time after the fault.
-    fn output(&self, name: &str, level: bool, within: f64) -> Result<String> {
-        let number = OUTPUTS.iter().position(|output| *output == name).with_context(|| format!("no output {name}"))?;
-        let found = wait_until(self.mark + within, &format!("{name} becomes {level}"), || {
-            let changes = self.observer.changes();
-            let after = changes.iter().filter(|change| change.output == number && change.between.1 > self.mark);
-            let mut after = after.filter(|change| change.active == level);
-            let is_so_already = active(&changes).contains(&OUTPUTS[number]) == level;
-            Ok(after.next().map(|change| change.between.1).or(is_so_already.then_some(self.mark)))
-        })?;
-        Ok(format!("{name} is {} after {:.0} ms", if level { "active" } else { "inactive" }, (found - self.mark) * 1e3))
-    }
-
-    /// From then on the time of the start counts, as systemd tells it.
-    fn restarted(&mut self, within: f64) -> Result<String> {
-        let started = || -> Result<Option<f64>> {
-            let at =
-                property("ExecMainStartTimestampMonotonic")?.parse::<f64>().context("systemd tells no time of the start")? / 1e6;
-            Ok((at > self.mark && process().is_ok()).then_some(at))
-        };
-        let at = wait_until(self.mark + within, "another main process", started)?;
-        let seconds = at - std::mem::replace(&mut self.mark, at);
-        Ok(self.took("restarted", seconds))
-    }
-
-    fn verdict(&mut self, within: f64) -> Result<String> {
-        let first = wait_until(self.mark + within, "a verdict on a part that came after the fault", || {
-            let scored = |verdict: &Verdict| verdict.score.is_some() && verdict.captured > self.mark;
-            Ok(verdicts()?.into_iter().find(scored).map(|_| clock::now()))
-        })?;
-        Ok(self.took("a verdict", first - self.mark))
     }
 
     fn account(&mut self, unknown: usize, reasons: &[String], lost: usize) -> Result<(String, usize)> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::{Machine, refill};
 use crate::process;
@@ -45,12 +45,12 @@ pub struct Files<'a> {
 struct Console {
     /// What is on the screen, without the kernel's words.
     text: Vec<String>,
-    /// How many scenarios passed and failed.
-    counts: Option<(usize, usize)>,
+    /// How many scenarios passed, failed, and failed each time on a machine that stood still.
+    counts: Option<[usize; 3]>,
 }
 
-/// Whether all scenarios passed. Changes of the image are thrown away.
-pub fn boot(machine: &Machine, image: &Path, share: &Path, scratch: &Path, limit: Duration) -> Result<bool> {
+/// How many scenarios passed, failed, and failed each time on a machine that stood still. Changes of the image are thrown away.
+pub fn boot(machine: &Machine, image: &Path, share: &Path, scratch: &Path, limit: Duration) -> Result<[usize; 3]> {
     refill(scratch)?;
     eprintln!("machine-test: booting {}; it may take {} minutes at most", machine.name, limit.as_secs() / 60);
     let mut command = Command::new("timeout");
@@ -64,10 +64,7 @@ pub fn boot(machine: &Machine, image: &Path, share: &Path, scratch: &Path, limit
         }
     })?;
     fs::remove_dir_all(scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-    match console.counts {
-        Some((passed, failed)) => Ok(failed == 0 && passed > 0),
-        None => bail!("the machine ended without an answer ({status}); its last words:\n{}", console.tail()),
-    }
+    console.counts.with_context(|| format!("the machine ended without an answer ({status}); its last words:\n{}", console.tail()))
 }
 
 impl Console {
@@ -75,18 +72,24 @@ impl Console {
     fn take(&mut self, line: &str) -> bool {
         let line = line.trim_end();
         self.text.push(line.to_owned());
-        let counts = line.strip_suffix(" failed").and_then(|rest| rest.split_once(" passed, "));
-        if let Some((passed, failed)) = counts.and_then(|(passed, failed)| Some((passed.parse().ok()?, failed.parse().ok()?))) {
-            self.counts = Some((passed, failed));
+        if let Some(counts) = counts(line) {
+            self.counts = Some(counts);
             return true;
         }
-        ["PASS  ", "FAIL  ", "        "].iter().any(|start| line.starts_with(start))
+        ["PASS  ", "FAIL  ", "UNSURE  ", "        "].iter().any(|start| line.starts_with(start))
     }
 
     /// The last lines.
     fn tail(&self) -> String {
         self.text[self.text.len().saturating_sub(TAIL)..].join("\n")
     }
+}
+
+/// The numbers of the last line.
+fn counts(line: &str) -> Option<[usize; 3]> {
+    let (passed, rest) = line.split_once(" passed, ")?;
+    let (failed, unsure) = rest.strip_suffix(" unsure")?.split_once(" failed, ")?;
+    Some([passed.parse().ok()?, failed.parse().ok()?, unsure.parse().ok()?])
 }
 
 #[cfg(test)]
@@ -99,7 +102,7 @@ mod tests {
         assert!(!console.take("[    0.1] some driver: 3 passed, 0 failed over"));
         assert!(console.take("PASS  10-replay: all is well (3 s)\r") && console.take("        a note"));
         assert_eq!(console.counts, None);
-        assert!(console.take("12 passed, 1 failed\r"));
-        assert_eq!(console.counts, Some((12, 1)));
+        assert!(console.take("12 passed, 1 failed, 2 unsure\r"));
+        assert_eq!(console.counts, Some([12, 1, 2]));
     }
 }

@@ -26,7 +26,8 @@ use root::Root;
 
 /// Install the package in a booted Linux with a simulated camera and simulated GPIO lines, and watch from outside what the lines do.
 ///
-/// Prints PASS or FAIL for each scenario of tests/machine/{scenarios,arm64}; exit code 1 if one fails. See docs/machine-test.md.
+/// Prints PASS or FAIL for each scenario of tests/machine/{scenarios,arm64}, or UNSURE for one that failed while the machine stood still and
+/// is played again; exit code 1 unless all pass. See docs/machine-test.md.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which machine
@@ -44,7 +45,7 @@ pub struct Args {
     /// Learn the product again
     #[arg(long)]
     fresh: bool,
-    /// Where the kernel or a tool is missing, say so and end well
+    /// Where the kernel or a tool is missing, say so and end well; also where the machine has so much other work that it stays unsure
     #[arg(long)]
     if_possible: bool,
     /// The scenarios of tests/machine/long, which take hours
@@ -118,7 +119,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     copy(&tests.join("line.toml"), &share.join("line.toml"))?;
     choose(&tests.join(scenarios), &share.join("scenarios"), &args.scenarios)?;
     package(workspace, machine.target, &args.profile, &share.join("apc-runtime.deb"))?;
-    guest::boot(&machine, &image, &share, &cache.join("boot"), limit)
+    let [passed, failed, unsure] = guest::boot(&machine, &image, &share, &cache.join("boot"), limit)?;
+    // A machine with other work cannot prove that its scenarios fail; to ask for what is possible is not to ask for a quiet one.
+    Ok(passed > 0 && failed == 0 && (unsure == 0 || args.if_possible))
 }
 
 /// The Debian package.

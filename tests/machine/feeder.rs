@@ -75,6 +75,8 @@ pub enum Plug {
     In,
     /// It is about to be unplugged: the last picture stays.
     Loose,
+    /// A fault is about to come that takes the picture away: no part comes until it may return.
+    Waiting,
     /// It is gone. The belt holds on to what is left of it, for it returns only when nobody does.
     Out,
     /// It may return.
@@ -162,6 +164,10 @@ impl State {
         let stride = (3..).find(|stride| gcd(*stride, pictures.len()) == 1).unwrap_or(1);
         while !self.stop.load(Ordering::Relaxed) {
             let plug = *lock(&self.plug);
+            if plug == Plug::Waiting {
+                thread::sleep(START / 10);
+                continue;
+            }
             if plug == Plug::Back {
                 belt = None;
                 *lock(&self.plug) = Plug::In;
@@ -182,6 +188,11 @@ impl State {
                 number += 1;
             }
             thread::sleep(STILL);
+            if belt.as_mut().is_some_and(|belt| !belt.is_showing()) && *lock(&self.plug) == Plug::In {
+                // Without a signal the simulated camera shows noise.
+                belt = None;
+                continue;
+            }
             let between = trigger.fire()?;
             let picture = if *lock(&self.plug) == Plug::Out { None } else { shown };
             lock(&self.parts).push(Part { picture, between });

@@ -18,7 +18,7 @@ use crate::feeder::{Feeder, Plug, edge};
 use crate::observer::{Change, Observer};
 use crate::scenario::{Scenario, Step, change};
 use crate::service::{Hung, UNIT, VERDICTS, process, property, restarts, usage, verdicts, wait_until};
-use crate::{clock, expected, measures, shell};
+use crate::{clock, expected, feeder, measures, shell};
 
 /// What the service reads.
 const CONFIG: &str = "/etc/apc/line1.toml";
@@ -140,10 +140,7 @@ impl<'a> Stage<'a> {
             }
             Step::Release {} => self.hung = None,
             Step::Unplug { for_ms } => self.unplug(Duration::from_millis(*for_ms))?,
-            Step::Control { name, value } => {
-                self.fault();
-                shell::must(&format!("v4l2-ctl -d {CAMERA} -c {name}={value}"))?;
-            }
+            Step::Control { name, value } => self.control(name, *value)?,
             Step::HeartbeatStops { within_ms } => return self.heartbeat_stops(within_ms / 1e3).map(Some),
             Step::HeartbeatBeats { within_ms } => return self.heartbeat_beats(within_ms / 1e3).map(Some),
             Step::Steady { longest_ms } => return self.steady(longest_ms / 1e3).map(Some),
@@ -245,6 +242,18 @@ impl<'a> Stage<'a> {
             let level = if value >> bit & 1 == 1 { "pull-up" } else { "pull-down" };
             fs::write(&pull, level).with_context(|| format!("cannot write {}", pull.display()))?;
         }
+        Ok(())
+    }
+
+    /// Faults of the camera take the picture before it away, too; without one it shows noise. The part that is coming still has its own.
+    fn control(&mut self, name: &str, value: i64) -> Result<()> {
+        if let Some(feeder) = &self.feeder {
+            feeder.plug(Plug::Waiting);
+            thread::sleep(2 * feeder::LEAST);
+        }
+        self.fault();
+        shell::must(&format!("v4l2-ctl -d {CAMERA} -c {name}={value}"))?;
+        self.feeder.iter().for_each(|feeder| feeder.plug(Plug::Back));
         Ok(())
     }
 

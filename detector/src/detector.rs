@@ -4,23 +4,31 @@ use crate::bundle::{Bundle, SelfTest, Variant};
 use crate::calibration::Calibration;
 use crate::engine::{Engine, EngineKind, Machine, VariantChoice};
 use crate::picture::Picture;
-use crate::scorer::{FusedScorer, Judge, Look, PatchScorer, Scored, Scorer};
+use crate::scorer::{FusedScorer, Judge, Look, PatchScorer, SECOND_LOOK, Scored, Scorer, SecondLook};
 use crate::{Error, Result};
 
 /// What may run a bundle, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
     /// Engines, the most wanted first. The first that starts and passes the bundle's self-test is used; a list of one has no fall-back.
     pub engines: Vec<EngineKind>,
     /// Which of the bundle's networks.
     pub variant: VariantChoice,
+    /// Where the int8 network's score is within this share of the threshold, the float network decides, by its own threshold. 0 never asks it,
+    /// and the int8 network has a threshold of its own.
+    pub second_look: f32,
     /// Libraries and folders of this machine.
     pub machine: Machine,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { engines: vec![EngineKind::default()], variant: VariantChoice::default(), machine: Machine::default() }
+        Setup {
+            engines: vec![EngineKind::default()],
+            variant: VariantChoice::default(),
+            second_look: SECOND_LOOK,
+            machine: Machine::default(),
+        }
     }
 }
 
@@ -40,6 +48,8 @@ pub struct Detector {
     pub engine: EngineKind,
     /// The network in use.
     pub variant: Variant,
+    /// Within which share of the threshold the float network decides; 0 nowhere.
+    pub second_look: f32,
     /// Engines that were wanted more and could not be used.
     pub declined: Vec<Declined>,
     /// Threshold and promise.
@@ -85,18 +95,40 @@ impl Detector {
 
     fn start_on(bundle: &Bundle, engine: EngineKind, setup: &Setup) -> Result<Detector> {
         let variant = setup.variant.on(engine, |variant| bundle.manifest.variants.contains_key(&variant));
-        let (_, calibration, self_test) = bundle.variant(variant)?;
-        let mut scorer = untested_scorer(bundle, engine, variant, &setup.machine)?;
+        let second_look = if variant == Variant::Int8 { setup.second_look } else { 0.0 };
+        let (_, mut calibration, self_test) = bundle.variant(variant)?;
+        let (scorer, self_test_difference): (Box<dyn Scorer>, f32) = if second_look > 0.0 {
+            let mut fast = patch_scorer(bundle, engine, variant, &setup.machine)?;
+            let difference = self_test_on(bundle, engine, self_test, &mut fast)?;
+            let float = bundle.variant(Variant::Float)?;
+            // Parts near the threshold have the float network's score: its threshold is the one to hold it against.
+            calibration = float.1;
+            let mut exact = patch_scorer(bundle, engine, Variant::Float, &setup.machine)?;
+            self_test_on(bundle, engine, float.2, &mut exact)?;
+            let (share, threshold) = (second_look, calibration.threshold);
+            (Box::new(fast.with_second_look(SecondLook { engine: exact.into_engine(), share, threshold })), difference)
+        } else {
+            let mut scorer = untested_scorer(bundle, engine, variant, &setup.machine)?;
+            let difference = self_test_on(bundle, engine, self_test, scorer.as_mut())?;
+            (scorer, difference)
+        };
         Ok(Detector {
-            self_test_difference: self_test_on(bundle, engine, self_test, scorer.as_mut())?,
-            self_test_tolerance: self_test.tolerance,
             scorer,
+            self_test_difference,
+            self_test_tolerance: self_test.tolerance,
             engine,
             variant,
+            second_look,
             declined: Vec::new(),
             calibration: calibration.clone(),
             bundle: bundle.id.clone(),
         })
+    }
+
+    /// The network in use, in words.
+    pub fn network(&self) -> String {
+        let second = if self.second_look > 0.0 { ", float near the threshold" } else { "" };
+        format!("{} network{second}", self.variant.name())
     }
 
     /// Scores a picture; its colour must be the product's.
@@ -155,19 +187,28 @@ pub fn untested_scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, ma
             format!("runs the float network only; the {} one needs ONNX Runtime: ort-cpu, cuda or tensorrt", variant.name());
         return Err(Error::Engine { engine: engine.name(), problem });
     }
-    let network = network(bundle, onnx, engine, machine)?;
-    let (input, smoothing) = (manifest.input.clone(), manifest.smoothing);
-    Ok(match variant {
+    match variant {
         Variant::Fused => {
             // Older graphs have added the head's share themselves.
             let defects = manifest.defects.filter(|_| manifest.format >= crate::bundle::FUSED_APART);
-            Box::new(FusedScorer::new(network, input, defects, smoothing))
+            let network = network(bundle, onnx, engine, machine)?;
+            Ok(Box::new(FusedScorer::new(network, manifest.input.clone(), defects, manifest.smoothing)))
         }
-        Variant::Float | Variant::Int8 => {
-            let (descriptor, defects) = (manifest.descriptor.kind, manifest.defects);
-            Box::new(PatchScorer::new(network, input, descriptor, bundle.bank()?, defects, smoothing))
-        }
-    })
+        Variant::Float | Variant::Int8 => Ok(Box::new(patch_scorer(bundle, engine, variant, machine)?)),
+    }
+}
+
+/// A network of the bundle, and its memory bank.
+fn patch_scorer(
+    bundle: &Bundle,
+    engine: EngineKind,
+    variant: Variant,
+    machine: &Machine,
+) -> Result<PatchScorer<Box<dyn Engine>>> {
+    let manifest = &bundle.manifest;
+    let network = network(bundle, bundle.variant(variant)?.0, engine, machine)?;
+    let (input, descriptor) = (manifest.input.clone(), manifest.descriptor.kind);
+    Ok(PatchScorer::new(network, input, descriptor, bundle.bank()?, manifest.defects, manifest.smoothing))
 }
 
 #[cfg_attr(not(all(feature = "tract", feature = "ort")), allow(unused_variables))]

@@ -1,5 +1,9 @@
 //! One image in, one score and one map out.
 
+mod second;
+
+pub use second::{SECOND_LOOK, SecondLook};
+
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +21,7 @@ use crate::{Error, Result};
 pub struct Times {
     /// Region, resize, normalise.
     pub preprocess: Duration,
-    /// The engine.
+    /// The engine, both where it looked twice.
     pub backbone: Duration,
     /// Descriptors, search and map.
     pub after_backbone: Duration,
@@ -80,12 +84,25 @@ pub struct Looked {
     results: Vec<FeatureMap>,
     content: Rect,
     times: Times,
+    /// What the network saw, for a [`SecondLook`].
+    input: Option<Vec<f32>>,
+    threshold: Option<f32>,
+}
+
+impl Looked {
+    /// Near this threshold, not the bundle's, a [`SecondLook`] is taken.
+    #[must_use]
+    pub fn against(self, threshold: f32) -> Looked {
+        Looked { threshold: Some(threshold), ..self }
+    }
 }
 
 /// The first half of a scorer: from a picture to the network's results.
 pub struct Look<'a> {
     engine: &'a mut dyn Engine,
     preprocess: &'a Preprocess,
+    /// Whether what the network saw is seen again.
+    again: bool,
 }
 
 impl Look<'_> {
@@ -116,7 +133,7 @@ impl Look<'_> {
         let normalised = Instant::now();
         let results = self.engine.run(&input)?;
         let times = Times { preprocess: normalised - start, backbone: normalised.elapsed(), after_backbone: Duration::ZERO };
-        Ok(Looked { results, content: prepared.content, times })
+        Ok(Looked { results, content: prepared.content, times, input: self.again.then_some(input), threshold: None })
     }
 }
 
@@ -223,7 +240,19 @@ impl<E: Engine> PatchScorer<E> {
         smoothing: Smoothing,
     ) -> PatchScorer<E> {
         let finish = Finish::new(&preprocess, defects, smoothing);
-        PatchScorer { engine, preprocess, after: AfterBackbone { descriptor, bank, finish } }
+        PatchScorer { engine, preprocess, after: AfterBackbone { descriptor, bank, finish, second: None } }
+    }
+
+    /// Lets another network decide where this one is in doubt.
+    #[must_use]
+    pub fn with_second_look(mut self, second: SecondLook) -> PatchScorer<E> {
+        self.after.second = Some(second);
+        self
+    }
+
+    /// The engine alone.
+    pub fn into_engine(self) -> E {
+        self.engine
     }
 }
 
@@ -232,9 +261,17 @@ struct AfterBackbone {
     descriptor: PatchDescriptor,
     bank: MemoryBank,
     finish: Finish,
+    second: Option<SecondLook>,
 }
 
 impl AfterBackbone {
+    fn score(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
+        let logits = self.finish.defects.and_then(|_| results.pop());
+        let patches = self.descriptor.describe(&results)?;
+        let distances = self.distances(&patches)?;
+        self.finish.finish(distances, logits, (patches.height, patches.width), content)
+    }
+
     fn distances(&self, patches: &Patches) -> Result<Vec<f32>> {
         if patches.dims != self.bank.dims() {
             let (found, expected) = (patches.dims, self.bank.dims());
@@ -245,13 +282,22 @@ impl AfterBackbone {
 }
 
 impl Judge for AfterBackbone {
-    fn judge(&mut self, Looked { mut results, content, times }: Looked) -> Result<Scored> {
+    fn judge(&mut self, looked: Looked) -> Result<Scored> {
+        let Looked { results, content, mut times, input, threshold } = looked;
         let start = Instant::now();
-        let logits = self.finish.defects.and_then(|_| results.pop());
-        let patches = self.descriptor.describe(&results)?;
-        let distances = self.distances(&patches)?;
-        let (score, map) = self.finish.finish(distances, logits, (patches.height, patches.width), content)?;
-        Ok(Scored { score, map, times: Times { after_backbone: start.elapsed(), ..times } })
+        let (mut score, mut map) = self.score(results, content)?;
+        let mut looking = Duration::ZERO;
+        if let (Some(second), Some(input)) = (&mut self.second, input)
+            && second.is_in_doubt(score, threshold)
+        {
+            let again = Instant::now();
+            let results = second.engine.run(&input)?;
+            looking = again.elapsed();
+            (score, map) = self.score(results, content)?;
+        }
+        times.backbone += looking;
+        times.after_backbone = start.elapsed() - looking;
+        Ok(Scored { score, map, times })
     }
 }
 
@@ -265,7 +311,8 @@ impl<E: Engine> Scorer for PatchScorer<E> {
     }
 
     fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
-        (Look { engine: &mut self.engine, preprocess: &self.preprocess }, &mut self.after)
+        let again = self.after.second.is_some();
+        (Look { engine: &mut self.engine, preprocess: &self.preprocess, again }, &mut self.after)
     }
 }
 
@@ -287,7 +334,7 @@ impl<E: Engine> FusedScorer<E> {
 
 /// Of a fused graph, whose results are distances already.
 impl Judge for Finish {
-    fn judge(&mut self, Looked { results, content, times }: Looked) -> Result<Scored> {
+    fn judge(&mut self, Looked { results, content, times, .. }: Looked) -> Result<Scored> {
         let start = Instant::now();
         let mut results = results.into_iter();
         let Some(FeatureMap { channels: 1, height, width, values }) = results.next() else {
@@ -308,7 +355,7 @@ impl<E: Engine> Scorer for FusedScorer<E> {
     }
 
     fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
-        (Look { engine: &mut self.engine, preprocess: &self.preprocess }, &mut self.finish)
+        (Look { engine: &mut self.engine, preprocess: &self.preprocess, again: false }, &mut self.finish)
     }
 }
 

@@ -13,14 +13,17 @@ use detector::run::{ReferenceKind, Run, StoredPicture};
 use detector::scorer::{FusedScorer, Scorer};
 use serde::{Deserialize, Serialize};
 
-use crate::onnx::{self, Range};
+use crate::onnx::{self, Seen};
 use crate::{Error, Progress, Result};
 
 /// Largest relative difference of an image score that the fused form may make: it computes the same in another order.
 pub const FUSED_LIMIT: f32 = 1e-3;
-/// The same for the int8 form, which has its own threshold: bounded so that maps and scores keep their meaning. Noise is left out: it lies
-/// outside the ranges that good images show, and it is enough that it stays above the threshold.
-pub const INT8_LIMIT: f32 = 0.1;
+/// The same for the int8 form, which rounds: also for [`DEVIATIONS`] times the root mean square of the differences. Noise is left out: it
+/// lies outside the ranges that good images show, and it is enough that it stays above the threshold.
+pub const INT8_LIMIT: f32 = 2e-2;
+/// The largest of many differences that are distributed normally is about so many times their root mean square: of some tens of pictures
+/// the root mean square tells more of what is to come than their largest.
+const DEVIATIONS: f32 = 4.0;
 /// Largest loss of image AUROC, on images that training has not seen.
 pub const AUROC_LIMIT: f64 = 0.003;
 /// Where there are no such images, the run's calibration images are ranked against its few anomalous references; so many pairs may change
@@ -36,13 +39,16 @@ const OBSERVED: usize = 32;
 pub struct VariantReport {
     /// Largest accepted relative difference of an image score.
     pub limit: f32,
-    /// Largest that was found, over references and calibration images.
+    /// Largest that was found, over references and calibration images; of the int8 form, that must be expected among many.
     pub image_score: f32,
     /// Image AUROC on images that training has not seen; where they are not there, of calibration images against anomalous references; none
     /// where the run has no anomalous ones.
     pub image_auroc: Option<f64>,
     /// The float form's.
     pub float_image_auroc: Option<f64>,
+    /// How many of the int8 form's convolutions are float, from the first on, so that it keeps the limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub float_convolutions: Option<usize>,
 }
 
 /// A form that passed.
@@ -89,72 +95,100 @@ impl<'a> Float<'a> {
         Ok(Float { run, bank, self_test, unseen, scores })
     }
 
-    /// Makes a form of the network and compares it.
+    /// Makes a form of the network and compares it. The int8 form begins its integers as early in the network as the limit allows.
     ///
     /// # Errors
     /// [`Error::Parity`] when it judges too differently.
     pub fn make(&self, variant: Variant, progress: Progress<'_>) -> Result<Made> {
         let info = &self.run.info;
         let (network, weights, input) = (info.backbone.network()?, self.run.weights()?, info.input.input());
-        let (onnx, file, limit) = match variant {
-            Variant::Fused => (onnx::fused(&network, &weights, input, self.bank)?, "detector.onnx", FUSED_LIMIT),
-            Variant::Int8 => {
-                let ranges = self.ranges(&onnx::observer(&network, &weights, input)?)?;
-                (onnx::int8(&network, &weights, input, &ranges)?, "backbone.int8.onnx", INT8_LIMIT)
+        match variant {
+            Variant::Float => Err(detector::Error::invalid("the float form is no variant").into()),
+            Variant::Fused => {
+                let onnx = onnx::fused(&network, &weights, input, self.bank)?;
+                let mut scorer = FusedScorer::new(engine(&onnx, input)?, info.input.clone(), info.defects, info.smoothing);
+                let found = scores(self.run, self.unseen, &mut scorer, "fused network", progress)?;
+                self.made(variant, onnx, &mut scorer, &found, None)
             }
-            Variant::Float => return Err(detector::Error::invalid("the float form is no variant").into()),
+            Variant::Int8 => {
+                let seen = self.seen(&onnx::observer(&network, &weights, input)?)?;
+                let beginnings = onnx::beginnings(&network);
+                for (place, begin) in beginnings.iter().enumerate() {
+                    let onnx = onnx::int8(&network, &weights, input, &seen, *begin)?;
+                    let mut scorer = info.scorer(engine(&onnx, input)?, self.bank.clone());
+                    let found = scores(self.run, &[], &mut scorer, "int8 network", progress)?;
+                    if self.difference(variant, &found) <= INT8_LIMIT || place + 1 == beginnings.len() {
+                        let found = scores(self.run, self.unseen, &mut scorer, "int8 network", progress)?;
+                        return self.made(variant, onnx, &mut scorer, &found, Some(place + 1));
+                    }
+                }
+                Err(detector::Error::invalid("the network has too few convolutions for an int8 form").into())
+            }
+        }
+    }
+
+    /// Checks what a form said to the run's pictures.
+    fn made(
+        &self,
+        variant: Variant,
+        onnx: Vec<u8>,
+        scorer: &mut dyn Scorer,
+        found: &Scores,
+        float_convolutions: Option<usize>,
+    ) -> Result<Made> {
+        let info = &self.run.info;
+        let (file, limit) = match variant {
+            Variant::Int8 => ("backbone.int8.onnx", INT8_LIMIT),
+            _ => ("detector.onnx", FUSED_LIMIT),
         };
-        let engine = engine(&onnx, input)?;
-        let mut scorer: Box<dyn Scorer> = match variant {
-            Variant::Fused => Box::new(FusedScorer::new(engine, info.input.clone(), info.defects, info.smoothing)),
-            _ => Box::new(info.scorer(engine, self.bank.clone())),
-        };
-        let title = if variant == Variant::Fused { "fused network" } else { "int8 network" };
-        let found = scores(self.run, self.unseen, scorer.as_mut(), title, progress)?;
         let report = VariantReport {
             limit,
-            image_score: self.difference(&found),
+            image_score: self.difference(variant, found),
             image_auroc: found.auroc,
             float_image_auroc: self.scores.auroc,
+            float_convolutions,
         };
         let calibration = calibrate(&found.calibration, info.false_reject_rate)?;
-        self.check(variant, &report, &found, calibration.threshold)?;
-        let self_test = SelfTest { tolerance: TOLERANCE, references: score(self.run, self.self_test, scorer.as_mut())? };
+        self.check(variant, &report, found, calibration.threshold)?;
+        let self_test = SelfTest { tolerance: TOLERANCE, references: score(self.run, self.self_test, scorer)? };
         Ok(Made { onnx, section: VariantSection { file: file.into(), calibration, self_test }, report })
     }
 
-    /// Ranges of activations over good images and over the run's anomalous ones: what a defect excites must not be cut off, or it would look
-    /// less like one.
-    fn ranges(&self, observer: &[u8]) -> Result<Vec<Range>> {
+    /// What good images and the run's anomalous ones show: what a defect excites must not be cut off, or it would look less like one.
+    fn seen(&self, observer: &[u8]) -> Result<Vec<Seen>> {
         let info = &self.run.info;
         let mut engine = engine(observer, info.input.input())?;
-        let mut ranges: Vec<Range> = Vec::new();
+        let mut all: Vec<Seen> = Vec::new();
         let anomalous = info.references.iter().filter(|reference| reference.kind == ReferenceKind::Anomalous);
         let pictures = info.calibration.iter().take(OBSERVED).chain(anomalous.map(|reference| &reference.picture));
         for picture in pictures {
-            let image = info.input.normalise(&self.run.picture(picture)?.pixels);
-            let results = engine.run(&image)?;
-            let seen = std::iter::once(Range::of(&image)).chain(results.iter().map(|result| Range::of(&result.values)));
-            if ranges.is_empty() {
-                ranges = seen.collect();
-                continue;
-            }
-            for (range, seen) in ranges.iter_mut().zip(seen) {
-                *range = Range { low: range.low.min(seen.low), high: range.high.max(seen.high) };
+            let maps = engine.run(&info.input.normalise(&self.run.picture(picture)?.pixels))?;
+            if all.is_empty() {
+                all = maps.iter().map(Seen::of).collect();
+            } else {
+                all.iter_mut().zip(&maps).for_each(|(seen, map)| seen.join(&Seen::of(map)));
             }
         }
-        Ok(ranges)
+        Ok(all)
     }
 
-    /// Largest relative difference of an image score, noise left out.
-    fn difference(&self, found: &Scores) -> f32 {
+    /// Largest relative difference of an image score, noise left out; of the int8 form, what it must be expected to be among many.
+    fn difference(&self, variant: Variant, found: &Scores) -> f32 {
         let kinds = self.run.info.references.iter().map(|reference| reference.kind);
         let references = kinds.zip(found.references.iter().zip(&self.scores.references));
         let pictures = references.filter(|(kind, _)| *kind != ReferenceKind::Noise).map(|(_, scores)| scores);
         let each = pictures.chain(found.calibration.iter().zip(&self.scores.calibration));
-        let each = each.map(|(found, float)| crate::parity::relative(&[*found], &[*float]));
+        let each: Vec<f32> = each.map(|(found, float)| crate::parity::relative(&[*found], &[*float])).collect();
         // f32::max would pass over NaN.
-        each.fold(0.0, |worst, difference| if difference.is_nan() || difference > worst { difference } else { worst })
+        let largest = |worst, difference: f32| if difference.is_nan() || difference > worst { difference } else { worst };
+        let worst = each.iter().copied().fold(0.0, largest);
+        match variant {
+            Variant::Int8 => {
+                let squares: f32 = each.iter().map(|difference| difference * difference).sum();
+                largest(worst, DEVIATIONS * (squares / each.len().max(1) as f32).sqrt())
+            }
+            _ => worst,
+        }
     }
 
     fn check(&self, variant: Variant, report: &VariantReport, found: &Scores, threshold: f32) -> Result<()> {

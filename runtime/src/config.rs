@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use detector::engine::{EngineKind, Machine, VariantChoice};
+use detector::scorer::SECOND_LOOK;
 use detector::{Error, Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ use crate::golden;
 
 /// Most threads that may be asked for.
 pub const THREADS_LIMIT: usize = 256;
+/// Largest share of the threshold within which a score may count as near it.
+pub const SHARE_LIMIT: f32 = 0.5;
 /// Longest queue of frames: each may hold a whole picture.
 const QUEUE_LIMIT: usize = 1024;
 /// Frames per second.
@@ -63,7 +66,7 @@ pub struct LineConfig {
 }
 
 /// What judges.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {
     /// The bundle, `NAME.apc`, or [`ACTIVE`].
@@ -74,6 +77,9 @@ pub struct DetectorConfig {
     /// Which of the bundle's networks.
     #[serde(default)]
     pub variant: VariantChoice,
+    /// Where the int8 network's score is within this share of the threshold, the float network decides; 0 nowhere.
+    #[serde(default = "second_look", deserialize_with = "share")]
+    pub second_look: f32,
     /// Threads of backbone and search; 0 is one for each processor.
     #[serde(default, deserialize_with = "threads")]
     pub threads: usize,
@@ -272,8 +278,8 @@ impl LineConfig {
 
     /// What may run the bundle, and where.
     pub fn setup(&self) -> Setup {
-        let DetectorConfig { engines, variant, .. } = &self.detector;
-        Setup { engines: engines.clone(), variant: *variant, machine: self.runtime.machine() }
+        let DetectorConfig { engines, variant, second_look, .. } = &self.detector;
+        Setup { engines: engines.clone(), variant: *variant, second_look: *second_look, machine: self.runtime.machine() }
     }
 
     fn resolve(&mut self, folder: &Path) {
@@ -370,6 +376,14 @@ where
 fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<usize, D::Error> {
     let expected = format_args!("0 (one for each processor) to {THREADS_LIMIT} threads");
     bounded(deserializer, |threads| *threads <= THREADS_LIMIT, expected)
+}
+
+fn second_look() -> f32 {
+    SECOND_LOOK
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f32, D::Error> {
+    bounded(deserializer, |share| (0.0..=SHARE_LIMIT).contains(share), format_args!("a share of 0 to {SHARE_LIMIT}"))
 }
 
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {

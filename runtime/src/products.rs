@@ -141,7 +141,7 @@ pub fn halves<'a>(
         let judged = seen.and_then(|looked| {
             let entry = products.entry(ticket).ok_or_else(|| unknown("it is of no recipe".into()))?;
             let judge = judges.get_mut(entry.detector).ok_or_else(|| unknown("it has no detector".into()))?;
-            match judge.judge(looked) {
+            match judge.judge(looked.against(entry.threshold)) {
                 Ok(scored) if scored.score.is_finite() => {
                     Ok(Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold })
                 }

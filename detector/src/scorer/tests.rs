@@ -112,3 +112,35 @@ fn a_fused_graphs_logits_join_its_smoothed_distances() {
     assert!((score(&[&distances, &logits], 3, known).unwrap() - expected).abs() < 1e-5);
     assert!(score(&[&distances], 3, known).unwrap_err().to_string().contains("defect logits"));
 }
+
+/// Scores of 9 or 10 are near one of the thresholds; the second network sees everything twice as bright.
+#[test]
+fn near_the_threshold_another_network_decides() {
+    struct Bright;
+    impl Engine for Bright {
+        fn name(&self) -> &'static str {
+            "bright"
+        }
+
+        fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
+            Blocks.run(&input.iter().map(|value| 2.0 * value - 100.0).collect::<Vec<_>>())
+        }
+    }
+    let mut pixels = image::RgbImage::from_pixel(64, 64, image::Rgb([100; 3]));
+    (0..64).for_each(|i| pixels.put_pixel(40 + i % 8, 16 + i / 8, image::Rgb([190; 3])));
+    let picture = Picture { pixels, colour: Colour::Rgb };
+    let second = SecondLook { engine: Box::new(Bright), share: 0.02, threshold: 10.1 };
+    let mut scorer = scorer(Resize::Stretch).with_second_look(second);
+    let mut judged = |threshold: Option<f32>| {
+        let (mut look, judge) = scorer.halves();
+        let looked = look.look(&picture).unwrap();
+        judge.judge(if let Some(threshold) = threshold { looked.against(threshold) } else { looked }).unwrap()
+    };
+    let near = judged(None);
+    assert!((near.score - 20.0).abs() < 0.1, "{}", near.score);
+    assert!(near.map.values.iter().fold(0.0f32, |most, value| most.max(*value)) > 15.0);
+    for (threshold, expected) in [(10.15, 20.0), (9.9, 20.0), (10.3, 10.0), (9.7, 10.0), (20.0, 10.0), (f32::NAN, 10.0)] {
+        let found = judged(Some(threshold)).score;
+        assert!((found - expected).abs() < 0.1, "{threshold}: {found}");
+    }
+}

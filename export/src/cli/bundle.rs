@@ -83,8 +83,10 @@ fn summary(args: &Args, exported: &Exported) -> String {
     }
     for (variant, report) in &exported.report.variants {
         let auroc = |value: Option<f64>| value.map_or("none".into(), |value| format!("{value:.4}"));
+        let kept =
+            report.float_convolutions.map_or(String::new(), |kept| format!("; float convolutions at its beginning: {kept}"));
         text += &format!(
-            "{:10} changes image scores by up to {:.1e} (at most {:.0e}); image AUROC {}, float {}\n",
+            "{:10} changes image scores by up to {:.1e} (at most {:.0e}); image AUROC {}, float {}{kept}\n",
             variant.name(),
             report.image_score,
             report.limit,

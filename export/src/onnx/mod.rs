@@ -5,7 +5,7 @@ mod int8;
 mod proto;
 
 pub use fused::fused;
-pub use int8::{Range, int8, observer};
+pub use int8::{Seen, beginnings, int8, observer};
 
 use detector::descriptor::bilinear;
 use detector::network::{Conv, Network, Node, Op};
@@ -269,10 +269,9 @@ mod tests {
         }
         assert!(found.len() == 2 && relative(&found[1].values, &expected[2].values) < 1e-5);
 
-        let mut seen = crate::variants::engine(&observer(&network, &weights, size).unwrap(), size).unwrap().run(&input).unwrap();
-        let ranges: Vec<Range> =
-            std::iter::once(Range::of(&input)).chain(seen.drain(..).map(|map| Range::of(&map.values))).collect();
-        let onnx = int8(&network, &weights, size, &ranges).unwrap();
+        let seen = crate::variants::engine(&observer(&network, &weights, size).unwrap(), size).unwrap().run(&input).unwrap();
+        let seen: Vec<Seen> = seen.iter().map(Seen::of).collect();
+        let onnx = int8(&network, &weights, size, &seen, beginnings(&network)[0]).unwrap();
         let coarse = crate::variants::engine(&onnx, size).unwrap().run(&input).unwrap();
         let difference = relative(&coarse[2].values, &expected[2].values);
         assert!(difference > 0.0 && difference < 0.2, "{difference}");

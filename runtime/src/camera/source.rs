@@ -116,8 +116,10 @@ impl Camera {
     /// # Errors
     /// When it is missing or cannot do what is configured. Later faults are no errors: it is opened again.
     pub fn open(config: &CameraConfig, bound: bool) -> Result<Camera> {
+        let opening = Instant::now();
         let (running, rate) = Running::start(config)?;
         let start = Instant::now();
+        info!("{}: it streams, {:.2} s after it was asked", config.device.display(), opening.elapsed().as_secs_f64());
         let watch = Watch::new(rate.map(|rate| Duration::from_secs_f64(1.0 / rate)), config.triggered, Duration::ZERO);
         Ok(Camera {
             settling: Settling::new(0, config.settle_frames),

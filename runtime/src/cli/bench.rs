@@ -277,7 +277,8 @@ fn table(document: &Document) -> String {
         _ => "energy: the kernel shows no counter or sensor to this user".into(),
     });
     lines.push(format!("start to first verdict: {:.0} ms", document.start_to_first_verdict_ms));
-    let Judged { engine, variant, .. } = &document.judged;
-    lines.push(format!("engine {engine}, {variant} network, {} threads, {} frames", document.threads, document.frames));
+    let Judged { engine, variant, second_look, .. } = &document.judged;
+    let second = if second_look.is_some() { ", float near the threshold" } else { "" };
+    lines.push(format!("engine {engine}, {variant} network{second}, {} threads, {} frames", document.threads, document.frames));
     lines.join("\n")
 }

@@ -129,11 +129,10 @@ fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Resul
         output::print(&format!("note    engine {engine} is not used: {reason}"))?;
     }
     let started = started.map(|detector| {
-        let (engine, variant) = (detector.engine, detector.variant.name());
+        let (engine, network) = (detector.engine, detector.network());
         let (difference, tolerance) = (detector.self_test_difference, detector.self_test_tolerance);
-        let text = format!(
-            "on engine {engine}, {variant} network: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted"
-        );
+        let text =
+            format!("on engine {engine}, {network}: scores differ by {difference:.1e}, at most {tolerance:.1e} is accepted");
         (text, detector)
     });
     checks.add("self-test", started)

@@ -46,7 +46,7 @@ pub(super) fn compare(bundle: &Bundle, setup: &Setup, pictures: &Pictures, frame
     let mut running: Vec<(usize, Detector, Vec<detector::scorer::Times>)> = Vec::new();
     for engine in &setup.engines {
         for (variant, choice) in variants(bundle) {
-            let alone = Setup { engines: vec![*engine], variant: choice, machine: setup.machine.clone() };
+            let alone = Setup { engines: vec![*engine], variant: choice, ..setup.clone() };
             let mut candidate = Candidate {
                 engine: *engine,
                 variant: variant.name(),

@@ -30,10 +30,11 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use detector::bundle::Bundle;
 use detector::engine::{EngineKind, Machine, VariantChoice};
+use detector::scorer::SECOND_LOOK;
 use detector::{Declined, Detector, Setup, placement};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
-use crate::config::THREADS_LIMIT;
+use crate::config::{SHARE_LIMIT, THREADS_LIMIT};
 
 /// Judges images with a bundle that `apc-export` wrote: single files, data sets, and live on a production line.
 ///
@@ -89,6 +90,14 @@ struct EngineArgs {
     /// Which of the bundle's networks: float, int8, fused; auto takes fused on a GPU, otherwise float
     #[arg(long, default_value_t, value_name = "VARIANT")]
     variant: VariantChoice,
+    /// The float network decides where the int8 one's score is within this share of the threshold; 0 nowhere
+    #[arg(long, default_value_t = SECOND_LOOK, value_name = "SHARE", value_parser = share)]
+    second_look: f32,
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=SHARE_LIMIT).contains(share));
+    share.ok_or_else(|| format!("a share of 0 to {SHARE_LIMIT} was expected"))
 }
 
 /// What engines need of this machine.
@@ -112,8 +121,8 @@ impl Model {
 
     fn setup(&self) -> Setup {
         let MachineArgs { onnxruntime, state } = self.machine.clone();
-        let EngineArgs { engine: engines, variant } = self.engines.clone();
-        Setup { engines, variant, machine: Machine { onnxruntime, state } }
+        let EngineArgs { engine: engines, variant, second_look } = self.engines.clone();
+        Setup { engines, variant, second_look, machine: Machine { onnxruntime, state } }
     }
 }
 
@@ -122,6 +131,9 @@ impl Model {
 struct Judged {
     engine: EngineKind,
     variant: &'static str,
+    /// Within which share of the threshold the float network decides; left out where there is none but one network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    second_look: Option<f32>,
     /// Engines that were wanted more, and why they were not used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     declined: Vec<Declined>,
@@ -129,7 +141,12 @@ struct Judged {
 
 impl Judged {
     fn by(detector: &Detector) -> Judged {
-        Judged { engine: detector.engine, variant: detector.variant.name(), declined: detector.declined.clone() }
+        Judged {
+            engine: detector.engine,
+            variant: detector.variant.name(),
+            second_look: (detector.second_look > 0.0).then_some(detector.second_look),
+            declined: detector.declined.clone(),
+        }
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     let recipe = config.first_recipe();
     let link = config.line.as_ref().map(|settings| LineLink::new(settings, recipe, &progress)).transpose();
     let link = link.context("cannot start the line")?;
+    // After the detector: a camera that streams meanwhile would only fill its queue. Before the line: a camera may need seconds, and a trigger
+    // that came meanwhile would be told too late.
+    let sources = views.iter().map(|view| open_source(&config, view, recipe)).collect::<Result<Vec<_>>>()?;
     let mut pipeline = Pipeline::new(&config.frames, &progress, &stop);
     let mut workers: Vec<_> = (0..views.len()).map(Worker::Capture).chain([Worker::Detector]).collect();
     let (mut line_thread, mut stall) = (None, STALL);
@@ -76,8 +79,6 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
         }
     }
     let mut record = config.line.as_ref().and_then(|settings| settings.record.as_deref()).map(open_output).transpose()?;
-    // Last: a camera that streams while the detector starts would only fill its queue.
-    let sources = views.iter().map(|view| open_source(&config, view, recipe)).collect::<Result<Vec<_>>>()?;
 
     let mut service = Service::ready(&progress, &workers, stall);
     let mut told = Summary::default();
@@ -197,11 +198,11 @@ fn start(config: &LineConfig) -> Result<Vec<Detector>> {
     let mut detectors = Vec::new();
     for path in products::bundles(config) {
         let (bundle, detector) = products::start(&path, config)?;
-        let (engine, variant) = (detector.engine, detector.variant.name());
+        let (engine, network) = (detector.engine, detector.network());
         let (name, id) = (&bundle.manifest.detector.name, &bundle.id);
         let (difference, threads) = (detector.self_test_difference, rayon::current_num_threads());
         info!(
-            "start: bundle {name} ({id}), engine {engine}, {variant} network, self-test difference {difference:.1e}, {threads} threads"
+            "start: bundle {name} ({id}), engine {engine}, {network}, self-test difference {difference:.1e}, {threads} threads"
         );
         detectors.push(detector);
     }

@@ -48,6 +48,10 @@ fn errors_name_line_and_key() {
         let error = engines(list).unwrap_err();
         assert!(error.contains("line 3") && error.contains(word), "{error}");
     }
+    for share in ["-0.1", "0.6", "nan"] {
+        let error = parse(&LEAST.replace("\"a.apc\"\n", &format!("\"a.apc\"\nsecond_look = {share}\n"))).unwrap_err().to_string();
+        assert!(error.contains("line 3") && error.contains("0 to 0.5"), "{error}");
+    }
     let all = engines("[\"tensorrt\", \"cuda\", \"ort-cpu\", \"tract\"]").unwrap();
     assert_eq!(all, [EngineKind::Tensorrt, EngineKind::Cuda, EngineKind::OrtCpu, EngineKind::Tract]);
 }
@@ -110,8 +114,7 @@ fn examples_load_and_write_the_defaults() {
 fn the_replay_example_writes_every_key() {
     let (_, text) = examples().into_iter().find(|(path, _)| path.ends_with("replay.toml")).unwrap();
     let full = uncommented(&text);
-    let keys =
-        "bundle engines variant threads images rate loop settle_frames bind queue max_age_ms verdicts level onnxruntime state";
+    let keys = "bundle engines variant second_look threads images rate loop settle_frames bind queue max_age_ms verdicts level onnxruntime state";
     for key in keys.split(' ') {
         assert!(full.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
     }

@@ -1,4 +1,5 @@
 mod operators;
+mod registers;
 
 use std::sync::Arc;
 
@@ -51,7 +52,9 @@ impl TractEngine {
 
     fn feature_maps(&self, input: &[f32]) -> TractResult<Vec<FeatureMap>> {
         let shape = [1, 3, self.size.height as usize, self.size.width as usize];
-        let outputs = self.plan.run(tvec!(Tensor::from_shape(&shape, input)?.into()))?;
+        let outputs = self.plan.run(tvec!(Tensor::from_shape(&shape, input)?.into()));
+        registers::clear_upper();
+        let outputs = outputs?;
         let map = |output: &TValue| {
             let view = output.try_as_plain_ram()?;
             let [1, channels, height, width] = view.shape()[..] else {

@@ -181,17 +181,11 @@ fn self_test_on(bundle: &Bundle, engine: EngineKind, self_test: &SelfTest, score
 /// When the engine cannot start or the bundle's parts do not fit.
 pub fn untested_scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, machine: &Machine) -> Result<Box<dyn Scorer>> {
     let manifest = &bundle.manifest;
-    let (onnx, ..) = bundle.variant(variant)?;
-    if engine == EngineKind::Tract && variant != Variant::Float {
-        let problem =
-            format!("runs the float network only; the {} one needs ONNX Runtime: ort-cpu, cuda or tensorrt", variant.name());
-        return Err(Error::Engine { engine: engine.name(), problem });
-    }
     match variant {
         Variant::Fused => {
             // Older graphs have added the head's share themselves.
             let defects = manifest.defects.filter(|_| manifest.format >= crate::bundle::FUSED_APART);
-            let network = network(bundle, onnx, engine, machine)?;
+            let network = network(bundle, variant, engine, machine)?;
             Ok(Box::new(FusedScorer::new(network, manifest.input.clone(), defects, manifest.smoothing)))
         }
         Variant::Float | Variant::Int8 => Ok(Box::new(patch_scorer(bundle, engine, variant, machine)?)),
@@ -206,13 +200,19 @@ fn patch_scorer(
     machine: &Machine,
 ) -> Result<PatchScorer<Box<dyn Engine>>> {
     let manifest = &bundle.manifest;
-    let network = network(bundle, bundle.variant(variant)?.0, engine, machine)?;
+    let network = network(bundle, variant, engine, machine)?;
     let (input, descriptor) = (manifest.input.clone(), manifest.descriptor.kind);
     Ok(PatchScorer::new(network, input, descriptor, bundle.bank()?, manifest.defects, manifest.smoothing))
 }
 
 #[cfg_attr(not(all(feature = "tract", feature = "ort")), allow(unused_variables))]
-fn network(bundle: &Bundle, onnx: &[u8], engine: EngineKind, machine: &Machine) -> Result<Box<dyn Engine>> {
+fn network(bundle: &Bundle, variant: Variant, engine: EngineKind, machine: &Machine) -> Result<Box<dyn Engine>> {
+    let (onnx, ..) = bundle.variant(variant)?;
+    if engine == EngineKind::Tract && variant != Variant::Float {
+        let problem =
+            format!("runs the float network only; the {} one needs ONNX Runtime: ort-cpu, cuda or tensorrt", variant.name());
+        return Err(Error::Engine { engine: engine.name(), problem });
+    }
     let size = bundle.manifest.input.input();
     match engine {
         #[cfg(feature = "tract")]

@@ -69,7 +69,8 @@ pub enum Step {
     HeartbeatStops { within_ms: f64 },
     /// The heartbeat beats regularly, in time.
     HeartbeatBeats { within_ms: f64 },
-    /// It has beaten since the last fault, never with a longer pause.
+    /// It has beaten since the first part of the last account, never with a longer pause. (Before, the simulated camera may stand still
+    /// because its belt begins, and the service with it.)
     Steady { longest_ms: f64 },
     /// An output has this level at some time since the fault.
     Output { name: String, active: bool, within_ms: f64 },

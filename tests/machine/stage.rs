@@ -40,6 +40,8 @@ pub struct Stage<'a> {
     /// What is accounted for already: parts of this feeder, verdicts, changes.
     accounted: [usize; 3],
     late: Vec<f64>,
+    /// When the first part of the last account came.
+    first: f64,
     /// From triggers to verdicts, milliseconds, for the last account.
     latencies: Vec<f64>,
     /// What has taken how long, and parts that were good, anomalous, unknown and lost, in the present repetition.
@@ -70,6 +72,7 @@ impl<'a> Stage<'a> {
             started: None,
             accounted: [0; 3],
             late: Vec::new(),
+            first: clock::now(),
             latencies: Vec::new(),
             took: BTreeMap::new(),
             parts: [0; 4],
@@ -295,6 +298,7 @@ impl<'a> Stage<'a> {
         // Of parts that come again and again, both kinds must be among all of them.
         ensure!(self.repeating || (found.good > 0 && found.anomalous > 0), "{count}: that shows nothing");
         self.late = found.late;
+        self.first = parts.first().map_or(self.mark, |part| part.between.0);
         self.latencies = fresh.iter().map(|verdict| verdict.latency_ms).collect();
         self.parts.iter_mut().zip(found_parts).for_each(|(sum, found)| *sum += found);
         Ok((count, found.stopped))

@@ -72,7 +72,7 @@ impl Stage<'_> {
     }
 
     pub(super) fn steady(&self, longest: f64) -> Result<String> {
-        let beats = self.beats(self.mark);
+        let beats = self.beats(self.first);
         let pause = beats.windows(2).map(|pair| self.lasted(pair[0], pair[1])).fold(0.0, f64::max);
         let text = format!("{} beats, the longest pause {:.0} ms", beats.len(), pause * 1e3);
         ensure!(beats.len() >= BEATS && pause <= longest, "{text}");

@@ -106,8 +106,8 @@ struct Trigger {
 }
 
 impl Feeder {
-    /// A part passes every so often from now on.
-    pub fn start(bench: &Bench, every: Duration) -> Result<Feeder> {
+    /// A part passes every so often from now on, always the same one if its picture is named.
+    pub fn start(bench: &Bench, every: Duration, only: Option<usize>) -> Result<Feeder> {
         if every < LEAST {
             bail!("parts cannot pass faster than every {LEAST:?}");
         }
@@ -117,7 +117,7 @@ impl Feeder {
         let trigger = Trigger { pull, witness, edges: bench.witness()? };
         let for_thread = Arc::clone(&state);
         let feed = move || {
-            if let Err(error) = for_thread.feed(&trigger, &pictures, every) {
+            if let Err(error) = for_thread.feed(&trigger, &pictures, every, only) {
                 *lock(&for_thread.failed) = Some(format!("{error:#}"));
             }
         };
@@ -157,7 +157,7 @@ impl Drop for Feeder {
 }
 
 impl State {
-    fn feed(&self, trigger: &Trigger, pictures: &[Vec<u8>], every: Duration) -> Result<()> {
+    fn feed(&self, trigger: &Trigger, pictures: &[Vec<u8>], every: Duration, only: Option<usize>) -> Result<()> {
         let (mut belt, mut shown, mut number) = (None, None, 0);
         let mut next = clock::now();
         // A stride that visits every picture, so that neighbours differ in kind and the order is not the files'.
@@ -173,7 +173,7 @@ impl State {
                 *lock(&self.plug) = Plug::In;
             }
             if matches!(plug, Plug::In | Plug::Back) {
-                let picture = number * stride % pictures.len();
+                let picture = only.unwrap_or(number * stride) % pictures.len();
                 if !show(&mut belt, &pictures[picture]) {
                     // A fault of the camera takes the belt with it: it is set up anew before the next part comes.
                     belt = None;

@@ -41,11 +41,12 @@ pub enum Step {
     Start { within_s: f64 },
     /// Stops the service.
     Stop {},
-    /// Parts pass from now on; with `parts`, waits for so many and for the actuator to be done with them.
+    /// Parts pass from now on, all with the same `picture` if one is named; with `parts`, waits for so many.
     Feed {
         every_ms: u64,
         #[serde(default)]
         parts: usize,
+        picture: Option<usize>,
     },
     /// Nothing is done for a while.
     Wait { s: f64 },

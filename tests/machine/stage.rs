@@ -123,7 +123,7 @@ impl<'a> Stage<'a> {
             Step::Configure { set } => self.configure(set)?,
             Step::Start { within_s } => return self.start(*within_s).map(Some),
             Step::Stop {} => drop(shell::must(&format!("systemctl stop {UNIT}"))?),
-            Step::Feed { every_ms, parts } => self.feed(Duration::from_millis(*every_ms), *parts)?,
+            Step::Feed { every_ms, parts, picture } => self.feed(Duration::from_millis(*every_ms), *parts, *picture)?,
             Step::Wait { s } => thread::sleep(Duration::from_secs_f64(*s)),
             Step::Reset {} => edge(&self.bench.line("RESET", "pull")?)?,
             Step::Turn { pulse_ms } => {
@@ -226,10 +226,10 @@ impl<'a> Stage<'a> {
         Ok(format!("ready after {seconds:.1} s"))
     }
 
-    fn feed(&mut self, every: Duration, parts: usize) -> Result<()> {
+    fn feed(&mut self, every: Duration, parts: usize, picture: Option<usize>) -> Result<()> {
         self.feeder = None;
         self.accounted[0] = 0;
-        let feeder = self.feeder.insert(Feeder::start(self.bench, every)?);
+        let feeder = self.feeder.insert(Feeder::start(self.bench, every, picture)?);
         let end = clock::now() + 2.0 * every.as_secs_f64() * parts as f64 + 60.0;
         if parts > 0 {
             wait_until(end, "the parts pass", || Ok((feeder.parts()?.len() >= parts).then_some(())))?;

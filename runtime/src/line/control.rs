@@ -212,6 +212,13 @@ impl Control {
         }
     }
 
+    /// What the step of `now` made active is so since `at`, not before.
+    pub fn rose(&mut self, now: Duration, at: Duration) {
+        for pulse in [&mut self.reject, &mut self.good, &mut self.strobe] {
+            pulse.rose(now, at);
+        }
+    }
+
     /// When to step again at the latest.
     pub fn due(&self) -> Option<Duration> {
         let pulses = [&self.reject, &self.good, &self.strobe].map(Pulse::due).into_iter().flatten();

@@ -35,6 +35,14 @@ impl Pulse {
         if rested { Fired::Started } else { Fired::TooSoon }
     }
 
+    /// A pulse that was wished for at `fired` did not begin before `at`: it ends a whole width after that. An actuator may not notice one
+    /// that is cut short because the machine stood still before the output was set.
+    pub fn rose(&mut self, fired: Duration, at: Duration) {
+        if self.until == Some(fired + self.width) {
+            self.until = Some(at + self.width);
+        }
+    }
+
     /// Whether the output is active.
     pub fn is_active(&self) -> bool {
         self.until.is_some()
@@ -73,6 +81,21 @@ mod tests {
         assert_eq!(pulse.fire(ms(144)), Fired::TooSoon);
         assert!(pulse.is_active() && pulse.end(ms(164), ms(164)));
         assert_eq!(pulse.fire(ms(174)), Fired::Started);
+    }
+
+    #[test]
+    fn a_pulse_that_begins_late_is_not_cut_short() {
+        let mut pulse = Pulse::new(ms(20), ms(10));
+        pulse.fire(ms(100));
+        pulse.rose(ms(100), ms(118));
+        assert_eq!(pulse.due(), Some(ms(138)));
+        // Not the one that has begun since.
+        pulse.fire(ms(130));
+        pulse.rose(ms(118), ms(119));
+        assert_eq!(pulse.due(), Some(ms(150)));
+        assert!(pulse.end(ms(150), ms(150)));
+        pulse.rose(ms(130), ms(160));
+        assert_eq!(pulse.due(), None);
     }
 
     proptest! {

@@ -367,12 +367,19 @@ impl<'a> LineThread<'a> {
 
     fn step(&mut self, event: Event, now: Duration) {
         let LineThread { control, outputs, link, .. } = self;
+        let mut rose = false;
         control.step(event, now, &mut |action| match action {
-            Action::Set(output, active) => set(outputs, link, output, active),
+            Action::Set(output, active) => {
+                set(outputs, link, output, active);
+                rose |= active;
+            }
             Action::Settled(settled) => link.report(Report::Settled(settled)),
             Action::Stopped(cause) => link.report(Report::Stopped(cause)),
             Action::Late(part) => link.report(Report::Late(part)),
         });
+        if rose {
+            control.rose(now, link.clock().now());
+        }
     }
 
     fn beat(&mut self, now: Duration) {

@@ -3,8 +3,7 @@
 /// Marks the upper halves of this thread's vector registers as unused.
 ///
 /// The last of tract's kernels may leave them in use, as the one of a convolution with a single output does; until some other code clears
-/// them, every SSE instruction waits for them. With a defect head, normalising the next picture then takes five times as long, and the
-/// whole frame a tenth longer.
+/// them, every SSE instruction waits for them: with a defect head, normalising the next picture took several times as long.
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 pub fn clear_upper() {

@@ -1,0 +1,51 @@
+use std::time::Instant;
+
+use super::{Finish, Judge, KnownDefects, Look, Looked, Scored, Scorer, Times};
+use crate::descriptor::FeatureMap;
+use crate::engine::Engine;
+use crate::map::Smoothing;
+use crate::preprocess::Preprocess;
+use crate::{Error, Result};
+
+/// The scorer of a graph with the memory bank inside: an image goes in, the patches' distances come out.
+pub struct FusedScorer<E> {
+    engine: E,
+    preprocess: Preprocess,
+    finish: Finish,
+}
+
+impl<E: Engine> FusedScorer<E> {
+    /// The engine's first output is the map of distances, `[1, rows, columns]`; with `defects`, the second one holds the defect head's
+    /// logits.
+    pub fn new(engine: E, preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> FusedScorer<E> {
+        let finish = Finish::new(&preprocess, defects, smoothing);
+        FusedScorer { engine, preprocess, finish }
+    }
+}
+
+/// Of a fused graph, whose results are distances already.
+impl Judge for Finish {
+    fn judge(&mut self, Looked { results, content, times, .. }: Looked) -> Result<Scored> {
+        let start = Instant::now();
+        let mut results = results.into_iter();
+        let Some(FeatureMap { channels: 1, height, width, values }) = results.next() else {
+            return Err(Error::invalid("the fused network gives no map of distances"));
+        };
+        let (score, map) = self.finish(values, results.next(), (height, width), content)?;
+        Ok(Scored { score, map, times: Times { after_backbone: start.elapsed(), ..times } })
+    }
+}
+
+impl<E: Engine> Scorer for FusedScorer<E> {
+    fn engine(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
+        (Look { engine: &mut self.engine, preprocess: &self.preprocess, again: false }, &mut self.finish)
+    }
+}

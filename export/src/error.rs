@@ -6,7 +6,7 @@ pub enum Error {
     Detector(#[from] detector::Error),
     /// The bundle would not judge as the trained network does: the parity gate's answer is no.
     #[error(
-        "parity gate: {reference}: {quantity} differs by {difference:.2e} (relative) {from}; at most {limit:.0e} is allowed. Nothing \
+        "parity gate: {reference}: {quantity} differs by {difference:.3e} {from}; at most {limit:.0e} is allowed. Nothing \
          was written; {advice}"
     )]
     Parity {
@@ -14,7 +14,7 @@ pub enum Error {
         reference: String,
         /// Feature map, score map or image score.
         quantity: String,
-        /// Relative difference.
+        /// Relative difference; of the image AUROC the absolute one.
         difference: f32,
         /// What it was compared with.
         from: &'static str,

@@ -113,16 +113,27 @@ impl<'a> Float<'a> {
             Variant::Int8 => {
                 let seen = self.seen(&onnx::observer(&network, &weights, input)?)?;
                 let beginnings = onnx::beginnings(&network);
-                for (place, begin) in beginnings.iter().enumerate() {
+                let form = |place: usize| -> Result<_> {
+                    let too_few = || detector::Error::invalid("the network has too few convolutions for an int8 form");
+                    let begin = beginnings.get(place).ok_or_else(too_few)?;
                     let onnx = onnx::int8(&network, &weights, input, &seen, *begin)?;
-                    let mut scorer = info.scorer(engine(&onnx, input)?, self.bank.clone());
-                    let found = scores(self.run, &[], &mut scorer, "int8 network", progress)?;
-                    if self.difference(variant, &found) <= INT8_LIMIT || place + 1 == beginnings.len() {
-                        let found = scores(self.run, self.unseen, &mut scorer, "int8 network", progress)?;
-                        return self.made(variant, onnx, &mut scorer, &found, Some(place + 1));
+                    let scorer = info.scorer(engine(&onnx, input)?, self.bank.clone());
+                    Ok((onnx, scorer))
+                };
+                // Found by halving: the later integers begin, the less they change.
+                let (mut low, mut high) = (0, beginnings.len().saturating_sub(1));
+                while low < high {
+                    let middle = (low + high) / 2;
+                    let found = scores(self.run, &[], &mut form(middle)?.1, "int8 network", progress)?;
+                    if self.difference(variant, &found) <= INT8_LIMIT {
+                        high = middle;
+                    } else {
+                        low = middle + 1;
                     }
                 }
-                Err(detector::Error::invalid("the network has too few convolutions for an int8 form").into())
+                let (onnx, mut scorer) = form(low)?;
+                let found = scores(self.run, self.unseen, &mut scorer, "int8 network", progress)?;
+                self.made(variant, onnx, &mut scorer, &found, Some(low + 1))
             }
         }
     }

@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::binaries::{Build, cargo};
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{process, setup};
 
 /// Cargo's name of a camera's processor and system.
 pub const TARGET: &str = "aarch64-unknown-linux-gnu";
@@ -45,7 +45,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         }
         bail!(missing);
     }
-    if args.test { test(workspace) } else { program(workspace, &args.profile) }
+    if args.test {
+        return test(workspace);
+    }
+    setup::prepare_for_camera(workspace)?;
+    program(workspace, &args.profile)
 }
 
 /// What is missing and how to get it.
@@ -75,6 +79,8 @@ pub fn missing(emulator: bool) -> Option<String> {
 fn cargo_for_target(workspace: &Workspace) -> Command {
     let mut command = cargo(workspace);
     command.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", LINKER);
+    // The bindings to V4L2 are made from the target's headers.
+    command.env("BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu", format!("-I{SYSROOT}/include"));
     command
 }
 

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::binaries::{self, cargo};
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{process, setup};
 
 /// Run the fuzz targets one after the other. Exit code 1 if one finds a fault.
 #[derive(clap::Args)]
@@ -23,6 +23,7 @@ pub struct Args {
 
 /// Runs the command; `false` if a fault was found.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
+    setup::prepare_for_camera(workspace)?;
     let targets = build(workspace)?;
     if let Some(unknown) = args.targets.iter().find(|name| !targets.iter().any(|target| target.name == **name)) {
         let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();

@@ -24,6 +24,7 @@ const WHEELS: [Wheel; 3] = [
         platform: "manylinux_2_28_x86_64",
         file: "torch-2.11.0-cp311-cp311-manylinux_2_28_x86_64.whl",
         sha256: "7aa2f9bbc6d4595ba72138026b2074be1233186150e9292865e04b7a63b8c67a",
+        variable: "LIBTORCH",
     },
     Wheel {
         name: "nvidia-cuda-runtime",
@@ -31,6 +32,7 @@ const WHEELS: [Wheel; 3] = [
         platform: "manylinux_2_17_x86_64",
         file: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
         sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+        variable: "LIBTORCH",
     },
     Wheel {
         name: "nvidia-cuda-cupti",
@@ -38,6 +40,7 @@ const WHEELS: [Wheel; 3] = [
         platform: "manylinux_2_25_x86_64",
         file: "nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl",
         sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
+        variable: "LIBTORCH",
     },
 ];
 

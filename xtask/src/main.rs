@@ -6,6 +6,7 @@ mod cross;
 mod demo;
 mod figures;
 mod fuzz;
+mod libclang;
 mod libtorch;
 mod machine;
 mod onnxruntime;

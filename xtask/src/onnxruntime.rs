@@ -16,6 +16,7 @@ const WHEEL: Wheel = Wheel {
     platform: "manylinux_2_28_x86_64",
     file: "onnxruntime-1.32.0-cp311-cp311-manylinux_2_28_x86_64.whl",
     sha256: "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
+    variable: "ORT_DYLIB_PATH",
 };
 
 /// The library's name in the wheel; the plain name without a version links to it.

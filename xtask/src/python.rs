@@ -67,11 +67,13 @@ impl Python {
         process::run_to_success(
             &mut pip,
             &format!(
-                "pip could not fetch {} {}. Without a network: put {} into {}, or set LIBTORCH to a libtorch of your own",
+                "pip could not fetch {} {}. Without a network: put {} into {}, or set {} to a {} of your own",
                 wheel.name,
                 wheel.version,
                 wheel.file,
-                folder.display()
+                folder.display(),
+                wheel.variable,
+                wheel.name
             ),
         )?;
         fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))

@@ -2,16 +2,20 @@
 
 use anyhow::Result;
 
+use crate::libclang;
 use crate::libtorch::Libtorch;
 use crate::onnxruntime;
 use crate::python::Python;
 use crate::workspace::Workspace;
 
-/// Fetch what cargo does not: libtorch and ONNX Runtime, into .cache/. Done once, quick afterwards.
+/// Fetch what cargo does not: libtorch, ONNX Runtime and libclang, into .cache/. Done once, quick afterwards.
 ///
-/// libtorch is the user's own where LIBTORCH or LIBTORCH_USE_PYTORCH=1 is set, else a pinned one.
+/// libtorch is the user's own where LIBTORCH or LIBTORCH_USE_PYTORCH=1 is set, else a pinned one; libclang where LIBCLANG_PATH is set.
 #[derive(clap::Args)]
 pub struct Args {
+    /// Only what building the camera's program needs: libclang
+    #[arg(long, conflicts_with = "tests")]
+    camera: bool,
     /// Also install the Python packages that the tests use
     #[arg(long)]
     tests: bool,
@@ -19,7 +23,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    prepare(workspace)?;
+    if args.camera {
+        prepare_for_camera(workspace)?;
+    } else {
+        prepare(workspace)?;
+    }
     if args.tests {
         prepare_for_tests(workspace)?;
     }
@@ -27,13 +35,20 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Puts libtorch and ONNX Runtime in place; returns which libtorch it is.
+/// Puts libtorch, ONNX Runtime and libclang in place; returns which libtorch it is.
 pub fn prepare(workspace: &Workspace) -> Result<Libtorch> {
     let _lock = workspace.lock_cache()?;
     let libtorch = Libtorch::choose(workspace);
     libtorch.prepare(workspace)?;
     onnxruntime::prepare(workspace)?;
+    libclang::prepare(workspace)?;
     Ok(libtorch)
+}
+
+/// Puts in place what the camera's program alone is built with.
+pub fn prepare_for_camera(workspace: &Workspace) -> Result<()> {
+    let _lock = workspace.lock_cache()?;
+    libclang::prepare(workspace)
 }
 
 /// Puts the tests' Python packages in place.

@@ -22,6 +22,8 @@ pub struct Wheel {
     pub file: &'static str,
     /// SHA-256 of the file, in hexadecimal.
     pub sha256: &'static str,
+    /// The environment variable that names one of the user's own instead.
+    pub variable: &'static str,
 }
 
 impl Wheel {
@@ -47,9 +49,11 @@ impl Wheel {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             bail!(
                 "{} has SHA-256 {found}, expected {}: the download was damaged, or the package index serves another \
-                 file. Run the command again; if that does not help, set LIBTORCH to a libtorch of your own",
+                 file. Run the command again; if that does not help, set {} to a {} of your own",
                 self.file,
-                self.sha256
+                self.sha256,
+                self.variable,
+                self.name
             );
         }
         Ok(path)
@@ -132,6 +136,7 @@ mod tests {
         platform: "any",
         file: "abc-1-any.whl",
         sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        variable: "ABC_PATH",
     };
 
     fn write(text: &'static str) -> impl Fn(&Path) -> Result<()> {

@@ -62,12 +62,12 @@ fn trunk(network: &Network) -> &[Node] {
     &network.nodes[..=last]
 }
 
-/// Where integers may begin, the earliest first: at each convolution but the stem, up to half of them. The stem reads three channels only,
-/// which is no faster in integers, and what it loses no later layer brings back.
+/// Where integers may begin, the earliest first: at each convolution but the stem, up to three quarters of them. The stem reads three channels
+/// only, which is no faster in integers, and what it loses no later layer brings back.
 pub fn beginnings(network: &Network) -> Vec<usize> {
     let is_conv = |index: &usize| matches!(network.nodes[*index].op, Op::Conv(_));
     let convs: Vec<usize> = (0..trunk(network).len()).filter(is_conv).collect();
-    convs[1..=convs.len() / 2].to_vec()
+    convs[1..=convs.len() * 3 / 4].to_vec()
 }
 
 /// Nodes whose results become bytes when integers begin at that node: what convolutions read, and what a convolution adds to a sum. The sums

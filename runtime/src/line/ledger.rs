@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::control::Settled;
+use super::action::Settled;
 use super::part::Found;
 use crate::pipeline::{Judgement, Outcome, Reason, Ticket};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::control::{Settled, StopCause};
+use super::action::{Settled, StopCause};
 use super::part::Found;
 use super::trigger::{Seen, TriggerCounts};
 use crate::clock::Clock;

@@ -10,6 +10,7 @@
 //! Everything that decides is a pure state machine that takes an event and the time and says what to do. None of them allocates after
 //! it was made: their queues have the capacity that the configuration gives.
 
+mod action;
 mod choice;
 mod control;
 mod encoder;
@@ -23,13 +24,15 @@ mod pulse;
 pub mod realtime;
 #[cfg(test)]
 mod simulation;
+mod socket;
 #[cfg(test)]
 mod switching;
 mod thread;
 mod trigger;
 
+pub use action::{Action, Disposition, Settled, StopCause};
 pub use choice::{Change, Choice, ChoiceEvent};
-pub use control::{Action, Control, Disposition, Event, Settled, StopCause};
+pub use control::{Control, Event};
 pub use encoder::{Encoder, EncoderEdge, Turn};
 pub use heartbeat::Heartbeat;
 pub use ledger::Ledger;

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::control::{Action, Control, Disposition, Event, Settled, StopCause};
+use super::action::{Action, Disposition, Settled, StopCause};
+use super::control::{Control, Event};
 use super::part::{Found, Place};
 use crate::config::line::{LineControlConfig, OnUnknown, Output, PulseConfig, Timing, Travel};
 use crate::pipeline::Reason;

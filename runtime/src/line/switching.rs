@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::action::{Action, Disposition, Settled};
 use super::choice::{Change, Choice, ChoiceEvent};
-use super::control::{Action, Control, Disposition, Event, Settled};
+use super::control::{Control, Event};
 use super::matching::{Match, Matching, MatchingEvent};
 use super::part::{Found, Place};
 use super::trigger::Seen;

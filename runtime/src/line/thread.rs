@@ -5,19 +5,19 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
+use super::action::Action;
 use super::choice::{Change, Choice, ChoiceEvent};
-use super::control::{Action, Control, Event};
+use super::control::{Control, Event};
 use super::encoder::{Encoder, EncoderEdge, Turn};
 use super::heartbeat::Heartbeat;
 use super::link::{Command, LineLink, Report};
 use super::part::{Found, Place};
+use super::socket::Socket;
 use super::trigger::{Edge, Seen, Trigger};
 use crate::config::line::{CODE_LINES, ChosenBy, InputRole, LineSettings, Output, Travel, TriggerBy};
 use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
@@ -96,19 +96,6 @@ pub struct Recipes {
     pub first: usize,
 }
 
-/// A socket that leaves no file behind.
-#[derive(Debug)]
-struct Socket {
-    socket: UnixDatagram,
-    path: std::path::PathBuf,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
 impl<'a> LineThread<'a> {
     /// Takes hold of the lines; outputs are at their safe levels then.
     ///
@@ -133,7 +120,7 @@ impl<'a> LineThread<'a> {
             _ => None,
         };
         let socket = match &settings.trigger.by {
-            TriggerBy::Socket(path) => Some(listen("line.trigger.socket", path)?),
+            TriggerBy::Socket(path) => Some(Socket::listen("line.trigger.socket", path)?),
             _ => None,
         };
         let now = link.clock().now();
@@ -141,7 +128,7 @@ impl<'a> LineThread<'a> {
             None => (None, None),
             Some(ChosenBy::Code { strobe, settle, .. }) => (Some(Choice::by_code(*settle, strobe.is_some(), now)), None),
             Some(ChosenBy::Socket { path, .. }) => {
-                (Some(Choice::by_name(recipes.first)), Some(listen("line.recipe.socket", path)?))
+                (Some(Choice::by_name(recipes.first)), Some(Socket::listen("line.recipe.socket", path)?))
             }
         };
         let drain = settings.control.timings().map(|timing| match timing.delay {
@@ -229,8 +216,7 @@ impl<'a> LineThread<'a> {
             let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &timer);
         }
         let wake = self.link.descriptor();
-        let [socket, recipe] =
-            [&self.socket, &self.recipe_socket].map(|socket| socket.as_ref().map_or(wake, |socket| socket.socket.as_fd()));
+        let [socket, recipe] = [&self.socket, &self.recipe_socket].map(|socket| socket.as_ref().map_or(wake, AsFd::as_fd));
         // Unused places watch the wake-up too: an array needs no memory.
         let mut fds: [PollFd<'_>; OWN + GROUPS] = std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
         fds[1] = PollFd::from_borrowed_fd(self.timer.as_fd(), PollFlags::IN);
@@ -347,7 +333,7 @@ impl<'a> LineThread<'a> {
     /// Datagrams with a recipe's name.
     fn receive_recipe(&mut self) {
         let mut name = [0; NAME_LIMIT + 1];
-        while let Some(length) = self.recipe_socket.as_ref().and_then(|socket| socket.socket.recv(&mut name).ok()) {
+        while let Some(length) = self.recipe_socket.as_ref().and_then(|socket| socket.receive(&mut name).ok()) {
             let name = &name[..length];
             let recipe = self.recipes.names.iter().position(|other| other.as_bytes() == name);
             self.choose(ChoiceEvent::Asked(recipe));
@@ -358,7 +344,7 @@ impl<'a> LineThread<'a> {
     fn receive(&mut self) {
         let mut byte = [0; 1];
         while let Some(socket) = &self.socket {
-            if socket.socket.recv(&mut byte).is_err() {
+            if socket.receive(&mut byte).is_err() {
                 break;
             }
             self.trigger(self.link.clock().now(), None);
@@ -395,17 +381,4 @@ fn set(outputs: &Outputs, link: &LineLink<'_>, output: Output, active: bool) {
         link.report(Report::OutputFailed(output));
     }
     link.report(Report::Output { output, active, at: link.clock().now() });
-}
-
-/// A file of an earlier service that was killed is removed; one that somebody listens at is not.
-fn listen(key: &'static str, path: &std::path::Path) -> Result<Socket, LineError> {
-    let error = |source| LineError::Socket { key, path: path.to_owned(), source };
-    let probe = UnixDatagram::unbound().map_err(error)?;
-    let is_socket = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    if is_socket && probe.connect(path).is_err() {
-        std::fs::remove_file(path).map_err(error)?;
-    }
-    let socket = UnixDatagram::bind(path).map_err(error)?;
-    socket.set_nonblocking(true).map_err(error)?;
-    Ok(Socket { socket, path: path.to_owned() })
 }

@@ -5,6 +5,7 @@ mod engines;
 mod learning;
 mod peers;
 mod product;
+mod pulses;
 mod search;
 mod service;
 mod stages;
@@ -28,6 +29,7 @@ enum Bench {
     Learning(learning::Args),
     Product(product::Args),
     Peers(peers::Args),
+    Pulses(pulses::Args),
     Search(search::Args),
     Service(service::Args),
     Stages(stages::Args),
@@ -40,6 +42,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         Bench::Learning(args) => learning::run(workspace, args).map(|()| true),
         Bench::Product(args) => product::run(workspace, args).map(|()| true),
         Bench::Peers(args) => peers::run(workspace, args).map(|()| true),
+        Bench::Pulses(args) => pulses::run(workspace, args),
         Bench::Search(args) => search::run(workspace, args).map(|()| true),
         Bench::Service(args) => service::run(workspace, args).map(|()| true),
         Bench::Stages(args) => stages::run(workspace, args),

@@ -128,20 +128,20 @@ impl Device {
                 break;
             }
             last = query.id;
-            let kind = match query.kind {
-                1 => Kind::Integer { minimum: query.minimum, maximum: query.maximum, step: query.step },
-                2 => Kind::Boolean,
-                3 | 9 => Kind::Menu(self.menu(&query)),
+            let kind = match query.type_ {
+                CONTROL_INTEGER => Kind::Integer { minimum: query.minimum, maximum: query.maximum, step: query.step },
+                CONTROL_BOOLEAN => Kind::Boolean,
+                CONTROL_MENU | CONTROL_INTEGER_MENU => Kind::Menu(self.menu(&query)),
                 // A heading.
-                6 => continue,
-                8 => Kind::Integer { minimum: 0, maximum: query.maximum, step: 1 },
+                CONTROL_CLASS => continue,
+                CONTROL_BITMASK => Kind::Integer { minimum: 0, maximum: query.maximum, step: 1 },
                 _ => Kind::Other,
             };
             controls.push(Control {
                 id: query.id,
                 name: plain(&text(&query.name)),
                 kind,
-                default: query.default,
+                default: query.default_value,
                 flags: query.flags,
             });
         }
@@ -153,8 +153,8 @@ impl Device {
         let entry = |index: i32| {
             let mut menu = QueryMenu { id: query.id, index: index.unsigned_abs(), ..QueryMenu::zero() };
             sys::QUERY_MENU.send(&self.descriptor, &mut menu).ok()?;
-            let number = menu.name.first_chunk().map(|bytes| i64::from_ne_bytes(*bytes).to_string());
-            Some((index, if query.kind == 9 { number? } else { text(&menu.name) }))
+            let is_number = query.type_ == CONTROL_INTEGER_MENU;
+            Some((index, if is_number { entry_number(&menu).to_string() } else { text(&entry_name(&menu)) }))
         };
         indices.filter_map(entry).collect()
     }

@@ -138,8 +138,8 @@ impl Device {
     /// Pixel formats, sizes and rates.
     pub fn offers(&self) -> Vec<Offer> {
         let formats = (0..LIST_LIMIT).map_while(|index| {
-            let mut format = FormatDescription { index, kind: self.buffer_kind(), ..FormatDescription::zero() };
-            sys::ENUM_FORMAT.send(&self.descriptor, &mut format).ok().map(|()| FourCc::from_number(format.code))
+            let mut format = FormatDescription { index, type_: self.buffer_kind(), ..FormatDescription::zero() };
+            sys::ENUM_FORMAT.send(&self.descriptor, &mut format).ok().map(|()| FourCc::from_number(format.pixelformat))
         });
         formats.map(|code| Offer { code, sizes: self.sizes(code) }).collect()
     }
@@ -147,16 +147,16 @@ impl Device {
     fn sizes(&self, code: FourCc) -> Vec<OfferedSize> {
         let mut sizes = Vec::new();
         for index in 0..LIST_LIMIT {
-            let mut size = FrameSize { index, code: code.number(), ..FrameSize::zero() };
+            let mut size = FrameSize { index, pixel_format: code.number(), ..FrameSize::zero() };
             if sys::ENUM_FRAME_SIZES.send(&self.descriptor, &mut size).is_err() {
                 break;
             }
-            if size.kind == SIZE_DISCRETE {
-                let [width, height, ..] = size.range;
+            if size.type_ == SIZE_DISCRETE {
+                let Size { width, height } = discrete_size(&size);
                 sizes.push(OfferedSize { size: Span::One((width, height)), rates: self.rates(code, width, height) });
             } else {
-                let [least_width, width, _, least_height, height, _] = size.range;
-                let size = Span::Between((least_width, least_height), (width, height));
+                let SizeRange { min_width, max_width: width, min_height, max_height: height, .. } = size_range(&size);
+                let size = Span::Between((min_width, min_height), (width, height));
                 sizes.push(OfferedSize { size, rates: self.rates(code, width, height) });
                 break;
             }
@@ -167,18 +167,16 @@ impl Device {
     fn rates(&self, code: FourCc, width: u32, height: u32) -> Vec<Span<f64>> {
         let mut rates = Vec::new();
         for index in 0..LIST_LIMIT {
-            let mut interval = FrameInterval { index, code: code.number(), width, height, ..FrameInterval::zero() };
+            let mut interval = FrameInterval { index, pixel_format: code.number(), width, height, ..FrameInterval::zero() };
             if sys::ENUM_FRAME_INTERVALS.send(&self.descriptor, &mut interval).is_err() {
                 break;
             }
-            let [shortest, longest, _] = interval.range.map(rate);
-            match (interval.kind, shortest, longest) {
-                (SIZE_DISCRETE, Some(rate), _) => rates.push(Span::One(rate)),
-                (_, Some(highest), Some(lowest)) => {
-                    rates.push(Span::Between(lowest, highest));
-                    break;
-                }
-                _ => break,
+            if interval.type_ == SIZE_DISCRETE {
+                rates.extend(rate(discrete_interval(&interval)).map(Span::One));
+            } else {
+                let IntervalRange { min, max, .. } = interval_range(&interval);
+                rates.extend(rate(max).zip(rate(min)).map(|(lowest, highest)| Span::Between(lowest, highest)));
+                break;
             }
         }
         rates
@@ -189,16 +187,10 @@ impl Device {
     /// # Errors
     /// When the driver does not say.
     pub fn mode(&self) -> Result<Mode> {
-        let failed = |errno| self.failed("ask for its format", errno);
-        if self.multi_planar {
-            let mut format = MultiFormat { kind: TYPE_CAPTURE_MPLANE, ..MultiFormat::zero() };
-            sys::GET_MULTI_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
-            Ok(Mode::of_multi(&format))
-        } else {
-            let mut format = SingleFormat { kind: TYPE_CAPTURE, ..SingleFormat::zero() };
-            sys::GET_SINGLE_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
-            Ok(Mode::of_single(&format))
-        }
+        let mut format = Format { type_: self.buffer_kind(), ..Format::zero() };
+        let asked = sys::GET_FORMAT.send(&self.descriptor, &mut format);
+        asked.map_err(|errno| self.failed("ask for its format", errno))?;
+        Ok(Mode::of(&format))
     }
 
     /// Wishes a mode; drivers answer with the nearest that they have.
@@ -206,26 +198,23 @@ impl Device {
     /// # Errors
     /// When the driver refuses, or another program uses the camera.
     pub fn wish(&self, code: FourCc, width: u32, height: u32) -> Result<Mode> {
-        let failed = |errno| self.failed("set the format", errno);
-        let code = code.number();
+        let (pixelformat, field) = (code.number(), FIELD_NONE);
+        let mut format = Format { type_: self.buffer_kind(), ..Format::zero() };
         if self.multi_planar {
-            let wish = MultiFormat { kind: TYPE_CAPTURE_MPLANE, width, height, code, ..MultiFormat::zero() };
-            let mut format = MultiFormat { field: FIELD_NONE, ..wish };
-            sys::SET_MULTI_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
-            Ok(Mode::of_multi(&format))
+            format.fmt.pix_mp = MultiFormat { width, height, pixelformat, field, ..MultiFormat::zero() };
         } else {
-            let wish = SingleFormat { kind: TYPE_CAPTURE, width, height, code, ..SingleFormat::zero() };
-            let mut format = SingleFormat { field: FIELD_NONE, ..wish };
-            sys::SET_SINGLE_FORMAT.send(&self.descriptor, &mut format).map_err(failed)?;
-            Ok(Mode::of_single(&format))
+            format.fmt.pix = SingleFormat { width, height, pixelformat, field, ..SingleFormat::zero() };
         }
+        let set = sys::SET_FORMAT.send(&self.descriptor, &mut format);
+        set.map_err(|errno| self.failed("set the format", errno))?;
+        Ok(Mode::of(&format))
     }
 
     /// Frames per second, if the driver knows them.
     pub fn frame_rate(&self) -> Option<f64> {
-        let mut parameters = StreamParameters { kind: self.buffer_kind(), ..StreamParameters::zero() };
+        let mut parameters = StreamParameters { type_: self.buffer_kind(), ..StreamParameters::zero() };
         sys::GET_PARAMETERS.send(&self.descriptor, &mut parameters).ok()?;
-        rate(parameters.time_per_frame)
+        rate(capture(&parameters).timeperframe)
     }
 
     /// Wishes a frame rate and gives the one that is now set.
@@ -234,19 +223,20 @@ impl Device {
     /// When the camera's rate cannot be set.
     pub fn set_frame_rate(&self, wished: f64) -> Result<f64> {
         let failed = |errno| self.failed("set the frame rate (leave `frame_rate` out if the camera has only one)", errno);
-        let time_per_frame = Fraction { numerator: 1000, denominator: (wished * 1000.0).round() as u32 };
-        let mut parameters = StreamParameters { kind: self.buffer_kind(), time_per_frame, ..StreamParameters::zero() };
+        let timeperframe = Fraction { numerator: 1000, denominator: (wished * 1000.0).round() as u32 };
+        let mut parameters = StreamParameters { type_: self.buffer_kind(), ..StreamParameters::zero() };
+        parameters.parm.capture = CaptureParameters { timeperframe, ..CaptureParameters::zero() };
         sys::SET_PARAMETERS.send(&self.descriptor, &mut parameters).map_err(failed)?;
-        let settable = parameters.capability & CAP_TIME_PER_FRAME != 0;
-        rate(parameters.time_per_frame).filter(|_| settable).ok_or_else(|| failed(Errno::NOTTY))
+        let CaptureParameters { capability, timeperframe, .. } = capture(&parameters);
+        rate(timeperframe).filter(|_| capability & CAP_TIME_PER_FRAME != 0).ok_or_else(|| failed(Errno::NOTTY))
     }
 
     /// The region of the sensor that is read out, and the largest that can be.
     pub fn region(&self) -> Option<(Rectangle, Rectangle)> {
         let get = |target| {
             // Multi-planar devices also want the single-planar number here.
-            let mut selection = Selection { kind: TYPE_CAPTURE, target, ..Selection::zero() };
-            sys::GET_SELECTION.send(&self.descriptor, &mut selection).ok().map(|()| selection.rectangle)
+            let mut selection = Selection { type_: TYPE_CAPTURE, target, ..Selection::zero() };
+            sys::GET_SELECTION.send(&self.descriptor, &mut selection).ok().map(|()| selection.r)
         };
         Some((get(SELECTION_CROP)?, get(SELECTION_CROP_BOUNDS)?))
     }
@@ -256,11 +246,12 @@ impl Device {
     /// # Errors
     /// When the camera cannot, or only another region.
     pub fn set_region(&self, wished: Rectangle) -> Result<()> {
-        let mut selection = Selection { kind: TYPE_CAPTURE, target: SELECTION_CROP, rectangle: wished, ..Selection::zero() };
+        let mut selection = Selection { type_: TYPE_CAPTURE, target: SELECTION_CROP, r: wished, ..Selection::zero() };
         let set = sys::SET_SELECTION.send(&self.descriptor, &mut selection);
         set.map_err(|errno| self.failed("read only a region (leave `region` out, and set the region when training)", errno))?;
-        if selection.rectangle != wished {
-            let Rectangle { left, top, width, height } = selection.rectangle;
+        let numbers = |Rectangle { left, top, width, height }| (left, top, width, height);
+        if numbers(selection.r) != numbers(wished) {
+            let (left, top, width, height) = numbers(selection.r);
             let problem = format!("cannot read exactly this region; the nearest it can is [{left}, {top}, {width}, {height}]");
             return Err(Error::file(&self.path, problem));
         }
@@ -269,29 +260,31 @@ impl Device {
 }
 
 impl Mode {
-    fn of_single(format: &SingleFormat) -> Mode {
-        Mode {
-            code: FourCc::from_number(format.code),
-            width: format.width,
-            height: format.height,
-            strides: vec![format.bytes_per_line as usize],
-            sizes: vec![format.size as usize],
-            interlaced: !matches!(format.field, FIELD_ANY | FIELD_NONE),
-            conversion: conversion(format.colorspace, format.ycbcr, format.quantization),
+    fn of(format: &Format) -> Mode {
+        if format.type_ == TYPE_CAPTURE_MPLANE {
+            let format = multi(format);
+            let planes = format.plane_fmt.into_iter().take(format.num_planes.into());
+            let (strides, sizes) = planes.map(|plane| (plane.bytesperline as usize, plane.sizeimage as usize)).unzip();
+            let conversion = conversion(format.colorspace, multi_ycbcr(&format).into(), format.quantization.into());
+            Mode::new(format.pixelformat, (format.width, format.height), format.field, strides, sizes, conversion)
+        } else {
+            let format = single(format);
+            let (strides, sizes) = (vec![format.bytesperline as usize], vec![format.sizeimage as usize]);
+            let conversion = conversion(format.colorspace, single_ycbcr(&format), format.quantization);
+            Mode::new(format.pixelformat, (format.width, format.height), format.field, strides, sizes, conversion)
         }
     }
 
-    fn of_multi(format: &MultiFormat) -> Mode {
-        let planes = &format.planes[..usize::from(format.plane_count).min(MAX_PLANES)];
-        Mode {
-            code: FourCc::from_number(format.code),
-            width: format.width,
-            height: format.height,
-            strides: planes.iter().map(|plane| plane.bytes_per_line as usize).collect(),
-            sizes: planes.iter().map(|plane| plane.size as usize).collect(),
-            interlaced: !matches!(format.field, FIELD_ANY | FIELD_NONE),
-            conversion: conversion(format.colorspace, format.ycbcr.into(), format.quantization.into()),
-        }
+    fn new(
+        code: u32,
+        (width, height): (u32, u32),
+        field: u32,
+        strides: Vec<usize>,
+        sizes: Vec<usize>,
+        conversion: Conversion,
+    ) -> Mode {
+        let interlaced = !matches!(field, FIELD_ANY | FIELD_NONE);
+        Mode { code: FourCc::from_number(code), width, height, strides, sizes, interlaced, conversion }
     }
 
     /// How it can be decoded, if it can.

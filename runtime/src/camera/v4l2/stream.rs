@@ -54,7 +54,7 @@ impl Stream {
     pub fn start(device: Device, count: u32) -> Result<Stream> {
         let mut stream = Stream { device, buffers: Vec::new() };
         let mut request =
-            RequestBuffers { count, kind: stream.device.buffer_kind(), memory: MEMORY_MMAP, ..RequestBuffers::zero() };
+            RequestBuffers { count, type_: stream.device.buffer_kind(), memory: MEMORY_MMAP, ..RequestBuffers::zero() };
         stream.call("share buffers", |device| sys::REQUEST_BUFFERS.send(&device.descriptor, &mut request))?;
         // A driver may give more than was asked for; a broken one anything.
         for index in 0..request.count.min(64) {
@@ -63,7 +63,7 @@ impl Stream {
             stream.call("queue a buffer", |device| queue(device, index))?;
         }
         // Not every camera can tell of changes; those that cannot show them by the size of their frames.
-        let mut subscription = EventSubscription { kind: EVENT_SOURCE_CHANGE, ..EventSubscription::zero() };
+        let mut subscription = EventSubscription { type_: EVENT_SOURCE_CHANGE, ..EventSubscription::zero() };
         let _ = sys::SUBSCRIBE_EVENT.send(&stream.device.descriptor, &mut subscription);
         let mut kind = stream.device.buffer_kind() as i32;
         stream.call("start", |device| sys::STREAM_ON.send(&device.descriptor, &mut kind))?;
@@ -109,7 +109,7 @@ impl Stream {
         let mut changed = false;
         let mut event = Event::zero();
         while sys::DEQUEUE_EVENT.send(&self.device.descriptor, &mut event).is_ok() {
-            changed |= event.kind == EVENT_SOURCE_CHANGE;
+            changed |= event.type_ == EVENT_SOURCE_CHANGE;
             if event.pending == 0 {
                 break;
             }
@@ -118,19 +118,19 @@ impl Stream {
     }
 
     fn dequeue(&self) -> rustix::io::Result<Dequeued> {
-        let (mut buffer, mut planes) = (self.blank(), [Plane::zero(); MAX_PLANES]);
+        let (mut buffer, mut planes) = (blank(&self.device, 0), [Plane::zero(); MAX_PLANES]);
         if self.device.multi_planar {
             sys::with_planes(&sys::DEQUEUE_BUFFER, &self.device.descriptor, &mut buffer, &mut planes)?;
         } else {
             sys::DEQUEUE_BUFFER.send(&self.device.descriptor, &mut buffer)?;
-            planes[0].bytes_used = buffer.bytes_used;
+            planes[0].bytesused = buffer.bytesused;
         }
         let mappings = self.buffers.get(buffer.index as usize).ok_or(Errno::BADMSG)?;
-        let used = planes.iter().zip(mappings).map(|(plane, _)| (plane.data_offset as usize, plane.bytes_used as usize));
+        let used = planes.iter().zip(mappings).map(|(plane, _)| (plane.data_offset as usize, plane.bytesused as usize));
         let is_monotonic = buffer.flags & TIMESTAMP_MASK == TIMESTAMP_MONOTONIC;
         let stamp = || {
-            let micros = u32::try_from(buffer.microseconds).ok()?;
-            Some(Duration::from_secs(u64::try_from(buffer.seconds).ok()?) + Duration::from_micros(micros.into()))
+            let micros = u32::try_from(buffer.timestamp.tv_usec).ok()?;
+            Some(Duration::from_secs(u64::try_from(buffer.timestamp.tv_sec).ok()?) + Duration::from_micros(micros.into()))
         };
         Ok(Dequeued {
             index: buffer.index,
@@ -140,10 +140,6 @@ impl Stream {
             monotonic: is_monotonic.then(stamp).flatten(),
             at_start: buffer.flags & TIMESTAMP_SOURCE_MASK == TIMESTAMP_START_OF_EXPOSURE,
         })
-    }
-
-    fn blank(&self) -> Buffer {
-        Buffer { kind: self.device.buffer_kind(), memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() }
     }
 
     /// The bytes that the driver says it has filled, plane by plane. What lies behind them is of an older frame.
@@ -177,24 +173,24 @@ impl Drop for Stream {
     }
 }
 
+fn blank(device: &Device, index: u32) -> Buffer {
+    Buffer { index, type_: device.buffer_kind(), memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() }
+}
+
 fn map(device: &Device, index: u32) -> rustix::io::Result<Vec<Mapping>> {
-    let kind = device.buffer_kind();
-    let mut buffer = Buffer { index, kind, memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() };
+    let mut buffer = blank(device, index);
     if !device.multi_planar {
         sys::QUERY_BUFFER.send(&device.descriptor, &mut buffer)?;
-        // Of the union, the kernel fills the low half only.
-        let offset = buffer.offset_or_planes & u64::from(u32::MAX);
-        return Ok(vec![Mapping::new(&device.descriptor, offset, buffer.length as usize)?]);
+        return Ok(vec![Mapping::new(&device.descriptor, buffer_offset(&buffer), buffer.length as usize)?]);
     }
     let mut planes = [Plane::zero(); MAX_PLANES];
     sys::with_planes(&sys::QUERY_BUFFER, &device.descriptor, &mut buffer, &mut planes)?;
     let planes = planes.iter().take(buffer.length as usize);
-    planes.map(|plane| Mapping::new(&device.descriptor, plane.offset & u64::from(u32::MAX), plane.length as usize)).collect()
+    planes.map(|plane| Mapping::new(&device.descriptor, plane_offset(plane), plane.length as usize)).collect()
 }
 
 fn queue(device: &Device, index: u32) -> rustix::io::Result<()> {
-    let kind = device.buffer_kind();
-    let mut buffer = Buffer { index, kind, memory: MEMORY_MMAP, length: MAX_PLANES as u32, ..Buffer::zero() };
+    let mut buffer = blank(device, index);
     if device.multi_planar {
         sys::with_planes(&sys::QUEUE_BUFFER, &device.descriptor, &mut buffer, &mut [Plane::zero(); MAX_PLANES])
     } else {

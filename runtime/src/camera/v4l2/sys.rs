@@ -1,52 +1,53 @@
-//! The only unsafe code of the cameras: requests to the kernel, and the memory it shares.
+//! Requests to the kernel, and the memory it shares: checked wrappings of the crate `v4l`'s calls.
 
 #![allow(unsafe_code, reason = "ioctl and mmap: each use says why it is sound")]
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
+use std::io;
 use std::marker::PhantomData;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
 
 use rustix::io::{Errno, Result};
-use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, opcode};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::ioctl::opcode;
+use rustix::mm::{MapFlags, ProtFlags};
+use v4l::v4l2::{self, vidioc};
 
 use super::abi::*;
 
-/// A request and the structure that it reads or writes: its number holds the structure's size, so the two cannot disagree.
+/// A request and the structure that it reads or writes.
 pub struct Request<T> {
-    opcode: Opcode,
+    number: vidioc::_IOC_TYPE,
     argument: PhantomData<T>,
 }
 
 impl<T: Argument> Request<T> {
-    const fn read(number: u8) -> Self {
-        Request { opcode: opcode::read::<T>(b'V', number), argument: PhantomData }
-    }
-
-    const fn write(number: u8) -> Self {
-        Request { opcode: opcode::write::<T>(b'V', number), argument: PhantomData }
-    }
-
-    const fn update(number: u8) -> Self {
-        Request { opcode: opcode::read_write::<T>(b'V', number), argument: PhantomData }
+    /// The number holds the structure's size, so the two cannot disagree: checked when compiling.
+    const fn new(number: vidioc::_IOC_TYPE) -> Self {
+        assert!((number >> 16) as usize & 0x3FFF == size_of::<T>(), "the request is for another structure");
+        Request { number, argument: PhantomData }
     }
 
     /// Sends the request; a signal does not end it.
     pub fn send(&self, device: impl AsFd, argument: &mut T) -> Result<()> {
+        let device = device.as_fd().as_raw_fd();
         loop {
-            let call = Call { opcode: self.opcode, argument: &mut *argument };
-            // SAFETY: the number belongs to the structure (`Request`), any content of which is sound for the kernel to read and for
-            // us to find (`Argument`). The one address in them, of planes, is set by `with_planes`, which outlives the call.
-            match unsafe { rustix::ioctl::ioctl(&device, call) } {
-                Err(Errno::INTR) => {}
-                result => return result,
+            // SAFETY: the number belongs to the structure (`new`), which is borrowed for us alone, and any content of which is sound for
+            // the kernel to read and for us to find (`Argument`). The one address in them, of planes, is set by `with_planes`, which
+            // outlives the call.
+            match unsafe { v4l2::ioctl(device, self.number, ptr::from_mut(argument).cast()) } {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map_err(errno),
             }
         }
     }
 }
 
-/// A structure of the kernel's interface: numbers only, without padding that Rust does not know, every content sound.
+fn errno(error: io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
+/// A structure of the kernel's interface: numbers and addresses only, every content sound.
 ///
 /// # Safety
 /// All zeros and whatever the kernel writes must be valid values.
@@ -60,62 +61,48 @@ pub unsafe trait Argument: Sized {
 
 macro_rules! arguments {
     ($($name:ty),*) => { $(
-        // SAFETY: `repr(C)`, integers and arrays of them only.
+        // SAFETY: of C, with integers, raw pointers, and arrays and unions of them only.
         unsafe impl Argument for $name {}
     )* };
 }
 
-arguments!(Capability, FormatDescription, FrameSize, FrameInterval, SingleFormat, MultiFormat, RequestBuffers, Buffer, Plane);
-arguments!(StreamParameters, Selection, QueryControl, QueryMenu, ControlValue, EventSubscription, Event, i32);
+arguments!(Capability, FormatDescription, FrameSize, FrameInterval, Format, SingleFormat, MultiFormat, RequestBuffers, Buffer);
+arguments!(
+    Plane,
+    StreamParameters,
+    CaptureParameters,
+    Selection,
+    QueryControl,
+    QueryMenu,
+    ControlValue,
+    EventSubscription,
+    Event
+);
+arguments!(c_int);
 
-pub const QUERY_CAPABILITY: Request<Capability> = Request::read(0);
-pub const ENUM_FORMAT: Request<FormatDescription> = Request::update(2);
-pub const GET_SINGLE_FORMAT: Request<SingleFormat> = Request::update(4);
-pub const SET_SINGLE_FORMAT: Request<SingleFormat> = Request::update(5);
-pub const GET_MULTI_FORMAT: Request<MultiFormat> = Request::update(4);
-pub const SET_MULTI_FORMAT: Request<MultiFormat> = Request::update(5);
-pub const REQUEST_BUFFERS: Request<RequestBuffers> = Request::update(8);
-pub const QUERY_BUFFER: Request<Buffer> = Request::update(9);
-pub const QUEUE_BUFFER: Request<Buffer> = Request::update(15);
-pub const DEQUEUE_BUFFER: Request<Buffer> = Request::update(17);
-pub const STREAM_ON: Request<i32> = Request::write(18);
-pub const STREAM_OFF: Request<i32> = Request::write(19);
-pub const GET_PARAMETERS: Request<StreamParameters> = Request::update(21);
-pub const SET_PARAMETERS: Request<StreamParameters> = Request::update(22);
-pub const GET_CONTROL: Request<ControlValue> = Request::update(27);
-pub const SET_CONTROL: Request<ControlValue> = Request::update(28);
-pub const QUERY_CONTROL: Request<QueryControl> = Request::update(36);
-pub const QUERY_MENU: Request<QueryMenu> = Request::update(37);
-pub const ENUM_FRAME_SIZES: Request<FrameSize> = Request::update(74);
-pub const ENUM_FRAME_INTERVALS: Request<FrameInterval> = Request::update(75);
-pub const DEQUEUE_EVENT: Request<Event> = Request::read(89);
-pub const SUBSCRIBE_EVENT: Request<EventSubscription> = Request::write(90);
-pub const GET_SELECTION: Request<Selection> = Request::update(94);
-pub const SET_SELECTION: Request<Selection> = Request::update(95);
-
-struct Call<'a, T> {
-    opcode: Opcode,
-    argument: &'a mut T,
-}
-
-// SAFETY: the pointer is that of a live, exclusively borrowed structure of the size in the opcode.
-unsafe impl<T> Ioctl for Call<'_, T> {
-    type Output = ();
-
-    const IS_MUTATING: bool = true;
-
-    fn opcode(&self) -> Opcode {
-        self.opcode
-    }
-
-    fn as_ptr(&mut self) -> *mut c_void {
-        ptr::from_mut(self.argument).cast()
-    }
-
-    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> Result<()> {
-        Ok(())
-    }
-}
+pub const QUERY_CAPABILITY: Request<Capability> = Request::new(vidioc::VIDIOC_QUERYCAP);
+pub const ENUM_FORMAT: Request<FormatDescription> = Request::new(vidioc::VIDIOC_ENUM_FMT);
+pub const GET_FORMAT: Request<Format> = Request::new(vidioc::VIDIOC_G_FMT);
+pub const SET_FORMAT: Request<Format> = Request::new(vidioc::VIDIOC_S_FMT);
+pub const REQUEST_BUFFERS: Request<RequestBuffers> = Request::new(vidioc::VIDIOC_REQBUFS);
+pub const QUERY_BUFFER: Request<Buffer> = Request::new(vidioc::VIDIOC_QUERYBUF);
+pub const QUEUE_BUFFER: Request<Buffer> = Request::new(vidioc::VIDIOC_QBUF);
+pub const DEQUEUE_BUFFER: Request<Buffer> = Request::new(vidioc::VIDIOC_DQBUF);
+pub const STREAM_ON: Request<c_int> = Request::new(vidioc::VIDIOC_STREAMON);
+pub const STREAM_OFF: Request<c_int> = Request::new(vidioc::VIDIOC_STREAMOFF);
+pub const GET_PARAMETERS: Request<StreamParameters> = Request::new(vidioc::VIDIOC_G_PARM);
+pub const SET_PARAMETERS: Request<StreamParameters> = Request::new(vidioc::VIDIOC_S_PARM);
+pub const GET_CONTROL: Request<ControlValue> = Request::new(vidioc::VIDIOC_G_CTRL);
+pub const SET_CONTROL: Request<ControlValue> = Request::new(vidioc::VIDIOC_S_CTRL);
+pub const QUERY_CONTROL: Request<QueryControl> = Request::new(vidioc::VIDIOC_QUERYCTRL);
+pub const QUERY_MENU: Request<QueryMenu> = Request::new(vidioc::VIDIOC_QUERYMENU);
+pub const ENUM_FRAME_SIZES: Request<FrameSize> = Request::new(vidioc::VIDIOC_ENUM_FRAMESIZES);
+pub const ENUM_FRAME_INTERVALS: Request<FrameInterval> = Request::new(vidioc::VIDIOC_ENUM_FRAMEINTERVALS);
+// Those that the crate has no number for.
+pub const DEQUEUE_EVENT: Request<Event> = Request::new(opcode::read::<Event>(b'V', 89) as _);
+pub const SUBSCRIBE_EVENT: Request<EventSubscription> = Request::new(opcode::write::<EventSubscription>(b'V', 90) as _);
+pub const GET_SELECTION: Request<Selection> = Request::new(opcode::read_write::<Selection>(b'V', 94) as _);
+pub const SET_SELECTION: Request<Selection> = Request::new(opcode::read_write::<Selection>(b'V', 95) as _);
 
 /// Sends a request about a buffer with planes.
 pub fn with_planes(
@@ -125,10 +112,10 @@ pub fn with_planes(
     planes: &mut [Plane; MAX_PLANES],
 ) -> Result<()> {
     // The kernel writes at most `length` planes to this address, and the array lives through the call.
-    buffer.offset_or_planes = planes.as_mut_ptr() as u64;
+    buffer.m.planes = planes.as_mut_ptr();
     buffer.length = buffer.length.min(MAX_PLANES as u32);
     let result = request.send(device, buffer);
-    buffer.offset_or_planes = 0;
+    buffer.m.planes = ptr::null_mut();
     result
 }
 
@@ -144,13 +131,15 @@ unsafe impl Send for Mapping {}
 
 impl Mapping {
     /// Maps what the driver offers at `offset`.
-    pub fn new(device: impl AsFd, offset: u64, length: usize) -> Result<Mapping> {
+    pub fn new(device: impl AsFd, offset: u32, length: usize) -> Result<Mapping> {
         if length == 0 {
             return Err(Errno::INVAL);
         }
+        let (reading, shared) = (ProtFlags::READ.bits() as c_int, MapFlags::SHARED.bits() as c_int);
+        let device = device.as_fd().as_raw_fd();
         // SAFETY: the kernel chooses an address that nothing else uses.
-        let address = unsafe { mmap(ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, device, offset) }?;
-        Ok(Mapping { address, length })
+        let address = unsafe { v4l2::mmap(ptr::null_mut(), length, reading, shared, device, offset.into()) };
+        Ok(Mapping { address: address.map_err(errno)?, length })
     }
 
     /// What the driver has written. To be read between dequeuing and queuing only, when the driver leaves it alone; the borrow of the
@@ -165,7 +154,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: mapped by `new`, and no slice of it outlives `self`.
-        let unmapped = unsafe { munmap(self.address, self.length) };
+        let unmapped = unsafe { v4l2::munmap(self.address, self.length) };
         if let Err(error) = unmapped {
             log::debug!("cannot unmap a camera's buffer: {error}");
         }
@@ -179,10 +168,11 @@ mod tests {
     #[test]
     fn numbers_are_the_kernels() {
         // As a C compiler prints them from linux/videodev2.h.
-        assert_eq!(GET_SINGLE_FORMAT.opcode, 0xC0D0_5604);
-        assert_eq!(DEQUEUE_EVENT.opcode, 0x8088_5659);
-        assert_eq!(SUBSCRIBE_EVENT.opcode, 0x4020_565A);
-        assert_eq!(STREAM_ON.opcode, 0x4004_5612);
+        assert_eq!(GET_FORMAT.number, 0xC0D0_5604);
+        assert_eq!(DEQUEUE_EVENT.number, 0x8088_5659);
+        assert_eq!(SUBSCRIBE_EVENT.number, 0x4020_565A);
+        assert_eq!(GET_SELECTION.number, 0xC040_565E);
+        assert_eq!(STREAM_ON.number, 0x4004_5612);
     }
 
     #[test]

@@ -1,0 +1,77 @@
+//! `cargo xtask bench pulses`: when the line's pulses come, against when they should.
+
+use std::io::{self, Write};
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::binaries::Build;
+use crate::workspace::Workspace;
+use crate::{process, setup};
+
+/// Time the pulses of the service's line thread (recorded, no GPIO line is needed) while twice as many busy threads as processors run.
+/// Exit code 1 if a part got no pulse or another one's.
+///
+/// A part every 50 ms on average, so the 10,000 take about 9 minutes. Without the right to SCHED_FIFO the priority says 0.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Parts
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    parts: usize,
+    /// Realtime priority of the line thread, as line.priority; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..100))]
+    priority: u8,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the example `pulses` prints.
+#[derive(Serialize, Deserialize)]
+struct Measured {
+    parts: usize,
+    wrong: usize,
+    busy_threads: usize,
+    priority: u8,
+    late_ms: Late,
+    within_1_ms: f64,
+    within_5_ms: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Late {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    most: f64,
+}
+
+/// Runs the command; `false` if a part's pulse was wrong.
+pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
+    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let busy = 2 * thread::available_parallelism().map_or(1, usize::from);
+    eprintln!("bench: {} parts beside {busy} busy threads", args.parts);
+    let mut pulses = Command::new(build.program("pulses")?);
+    pulses.args([args.parts, busy, args.priority.into()].map(|number| number.to_string()));
+    let text = process::output_of(&mut pulses, "cannot time the pulses")?;
+    let measured: Measured =
+        serde_json::from_str(&text).with_context(|| format!("not what the example pulses prints: {text}"))?;
+    let printed =
+        if args.json { serde_json::to_string_pretty(&measured).context("cannot write JSON")? + "\n" } else { told(&measured) };
+    write!(io::stdout(), "{printed}").context("cannot print the result")?;
+    Ok(measured.wrong == 0 && measured.parts == args.parts)
+}
+
+fn told(measured: &Measured) -> String {
+    let Measured { parts, wrong, busy_threads, priority, late_ms, within_1_ms, within_5_ms } = measured;
+    let Late { p50, p99, p999, most } = late_ms;
+    format!(
+        "{parts} parts, {wrong} wrong; {busy_threads} busy threads, priority {priority}\n\
+         after the target time: p50 {p50:.3} ms, p99 {p99:.3} ms, p99.9 {p999:.3} ms, most {most:.3} ms\n\
+         within 1 ms: {:.3} %; within 5 ms: {:.3} %\n",
+        within_1_ms * 100.0,
+        within_5_ms * 100.0
+    )
+}

@@ -1,0 +1,55 @@
+//! libclang, with which the crate `v4l` makes its bindings from the kernel's header when it is built.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use anyhow::{Context, Result, bail};
+
+use crate::python::Python;
+use crate::wheel::{self, Wheel};
+use crate::workspace::Workspace;
+
+const VARIABLE: &str = "LIBCLANG_PATH";
+
+#[cfg(target_arch = "aarch64")]
+const WHEEL: Wheel = Wheel {
+    name: "libclang",
+    version: "18.1.1",
+    platform: "manylinux2014_aarch64",
+    file: "libclang-18.1.1-py2.py3-none-manylinux2014_aarch64.whl",
+    sha256: "54dda940a4a0491a9d1532bf071ea3ef26e6dbaf03b5000ed94dd7174e8f9592",
+    variable: VARIABLE,
+};
+
+#[cfg(not(target_arch = "aarch64"))]
+const WHEEL: Wheel = Wheel {
+    name: "libclang",
+    version: "18.1.1",
+    platform: "manylinux2010_x86_64",
+    file: "libclang-18.1.1-py2.py3-none-manylinux2010_x86_64.whl",
+    sha256: "c533091d8a3bbf7460a00cb6c1a71da93bffe148f172c7d03b1c31fbf8aa2a0b",
+    variable: VARIABLE,
+};
+
+const LIBRARY: &str = "libclang.so";
+
+/// Puts `libclang.so` into `.cache/libclang`, where `.cargo/config.toml` points to; nothing where the user names another.
+pub fn prepare(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.cache().join("libclang");
+    let own = env::var_os(VARIABLE).map(PathBuf::from).is_some_and(|path| path != folder);
+    let stamp = format!("{} {}\n", WHEEL.sha256, WHEEL.file);
+    if own || wheel::is_installed(&folder, &stamp) {
+        return Ok(());
+    }
+    let file = WHEEL.fetch(&Python::prepare(workspace)?, &workspace.cache().join("downloads"))?;
+    wheel::install(&folder, &stamp, |partial| {
+        let found = wheel::unpack(&file, partial, |name| {
+            name.ends_with(&format!("clang/native/{LIBRARY}")).then(|| Path::new(LIBRARY).to_owned())
+        })?;
+        if found != 1 {
+            bail!("{} holds no {LIBRARY}", file.display());
+        }
+        Ok(())
+    })?;
+    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+}

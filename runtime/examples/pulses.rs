@@ -1,5 +1,8 @@
 //! When pulses come, against when they should: the line thread as the service runs it, with recorded outputs, on processors that have
 //! more to do than they can. `cargo xtask bench pulses` runs it.
+//!
+//! A probe that comes before everything else on the line thread's processor tells when that processor did not run at all: of a virtual
+//! machine, it is taken away now and then.
 
 use std::hint::black_box;
 use std::io::{self, Write};
@@ -9,11 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use apc_runtime::clock::Clock;
 use apc_runtime::config::LineConfig;
 use apc_runtime::config::line::{LineSettings, Output};
-use apc_runtime::line::{Command, Disposition, Found, LineLink, LineThread, Recipes, Report, realtime};
+use apc_runtime::line::{Command, Found, LineLink, LineThread, Recipes, Report, realtime};
 use apc_runtime::progress::{Progress, Worker};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -22,30 +25,48 @@ use thread_priority::{ThreadSchedulePolicy, thread_schedule_policy};
 
 /// From the trigger to the actuator.
 const DELAY: Duration = Duration::from_millis(100);
-/// Between two parts: 25 to 75 ms.
-const SPACING_MS: std::ops::Range<f64> = 25.0..75.0;
+/// Between two parts.
+const SPACING_MS: std::ops::Range<f64> = 15.0..45.0;
+/// How often the probe looks, and what is a gap.
+const PROBE: Duration = Duration::from_micros(250);
+const GAP: Duration = Duration::from_micros(750);
+/// Before the line thread and everything else.
+const PROBE_PRIORITY: u8 = 90;
 /// From the trigger to the verdict.
 const VERDICT_MS: std::ops::Range<f64> = 5.0..60.0;
 
 #[derive(Serialize)]
 struct Measured {
     parts: usize,
+    /// Of those: triggers or verdicts that came too late because the threads that play them had to wait too; they are rejected.
+    unknown: usize,
     /// Pulses on another output than the part's, missing ones, surplus ones.
     wrong: usize,
     busy_threads: usize,
     priority: u8,
-    /// Milliseconds from the target time to the output's change.
-    late_ms: Late,
-    within_1_ms: f64,
-    within_5_ms: f64,
+    /// From the target time to the output's change.
+    late: Late,
+    /// The same without the time in which the processor did not run.
+    late_while_running: Late,
+    still: Still,
 }
 
 #[derive(Serialize)]
 struct Late {
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    most: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    p999_ms: f64,
+    most_ms: f64,
+    within_1_ms: f64,
+    within_5_ms: f64,
+}
+
+/// How often, how long in all, and how long at most the processor did not run, for more than [`GAP`].
+#[derive(Serialize)]
+struct Still {
+    times: usize,
+    total_ms: f64,
+    most_ms: f64,
 }
 
 fn main() -> Result<()> {
@@ -59,7 +80,8 @@ fn main() -> Result<()> {
     let link = LineLink::new(&settings, 0, &progress)?;
     let line = LineThread::new(&settings, Recipes::default(), &link)?;
     let (over, realtime) = (AtomicBool::new(false), AtomicBool::new(false));
-    let (anomalous, reports) = thread::scope(|scope| {
+    let probe = LineSettings { priority: PROBE_PRIORITY, ..settings.clone() };
+    let (anomalous, reports, gaps) = thread::scope(|scope| {
         for _ in 0..busy_threads {
             scope.spawn(|| be_busy(&over));
         }
@@ -70,25 +92,29 @@ fn main() -> Result<()> {
             realtime.store(matches!(policy, Ok(ThreadSchedulePolicy::Realtime(_))), Ordering::Relaxed);
             line.run();
         });
+        let probe = scope.spawn(|| watch(&probe, progress.clock(), &over));
         scope.spawn(|| trigger(&socket, parts, &over));
         let judged = scope.spawn(|| judge(&link, parts, &over));
         let reports = listen(&link, parts);
         over.store(true, Ordering::Relaxed);
         link.finish();
-        (judged.join(), reports)
+        (judged.join(), reports, probe.join())
     });
-    let anomalous = anomalous.map_err(|_| anyhow::anyhow!("the judging thread died"))?;
+    let died = |_| anyhow!("a thread died");
+    let (anomalous, gaps) = (anomalous.map_err(died)?, gaps.map_err(died)?);
     // What the system gave, not what was asked for.
     let priority = if realtime.into_inner() { settings.priority } else { 0 };
-    let measured = measure(&anomalous, &reports, busy_threads, priority)?;
+    let measured = measure(&anomalous, &reports, &gaps, busy_threads, priority)?;
     writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?).context("cannot print the result")
 }
 
 fn settings(socket: &Path, priority: usize) -> Result<LineSettings> {
+    let cpu = thread::available_parallelism().map_or(0, |number| number.get() - 1);
     let text = format!(
         "[detector]\nbundle = \"none.apc\"\n[source.replay]\nimages = \"none\"\n\
          [line]\ndelay_ms = {}\nspacing_ms = 6.0\nparts = 256\nsimulated = true\npriority = {priority}\n\
-         [line.trigger]\nmode = \"software\"\nsocket = {socket:?}\n\
+         tolerance_ms = 50.0\ncpu = {cpu}\n\
+         [line.trigger]\nmode = \"software\"\nsocket = {socket:?}\nwindow_ms = 3.0\n\
          [line.outputs.good]\nline = \"GOOD\"\nwidth_ms = 5.0\n[line.outputs.reject]\nline = \"REJECT\"\nwidth_ms = 5.0\n",
         DELAY.as_secs_f64() * 1e3,
     );
@@ -105,6 +131,21 @@ fn be_busy(over: &AtomicBool) {
         }
         black_box(&mut memory);
     }
+}
+
+/// When the processor did not run.
+fn watch(probe: &LineSettings, clock: Clock, over: &AtomicBool) -> Vec<(Duration, Duration)> {
+    realtime::prepare(probe);
+    let (mut gaps, mut before) = (Vec::new(), clock.now());
+    while !over.load(Ordering::Relaxed) {
+        thread::sleep(PROBE);
+        let now = clock.now();
+        if now - before > GAP {
+            gaps.push((before, now));
+        }
+        before = now;
+    }
+    gaps
 }
 
 fn wait(random: &mut StdRng, range: std::ops::Range<f64>) {
@@ -159,43 +200,77 @@ fn listen(link: &LineLink<'_>, parts: usize) -> Vec<Report> {
 }
 
 /// Holds every pulse against the part that it is for: within one step of the line, outputs come before the settled part.
-fn measure(anomalous: &[bool], reports: &[Report], busy_threads: usize, priority: u8) -> Result<Measured> {
-    let (mut rises, mut late, mut wrong) = (Vec::new(), Vec::new(), 0);
+fn measure(
+    anomalous: &[bool],
+    reports: &[Report],
+    gaps: &[(Duration, Duration)],
+    busy_threads: usize,
+    priority: u8,
+) -> Result<Measured> {
+    let (mut rises, mut late, mut running) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut parts, mut unknown, mut wrong) = (0, 0, 0);
     for report in reports {
         match report {
             Report::Output { output: output @ (Output::Good | Output::Reject), active: true, at } => rises.push((*output, *at)),
             Report::Settled(settled) => {
-                let is_anomalous = anomalous.get(late.len() + wrong).copied();
-                let expected = is_anomalous.map(|yes| if yes { Output::Reject } else { Output::Good });
-                let told = match settled.disposition {
-                    Disposition::Reject => Some(Output::Reject),
-                    Disposition::Pass => Some(Output::Good),
-                    _ => None,
-                };
-                match (rises.as_slice(), expected) {
-                    ([(output, at)], Some(expected)) if *output == expected && told == Some(expected) => {
-                        late.push(at.saturating_sub(settled.at + DELAY).as_secs_f64() * 1e3);
+                let told = anomalous.get(parts).map(|yes| if *yes { Found::Anomalous } else { Found::Good });
+                let is_unknown = matches!(settled.found, Found::Unknown(_));
+                let expected = if settled.found == Found::Good { Output::Good } else { Output::Reject };
+                match rises.as_slice() {
+                    [(output, at)] if *output == expected && (is_unknown || told == Some(settled.found)) => {
+                        let target = settled.at + DELAY;
+                        let after = at.saturating_sub(target);
+                        late.push(after);
+                        running.push(after.saturating_sub(still(gaps, target, *at)));
                     }
                     _ => wrong += 1,
                 }
+                unknown += usize::from(is_unknown);
+                parts += 1;
                 rises.clear();
             }
             _ => {}
         }
     }
     ensure!(!late.is_empty(), "no part got its pulse");
-    let parts = late.len() + wrong;
     wrong += rises.len();
-    late.sort_by(f64::total_cmp);
-    let at = |share: f64| late[((late.len() - 1) as f64 * share).round() as usize];
-    let within = |limit: f64| late.iter().filter(|&&ms| ms <= limit).count() as f64 / parts as f64;
+    let lengths = || gaps.iter().map(|(from, to)| milliseconds(*to - *from));
     Ok(Measured {
         parts,
+        unknown,
         wrong,
         busy_threads,
         priority,
-        late_ms: Late { p50: at(0.5), p99: at(0.99), p999: at(0.999), most: at(1.0) },
-        within_1_ms: within(1.0),
-        within_5_ms: within(5.0),
+        late: Late::of(&late, parts),
+        late_while_running: Late::of(&running, parts),
+        still: Still { times: gaps.len(), total_ms: lengths().sum(), most_ms: lengths().fold(0.0, f64::max) },
     })
+}
+
+impl Late {
+    /// Parts without a pulse of their own are within no time.
+    fn of(late: &[Duration], parts: usize) -> Late {
+        let mut late: Vec<f64> = late.iter().copied().map(milliseconds).collect();
+        late.sort_by(f64::total_cmp);
+        let at = |share: f64| late[((late.len() - 1) as f64 * share).round() as usize];
+        let within = |limit: f64| late.partition_point(|ms| *ms <= limit) as f64 / parts as f64;
+        Late {
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            most_ms: at(1.0),
+            within_1_ms: within(1.0),
+            within_5_ms: within(5.0),
+        }
+    }
+}
+
+/// How much of the gaps, in order of time, lies between two times.
+fn still(gaps: &[(Duration, Duration)], from: Duration, to: Duration) -> Duration {
+    let first = gaps.partition_point(|gap| gap.1 <= from);
+    gaps[first..].iter().take_while(|gap| gap.0 < to).map(|gap| gap.1.min(to) - gap.0.max(from)).sum()
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }

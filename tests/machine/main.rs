@@ -12,6 +12,7 @@ mod clock;
 mod encoder;
 mod expected;
 mod feeder;
+mod formats;
 mod measures;
 mod observer;
 mod scenario;

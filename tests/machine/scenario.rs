@@ -66,6 +66,8 @@ pub enum Step {
     Unplug { for_ms: u64 },
     /// Sets a control of the simulated camera.
     Control { name: String, value: i64 },
+    /// The test picture of a simulated camera is the same in each of these formats, within so much of 255.
+    Formats { device: String, formats: Vec<String>, within: f64 },
     /// The heartbeat ends in time, and does not come back at once.
     HeartbeatStops { within_ms: f64 },
     /// The heartbeat beats regularly, in time.

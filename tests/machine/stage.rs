@@ -18,7 +18,7 @@ use crate::feeder::{Feeder, Plug, edge};
 use crate::observer::{Change, Observer};
 use crate::scenario::{Scenario, Step, change};
 use crate::service::{Hung, UNIT, VERDICTS, process, property, restarts, usage, verdicts, wait_until};
-use crate::{clock, expected, feeder, measures, shell};
+use crate::{clock, expected, feeder, formats, measures, shell};
 
 /// What the service reads.
 const CONFIG: &str = "/etc/apc/line1.toml";
@@ -144,6 +144,9 @@ impl<'a> Stage<'a> {
             Step::Release {} => self.hung = None,
             Step::Unplug { for_ms } => self.unplug(Duration::from_millis(*for_ms))?,
             Step::Control { name, value } => self.control(name, *value)?,
+            Step::Formats { device, formats, within } => {
+                return formats::check(&self.config, device, formats, *within).map(Some);
+            }
             Step::HeartbeatStops { within_ms } => return self.heartbeat_stops(within_ms / 1e3).map(Some),
             Step::HeartbeatBeats { within_ms } => return self.heartbeat_beats(within_ms / 1e3).map(Some),
             Step::Steady { longest_ms } => return self.steady(longest_ms / 1e3).map(Some),

@@ -20,13 +20,15 @@ const TAIL: usize = 40;
 
 /// What every kernel is told: a quiet console, for the results come over it.
 pub const KERNEL: [&str; 4] = ["rw", "rootfstype=ext4", "loglevel=4", "systemd.show_status=0"];
-/// One HDMI input and one HDMI output: what is written to the output arrives at the input.
-pub const CAMERA: [&str; 6] = [
-    "vivid.n_devs=1",
-    "vivid.node_types=0x101",
-    "vivid.num_inputs=1",
-    "vivid.input_types=0x3",
-    "vivid.num_outputs=1",
+/// The line's camera, with one HDMI input and one HDMI output: what is written to the output arrives at the input. And two that show test
+/// pictures in all formats, the second in buffers of planes.
+pub const CAMERA: [&str; 7] = [
+    "vivid.n_devs=3",
+    "vivid.node_types=0x101,0x1,0x1",
+    "vivid.multiplanar=1,1,2",
+    "vivid.num_inputs=1,1,1",
+    "vivid.input_types=0x3,0x0,0x0",
+    "vivid.num_outputs=1,0,0",
     "vivid.output_types=0x1",
 ];
 

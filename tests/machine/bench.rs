@@ -26,6 +26,8 @@ pub const WITNESS: &str = "WITNESS";
 pub const CAMERA: &str = "/dev/v4l/by-path/platform-vivid.0-video-index0";
 /// What stands before the camera: frames that are written here are what it sees.
 pub const BELT: &str = "/dev/v4l/by-path/platform-vivid.0-video-index1";
+/// The cameras that show test pictures, in single buffers and in planes: what the driver calls them and their links below /dev.
+const TEST_PICTURES: [(&str, &str); 2] = [("vivid-001-vid-cap", "test-picture"), ("vivid-002-vid-cap", "test-picture-planes")];
 /// The camera's pictures.
 pub const SIZE: (u32, u32) = (1280, 720);
 /// Number of the timings 1280x720p25 in the kernel's list. Slower than 50 frames a second, because the simulated camera counts in ticks
@@ -55,6 +57,7 @@ impl Bench {
     /// Sets it up, once after the boot.
     pub fn set_up(folder: &Path) -> Result<Bench> {
         let chip = gpio()?;
+        name_cameras()?;
         // Names of devices come a little after the devices.
         shell::must("udevadm settle")?;
         camera()?;
@@ -119,6 +122,15 @@ fn gpio() -> Result<PathBuf> {
     let read = |path: PathBuf| fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()));
     let (device, chip) = (read(device.join("dev_name"))?, read(bank.join("chip_name"))?);
     Ok(Path::new("/sys/devices/platform").join(device.trim()).join(chip.trim()))
+}
+
+/// All simulated cameras have the same place in the machine, which is the first one's alone from now on.
+fn name_cameras() -> Result<()> {
+    let rule =
+        |(name, link): &(&str, &str)| format!("SUBSYSTEM==\"video4linux\", ATTR{{name}}==\"{name}\", SYMLINK=\"{link}\"\n");
+    let path = "/etc/udev/rules.d/61-machine-test.rules";
+    fs::write(path, TEST_PICTURES.iter().map(rule).collect::<String>()).with_context(|| format!("cannot write {path}"))?;
+    shell::must("udevadm control --reload && udevadm trigger --subsystem-match=video4linux").map(drop)
 }
 
 /// Output and input of the simulated camera joined, with nothing drawn over the picture.

@@ -71,7 +71,7 @@ fn bars(picture: &DynamicImage) -> Vec<[f64; 3]> {
     (0..BARS).map(mean).collect()
 }
 
-/// Brightness after Rec. 601, which these cameras use.
+/// Brightness after Rec. 709, as these cameras compute it where there is no colour.
 fn luma([red, green, blue]: [f64; 3]) -> f64 {
-    0.299 * red + 0.587 * green + 0.114 * blue
+    0.2126 * red + 0.7152 * green + 0.0722 * blue
 }

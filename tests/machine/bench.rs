@@ -111,7 +111,7 @@ fn touch_memory() -> Result<()> {
     let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).context("/proc/meminfo: no MemAvailable")?;
     let available: usize = line.trim().trim_end_matches(" kB").parse().context("/proc/meminfo: MemAvailable")?;
-    let mut memory = vec![0_u8; available * 1024 / 4 * 3];
+    let mut memory = vec![0_u8; available * 1024 / 16 * 15];
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     std::hint::black_box(&memory);
     Ok(())

@@ -15,8 +15,9 @@ use crate::{process, setup};
 
 /// Measure the stages of a frame beside the network, and whether they are slower than in the recorded program. Exit code 1 if one is.
 ///
-/// The baseline is a program, not a list of times: both run now, in turns, so that a machine that has become slower or busier
-/// does not look like a fault. A stage counts as slower when the whole 95 % interval of its change lies above the tolerance.
+/// The baseline is a program, not a list of times: both run now, so that a machine that has become slower or busier does not look like a
+/// fault, and twice in exchanged order, for whoever comes second may find another machine. A stage counts as slower when both 95 % intervals
+/// of its change lie above the tolerance.
 #[derive(clap::Args)]
 pub struct Args {
     /// Record this checkout's program as the baseline instead
@@ -48,6 +49,24 @@ struct Interval {
     upper_bound: f64,
 }
 
+impl Estimate {
+    /// The change of the other program against this one.
+    fn reversed(self) -> Estimate {
+        let turn = |change: f64| 1.0 / (1.0 + change) - 1.0;
+        let Interval { lower_bound, upper_bound } = self.confidence_interval;
+        let confidence_interval = Interval { lower_bound: turn(upper_bound), upper_bound: turn(lower_bound) };
+        Estimate { point_estimate: turn(self.point_estimate), confidence_interval }
+    }
+
+    /// The mean of two, and an interval that holds both.
+    fn joined(self, other: Estimate) -> Estimate {
+        let (one, two) = (self.confidence_interval, other.confidence_interval);
+        let confidence_interval =
+            Interval { lower_bound: one.lower_bound.min(two.lower_bound), upper_bound: one.upper_bound.max(two.upper_bound) };
+        Estimate { point_estimate: (self.point_estimate + other.point_estimate) / 2.0, confidence_interval }
+    }
+}
+
 /// Runs the command; `false` if a stage is slower.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
@@ -67,13 +86,16 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         );
     }
     let recorded = fs::read_to_string(&note).with_context(|| format!("cannot read {}", note.display()))?;
-    let mut text = format!("change against {recorded} (median, 95 % interval)\n");
+    let mut text = format!("change against {recorded} (median, 95 % intervals of both orders)\n");
     let mut slower = false;
     for stage in stages(current)?.iter().filter(|stage| stage.contains(&args.only)) {
         eprintln!("bench: {stage}");
-        measure(&baseline, &folder, stage, "--save-baseline")?;
-        measure(current, &folder, stage, "--baseline")?;
-        let change = change(&folder.join(stage).join("change/estimates.json"))?;
+        let pair = |first: &Path, second: &Path| {
+            measure(first, &folder, stage, "--save-baseline")?;
+            measure(second, &folder, stage, "--baseline")?;
+            change(&folder.join(stage).join("change/estimates.json"))
+        };
+        let change = pair(&baseline, current)?.joined(pair(current, &baseline)?.reversed());
         slower |= change.confidence_interval.lower_bound * 100.0 > args.tolerance;
         text += &line(stage, &change, args.tolerance);
     }
@@ -114,6 +136,19 @@ fn line(stage: &str, change: &Estimate, tolerance: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_comes_from_the_order_does_not_count() {
+        let found = |low: f64, high: f64| {
+            let interval = Interval { lower_bound: low, upper_bound: high };
+            Estimate { point_estimate: (low + high) / 2.0, confidence_interval: interval }
+        };
+        // Whoever comes second is faster.
+        let same = found(-0.18, -0.12).joined(found(-0.18, -0.12).reversed());
+        assert!(line("x", &same, 5.0).ends_with("no change that counts\n"));
+        let slower = found(0.10, 0.12).joined(found(-0.12, -0.10).reversed());
+        assert!(line("x", &slower, 5.0).ends_with("slower\n"));
+    }
 
     #[test]
     fn only_a_whole_interval_beyond_the_tolerance_counts() {

@@ -8,11 +8,12 @@ use std::hint::black_box;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use apc_runtime::clock::Clock;
 use apc_runtime::config::LineConfig;
 use apc_runtime::config::line::{LineSettings, Output};
@@ -69,10 +70,23 @@ struct Still {
     most_ms: f64,
 }
 
-fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1).map(|text| text.parse::<usize>().with_context(|| text));
-    let mut next = || arguments.next().context("parts, busy threads and priority are needed")?;
-    let (parts, busy_threads, priority) = (next()?, next()?, next()?);
+/// Exit code 1 if a part's pulse was wrong or missing, 2 if nothing could be measured.
+fn main() -> ExitCode {
+    let (code, text) = match run() {
+        Ok((text, right)) => (u8::from(!right), text),
+        Err(error) => (2, format!("pulses: {error:#}\n")),
+    };
+    let written = if code == 2 { io::stderr().write_all(text.as_bytes()) } else { io::stdout().write_all(text.as_bytes()) };
+    if written.is_ok() { ExitCode::from(code) } else { ExitCode::from(2) }
+}
+
+/// What is to be printed, and whether every part got its pulse.
+fn run() -> Result<(String, bool)> {
+    let mut arguments: Vec<_> = std::env::args().skip(1).collect();
+    let json = arguments.pop_if(|last| last == "--json").is_some();
+    let [parts, busy_threads, priority] = &arguments[..] else { bail!("parts, busy threads and priority are needed") };
+    let number = |text: &String| text.parse::<usize>().with_context(|| format!("{text:?} is no number"));
+    let (parts, busy_threads, priority) = (number(parts)?, number(busy_threads)?, number(priority)?);
     let folder = tempfile::tempdir().context("cannot make a folder for the trigger's socket")?;
     let socket = folder.path().join("trigger");
     let settings = settings(&socket, priority)?;
@@ -105,7 +119,27 @@ fn main() -> Result<()> {
     // What the system gave, not what was asked for.
     let priority = if realtime.into_inner() { settings.priority } else { 0 };
     let measured = measure(&anomalous, &reports, &gaps, busy_threads, priority)?;
-    writeln!(io::stdout(), "{}", serde_json::to_string(&measured)?).context("cannot print the result")
+    let text = if json { serde_json::to_string_pretty(&measured)? + "\n" } else { told(&measured) };
+    Ok((text, measured.wrong == 0 && measured.parts == parts))
+}
+
+fn told(measured: &Measured) -> String {
+    let Measured { parts, unknown, wrong, busy_threads, priority, late, late_while_running, still } = measured;
+    let mut text = format!(
+        "{parts} parts, {unknown} unknown, {wrong} wrong; {busy_threads} busy threads, priority {priority}\n\
+         the processor did not run: {} times, {:.1} ms in all, {:.1} ms at most\n\
+         | after the target time, ms | p50 | p99 | p99.9 | most | within 1 ms | within 5 ms |\n|---|---|---|---|---|---|---|\n",
+        still.times, still.total_ms, still.most_ms
+    );
+    for (name, late) in [("as it was", late), ("while the processor ran", late_while_running)] {
+        let Late { p50_ms, p99_ms, p999_ms, most_ms, within_1_ms, within_5_ms } = late;
+        text += &format!(
+            "| {name} | {p50_ms:.3} | {p99_ms:.3} | {p999_ms:.3} | {most_ms:.3} | {:.2} % | {:.2} % |\n",
+            within_1_ms * 100.0,
+            within_5_ms * 100.0
+        );
+    }
+    text
 }
 
 fn settings(socket: &Path, priority: usize) -> Result<LineSettings> {

@@ -36,9 +36,11 @@ const LIBRARY: &str = "libclang.so";
 /// Puts `libclang.so` into `.cache/libclang`, where `.cargo/config.toml` points to; nothing where the user names another.
 pub fn prepare(workspace: &Workspace) -> Result<()> {
     let folder = workspace.cache().join("libclang");
-    let own = env::var_os(VARIABLE).map(PathBuf::from).is_some_and(|path| path != folder);
+    if let Some(own) = env::var_os(VARIABLE).map(PathBuf::from).filter(|path| *path != folder) {
+        return check_own(&own);
+    }
     let stamp = format!("{} {}\n", WHEEL.sha256, WHEEL.file);
-    if own || wheel::is_installed(&folder, &stamp) {
+    if wheel::is_installed(&folder, &stamp) {
         return Ok(());
     }
     let file = WHEEL.fetch(&Python::prepare(workspace)?, &workspace.cache().join("downloads"))?;
@@ -52,4 +54,34 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         Ok(())
     })?;
     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+}
+
+/// The library itself or its folder, as clang-sys takes it; distributions add a version to the name.
+fn check_own(path: &Path) -> Result<()> {
+    let is_library = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libclang"));
+    let mut inside = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    if (path.is_file() && is_library(path)) || inside.any(|entry| is_library(&entry)) {
+        return Ok(());
+    }
+    bail!(
+        "{VARIABLE} is {:?}, but no libclang is there: point it to the folder of libclang.so, or unset it to have the pinned one fetched",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_ones_own_must_lead_to_a_libclang() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = check_own(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(VARIABLE) && error.contains("unset it"), "{error}");
+        check_own(Path::new("/nowhere")).unwrap_err();
+        let library = folder.path().join("libclang-14.so.1");
+        fs::write(&library, "").unwrap();
+        check_own(folder.path()).unwrap();
+        check_own(&library).unwrap();
+    }
 }

@@ -158,11 +158,14 @@ fn camera() -> Result<()> {
 
 /// A camera takes its pictures whatever the processor does; the simulated one is a kernel thread that must not wait for it. The kernel
 /// makes it anew for each stream. (With a realtime priority it has been seen to stop the whole guest for a second.)
+///
+/// The belt's thread stays as it is: it spins while another holds the driver's lock, and in a hurry it would keep the processor from
+/// whoever starts the camera, for a second and more.
 fn hurry_camera() -> Result<()> {
     let hurry = || loop {
         for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let path = process.path();
-            let is_camera = fs::read_to_string(path.join("comm")).is_ok_and(|name| name.starts_with("vivid-"));
+            let is_camera = fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim_end().ends_with("-vid-cap"));
             // Of the fields of `stat` behind the name, the 17th is the nice value.
             let nice = |stat: String| stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(16).map(str::to_owned));
             if is_camera && fs::read_to_string(path.join("stat")).ok().and_then(nice).is_some_and(|nice| nice == "0") {

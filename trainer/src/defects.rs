@@ -37,8 +37,6 @@ const BASE: usize = 48;
 const UNSEEN: usize = 120;
 /// Memory for described examples in bytes.
 const EXAMPLES_MEMORY: usize = 1 << 30;
-/// Share of the good images, none of which the judging head has learned from, whose logits all lie below that.
-const QUIET: f64 = 0.9;
 
 /// Heads that have learned.
 pub struct Head {
@@ -235,7 +233,8 @@ fn loss(logits: &Tensor, targets: &Targets, seen: &Tensor, choice: &Defects) -> 
 
 impl Head {
     /// The head as part of the network: its parameters under the network's names, with the standardisation folded in, and the weight
-    /// of its logits. Logits count from where nine in ten good images stay below that the judging head has not learned from.
+    /// of its logits. Logits count from what a share of the good images ([`Defects::start`]) stay below that the judging head has not
+    /// learned from.
     ///
     /// # Errors
     /// When an image cannot be read or libtorch fails.
@@ -254,12 +253,12 @@ impl Head {
         }
         let distance = f64::from(largest_distances.iter().sum::<f32>()) / BASE as f64;
         let weight = (choice.weight * distance) as f32;
-        let offset = self.quiet(describer, batches)?;
+        let offset = self.start(describer, batches, choice.start)?;
         Ok((self.parameters_of(describer.network, offset)?, KnownDefects { weight }))
     }
 
-    /// The logit below which nine in ten good images stay altogether, each judged by the head that has not learned from it.
-    fn quiet(&self, describer: &Describer<'_>, batches: &Batches<'_>) -> Result<f64> {
+    /// The logit below which this share of good images stay altogether, each judged by the head that has not learned from it.
+    fn start(&self, describer: &Describer<'_>, batches: &Batches<'_>, share: f64) -> Result<f64> {
         let mut largest = Vec::new();
         for good in batches.plain_good(UNSEEN) {
             let (index, image) = good?;
@@ -271,7 +270,7 @@ impl Head {
             }
         }
         largest.sort_by(f32::total_cmp);
-        let at = ((largest.len() as f64 * QUIET) as usize).min(largest.len().saturating_sub(1));
+        let at = ((largest.len() as f64 * share) as usize).min(largest.len().saturating_sub(1));
         Ok(f64::from(*largest.get(at).context("no good image was left out while the defect head learned")?))
     }
 

@@ -243,6 +243,9 @@ pub struct Defects {
     pub image_loss: f64,
     /// How much one nat of the heads' logit counts, relative to a good image's largest distance.
     pub weight: f64,
+    /// The logits count from what this share of the good images stay below altogether, each judged by the head that has not learned
+    /// from it.
+    pub start: f64,
     /// Steps between checkpoints.
     pub checkpoint: usize,
 }
@@ -257,7 +260,8 @@ impl Default for Defects {
             learning_rate: 2e-3,
             weight_decay: 1e-2,
             image_loss: 0.3,
-            weight: 0.15,
+            weight: 0.03,
+            start: 0.1,
             checkpoint: 50,
         }
     }
@@ -356,6 +360,7 @@ impl Recipe {
         within("defects.weight_decay", defects.weight_decay, 0.0, 1.0)?;
         within("defects.image_loss", defects.image_loss, 0.0, 1e6)?;
         within("defects.weight", defects.weight, 0.0, 1e3)?;
+        within("defects.start", defects.start, 0.0, 1.0)?;
         within("defects.checkpoint", defects.checkpoint as f64, 1.0, 1e7)?;
         for (key, weight) in [
             ("finetune.classification", tune.classification),

@@ -1,5 +1,6 @@
 //! Finished trainings with their figures, in a JSON file; the scores of each cell's images in a file of its own beside it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -98,10 +99,15 @@ impl Cells {
         self.path.with_extension("scores").join(format!("{key:016x}.json"))
     }
 
-    /// Makes the folder for scores.
-    pub fn prepare(&self) -> Result<()> {
+    /// Makes the folder for scores, and keeps other benches from filling the same file while the answer lives.
+    pub fn prepare(&self) -> Result<File> {
         let folder = self.path.with_extension("scores");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let path = folder.join("lock");
+        let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let taken = || format!("{}: another bench fills it; wait, or name another --out", self.path.display());
+        lock.try_lock().with_context(taken)?;
+        Ok(lock)
     }
 
     /// Adds a finished cell and keeps the file.
@@ -196,6 +202,9 @@ pub(super) mod tests {
         };
         let (first, second) = (wanted("a", "apc", 0, "first"), wanted("a", "apc", 0, "second"));
         let mut cells = Cells::read(&path).unwrap();
+        let lock = cells.prepare().unwrap();
+        assert!(cells.prepare().unwrap_err().to_string().contains("--out"), "it is being filled");
+        drop(lock);
         cells.prepare().unwrap();
         cells.add(&first, &figures(cell("a", "apc", 0, 0.5)), 1.0, "c".into()).unwrap();
         assert!(!Cells::read(&path).unwrap().finished(&first), "its scores are missing");

@@ -71,7 +71,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let out =
         std::path::absolute(args.out.clone().unwrap_or_else(|| folder.join("learning.json"))).context("--out is no path")?;
     let mut cells = Cells::read(&out)?;
-    cells.prepare()?;
+    let _lock = cells.prepare()?;
     let plans = plan(args, &systems, &sha256(&weights)?[..16])?;
     let all = plans.iter().map(|plan| plan.seeds.len()).sum::<usize>();
     let mut built = None;
@@ -85,8 +85,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         let Some(build) = &built else { bail!("nothing was built") };
         let Wanted { name, system, seed, split, .. } = wanted;
         eprintln!("bench: {} of {all}: {name}, {system}, seed {seed}, {split}", number + 1);
-        let trial = Trial::new(build, &wanted.data, folder.join("learning"))?;
-        let recipe = folder.join("learning").join("recipe.toml");
+        // Beside the cells: another bench with a file of its own may run at the same time.
+        let scratch = out.with_extension("trial");
+        let trial = Trial::new(build, &wanted.data, scratch.clone())?;
+        let recipe = scratch.join("recipe.toml");
         fs::write(&recipe, &wanted.recipe).with_context(|| format!("cannot write {}", recipe.display()))?;
         let usage = trial.train(&recipe, &weights, *seed)?;
         let figures = trial.export_and_evaluate(Some(&cells.scores_of(wanted)))?;

@@ -106,7 +106,7 @@ fn lines() -> impl Iterator<Item = &'static str> {
     INPUTS.into_iter().chain(OUTPUTS).chain([WITNESS])
 }
 
-/// The host gives a guest's memory when it is first used, which may take a second for a camera's buffers: not while a scenario counts.
+/// The host gives a guest's memory when it is first used: not while a scenario counts.
 fn touch_memory() -> Result<()> {
     let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).context("/proc/meminfo: no MemAvailable")?;

@@ -29,7 +29,7 @@ pub(super) struct Cell {
     /// Median.
     pub latency_ms: f64,
     pub train_seconds: f64,
-    /// What it was made from: recipe and weights; other inputs make another cell.
+    /// What it was made from: recipe, defaults and weights; other inputs make another cell.
     pub inputs: String,
     pub commit: String,
 }

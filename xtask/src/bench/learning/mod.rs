@@ -72,7 +72,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         std::path::absolute(args.out.clone().unwrap_or_else(|| folder.join("learning.json"))).context("--out is no path")?;
     let mut cells = Cells::read(&out)?;
     let _lock = cells.prepare()?;
-    let plans = plan(args, &systems, &sha256(&weights)?[..16])?;
+    let inputs = format!("defaults {:016x} weights {}", fnv(&defaults(workspace)?), &sha256(&weights)?[..16]);
+    let plans = plan(args, &systems, &inputs)?;
     let all = plans.iter().map(|plan| plan.seeds.len()).sum::<usize>();
     let mut built = None;
     for (number, wanted) in plans.iter().flat_map(|plan| &plan.seeds).enumerate() {
@@ -99,8 +100,15 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     writeln!(io::stdout(), "{text}\ncells: {}", out.display()).context("cannot print the result")
 }
 
+/// The settings that a recipe leaves out, as the recipe that documents them all shows them: other ones make other cells.
+fn defaults(workspace: &Workspace) -> Result<String> {
+    let path = workspace.root().join("configs/train/patchcore.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.lines().filter(|line| line.starts_with("# ") && line.contains(" = ")).collect())
+}
+
 /// Every row of the table, products and draws in the order of the command line.
-fn plan(args: &Args, systems: &[System], weights: &str) -> Result<Vec<Plan>> {
+fn plan(args: &Args, systems: &[System], others: &str) -> Result<Vec<Plan>> {
     let mut plans: Vec<Plan> = Vec::new();
     for data in &args.data {
         let data = existing(data)?;
@@ -116,7 +124,7 @@ fn plan(args: &Args, systems: &[System], weights: &str) -> Result<Vec<Plan>> {
                         continue;
                     }
                     let recipe = draw.applied_to(&system.recipe)?;
-                    let inputs = format!("recipe {:016x} weights {weights}", fnv(&recipe));
+                    let inputs = format!("recipe {:016x} {others}", fnv(&recipe));
                     let (name, system) = (product.clone(), system.name.clone());
                     seeds.push(Wanted { data: data.clone(), name, seed, system, split: draw.label, recipe, inputs });
                 }

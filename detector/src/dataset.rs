@@ -107,10 +107,11 @@ impl Dataset {
         Ok(Dataset { root: root.into(), layout: Layout::Flat, train, test })
     }
 
-    /// The anomalous sample that an image file is, with its mask: the data set is the folder above that has one of the layouts.
+    /// The anomalous sample that an image file is, with its mask: the data set is the folder above that has one of the layouts. Where
+    /// two have, it is the one that knows the mask: `test` with `good` and `anomalous` in it looks like a flat set of its own.
     pub fn sample_at(path: &Path) -> Option<Sample> {
         let of = |folder: &Path| Dataset::open(folder).ok()?.test.into_iter().find(|sample| sample.path == path);
-        path.ancestors().skip(2).take(2).find_map(of)
+        path.ancestors().skip(2).take(2).filter_map(of).min_by_key(|sample| sample.mask.is_none())
     }
 
     /// The test images that training and calibration did not see, by content.
@@ -186,6 +187,19 @@ mod tests {
         assert_eq!(data.train.len(), 2);
         let truth: Vec<_> = data.test.iter().map(|s| (s.defect.as_deref(), s.mask.is_some())).collect();
         assert_eq!(truth, [(Some("crack"), true), (Some("crack"), false), (None, false)]);
+    }
+
+    #[test]
+    fn a_sample_is_found_with_its_mask() {
+        let root = tempfile::tempdir().unwrap();
+        let mvtec = ["m/test/good/0.png", "m/test/anomalous/0.png", "m/ground_truth/anomalous/0_mask.png", "m/test/dent/0.png"];
+        touch(root.path(), &[&mvtec[..], &["f/good/0.png", "f/anomalous/0.png", "f/anomalous/1.png", "f/masks/0.png"]].concat());
+        let at = |path: &str| Dataset::sample_at(&root.path().join(path));
+        let mask = |path: &str| at(path).unwrap().mask;
+        assert_eq!(mask("m/test/anomalous/0.png"), Some(root.path().join("m/ground_truth/anomalous/0_mask.png")));
+        assert_eq!(mask("f/anomalous/0.png"), Some(root.path().join("f/masks/0.png")));
+        assert_eq!((mask("m/test/dent/0.png"), mask("f/anomalous/1.png")), (None, None));
+        assert_eq!((at("m/test/dent/0.png").unwrap().defect, at("m/test/dent/1.png")), (Some("dent".into()), None));
     }
 
     #[test]

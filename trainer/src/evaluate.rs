@@ -13,17 +13,19 @@ use detector::network::Network;
 use detector::preprocess::Size;
 use detector::run::Run;
 use detector::scorer::Scorer;
-use tch::{Device, Tensor, no_grad};
+use tch::{Device, Tensor};
 
+use crate::interrupt::Interrupt;
 use crate::network::{Named, Norms, device, forward, to_vec, upload};
 use crate::progress::Progress;
 
-/// libtorch as an engine.
+/// libtorch as an engine, until it is interrupted.
 pub struct TorchEngine {
     network: Network,
     parameters: Named,
     size: Size,
     device: Device,
+    interrupt: Interrupt,
 }
 
 impl Engine for TorchEngine {
@@ -32,9 +34,10 @@ impl Engine for TorchEngine {
     }
 
     fn run(&mut self, input: &[f32]) -> detector::Result<Vec<FeatureMap>> {
+        self.interrupt.check().map_err(|stopped| detector::Error::invalid(stopped.to_string()))?;
         let shape = [1, 3, i64::from(self.size.height), i64::from(self.size.width)];
         let image = Tensor::from_slice(input).reshape(shape).to_device(self.device);
-        let maps = no_grad(|| forward(&self.network, &self.parameters, &image, Norms::Frozen));
+        let maps = forward(&self.network, &self.parameters, &image, Norms::Frozen);
         let map = |map: &Tensor| {
             let [_, channels, height, width] = map.size()[..] else {
                 return Err(detector::Error::invalid("a feature map must have four axes"));
@@ -51,18 +54,25 @@ impl Engine for TorchEngine {
 /// # Errors
 /// When the run or an image cannot be read.
 pub fn evaluate_run(run: &Run, data: &Path, device_name: &str) -> Result<(Evaluation, Calibration)> {
-    evaluate_on(run, &Dataset::open(data)?.unseen(&run.split()?)?, device_name)
+    evaluate_on(run, &Dataset::open(data)?.unseen(&run.split()?)?, device_name, &Interrupt::default())
 }
 
 /// Evaluates a run on these images.
 ///
 /// # Errors
-/// When the run or an image cannot be read.
-pub fn evaluate_on(run: &Run, samples: &[Sample], device_name: &str) -> Result<(Evaluation, Calibration)> {
+/// [`Stopped`](crate::interrupt::Stopped) when interrupted, or when the run or an image cannot be read.
+pub fn evaluate_on(run: &Run, samples: &[Sample], device_name: &str, interrupt: &Interrupt) -> Result<(Evaluation, Calibration)> {
+    let judged = judge(run, samples, device_name, interrupt);
+    // An engine that was stopped fails at some image, which is not to blame.
+    interrupt.check()?;
+    judged
+}
+
+fn judge(run: &Run, samples: &[Sample], device_name: &str, interrupt: &Interrupt) -> Result<(Evaluation, Calibration)> {
     let network = run.info.backbone.network()?;
     let device = device(device_name)?;
     let parameters = upload(&network, &run.weights()?, device)?;
-    let engine = TorchEngine { network, parameters, size: run.info.input.input(), device };
+    let engine = TorchEngine { network, parameters, size: run.info.input.input(), device, interrupt: interrupt.clone() };
     let bank = run.bank(Quantisation::F32)?;
     let mut scorer = run.info.scorer(engine, bank);
     let scores = run
@@ -80,4 +90,25 @@ pub fn evaluate_on(run: &Run, samples: &[Sample], device_name: &str) -> Result<(
     })?;
     progress.finish();
     Ok((evaluation, calibration))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use detector::network::Backbone;
+
+    use crate::network::random_weights;
+
+    #[test]
+    fn an_interrupted_engine_scores_no_more() {
+        let backbone = Backbone::preset("resnet10").unwrap();
+        let network = backbone.network().unwrap();
+        let parameters = upload(&network, &random_weights(&backbone, 1).unwrap(), Device::Cpu).unwrap();
+        let (size, interrupt) = (Size { width: 32, height: 32 }, Interrupt::default());
+        let mut engine = TorchEngine { network, parameters, size, device: Device::Cpu, interrupt: interrupt.clone() };
+        let image = vec![0.5; 3 * 32 * 32];
+        assert_eq!(engine.run(&image).unwrap().len(), 2);
+        interrupt.set();
+        assert!(engine.run(&image).unwrap_err().to_string().contains("stopped"));
+    }
 }

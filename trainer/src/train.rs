@@ -8,10 +8,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use detector::dataset::Dataset;
 use detector::descriptor::PatchDescriptor;
-use detector::files::{read_toml, write_atomic};
+use detector::files::{read_bounded, read_toml, write_atomic};
 use detector::network::Backbone;
 use detector::preprocess::Preprocess;
-use detector::run::{FORMAT, RunInfo};
+use detector::run::{FORMAT, RunInfo, Split};
 use detector::tensors::Tensors;
 use rayon::prelude::*;
 use tch::Device;
@@ -26,6 +26,9 @@ use crate::network::{Norms, device, random_weights, upload};
 use crate::recipe::{Defects, Mode, Recipe};
 use crate::split::Selection;
 use crate::{references, weights};
+
+/// Largest `split.json`.
+const SPLIT_LIMIT: u64 = 64 << 20;
 
 /// Where the data is and the run goes.
 pub struct Order {
@@ -94,8 +97,7 @@ impl Lesson<'_> {
             selection.anomalous.len(),
             selection.test.len()
         );
-        let split = selection.split()?;
-        folder.write("split.json", &serde_json::to_vec_pretty(&split)?)?;
+        folder.settle(&selection.split()?)?;
         let calibration = store_calibration(&selection, &rule, &folder.path)?;
 
         let sources = Sources {
@@ -253,12 +255,34 @@ impl Folder {
         Ok(Folder { path, _lock: lock })
     }
 
+    /// Whether its run needs no more learning.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.path.join("run.toml").exists()
+    }
+
+    /// Writes the split of a new run; one that was begun must have the same, or what it has learned from could be tested on.
+    pub(crate) fn settle(&self, split: &Split) -> Result<()> {
+        let path = self.path.join("split.json");
+        if !path.exists() {
+            return self.write("split.json", &serde_json::to_vec_pretty(split)?);
+        }
+        let begun: Split = serde_json::from_slice(&read_bounded(&path, SPLIT_LIMIT)?)
+            .with_context(|| format!("{}: is not the split of a run; begin anew with another --out", path.display()))?;
+        if begun != *split {
+            bail!(
+                "{}: the images are not those that the run was begun with; put them back, or begin anew with another --out",
+                path.display()
+            );
+        }
+        Ok(())
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         Ok(write_atomic(&self.path.join(name), bytes)?)
     }
 
     /// What a finished run needs no more; leftovers do no harm.
-    fn tidy(&self) {
+    pub(crate) fn tidy(&self) {
         for name in ["finetune.checkpoint.safetensors", "defects.checkpoint.safetensors", ".lock"] {
             let _ = fs::remove_file(self.path.join(name));
         }

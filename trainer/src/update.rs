@@ -1,12 +1,13 @@
 //! New images for a run: its bank and its defect head learn on instead of starting over.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use detector::dataset::{Dataset, Sample};
 use detector::evaluate::Figures;
 use detector::network::Backbone;
-use detector::run::Run;
+use detector::run::{Run, Use};
 
 use crate::evaluate::evaluate_on;
 use crate::interrupt::Interrupt;
@@ -27,7 +28,7 @@ pub struct UpdateOrder {
     pub out: PathBuf,
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     pub device: String,
-    /// Go on with an unfinished update.
+    /// Go on with an unfinished update, or repeat the comparison of a finished one.
     pub resume: bool,
 }
 
@@ -40,48 +41,84 @@ pub struct Comparison {
 }
 
 /// Learns on and writes the new run. The bank is selected from the old bank's vectors and the new images' patches together (a coreset of
-/// coresets), the defect head goes on from where it was, and the threshold is found anew.
+/// coresets), the defect head goes on from where it was, and the threshold is found anew. An update that is resumed when all is learned
+/// only compares. No comparison where no image is left that neither run has seen.
 ///
 /// # Errors
 /// When nothing new was added, an image of the run is gone, the run's mode cannot learn what was added, or as in training.
-pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Comparison> {
+pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Comparison>> {
     let run = Run::open(&order.run)?;
     let device = device(&order.device)?;
+    let recipe = recipe(&run, order)?;
+    let (data, added) = (open(order.data.as_ref().unwrap_or(&run.info.data))?, open(&order.add)?);
+    let split = run.split()?;
+    let (selection, new) = Selection::extended(&split, &data, &added, &recipe.data, recipe.seed)?;
+    let learned_before = split.images.iter().filter(|image| image.r#use == Use::Anomalous).count();
+    if selection.anomalous.len() > learned_before {
+        expect_defect_head(recipe.mode, order)?;
+    }
+    let tested = selection.test.clone();
+    let folder = Folder::open(&order.out, &recipe, order.resume)?;
+    if folder.is_finished() {
+        folder.settle(&selection.split()?)?;
+        folder.tidy();
+    } else {
+        let lesson = Lesson {
+            recipe: &recipe,
+            root: &data.root,
+            selection,
+            rule: run.info.input.clone(),
+            backbone: Backbone { defect_units: None, ..run.info.backbone.clone() },
+            weights: run.weights()?,
+            norms: Norms::Frozen,
+            earlier: Some(Earlier { vectors: run.vectors()?, new }),
+            device,
+        };
+        lesson.learn(&folder, interrupt)?;
+    }
+    drop(folder);
+    compare(&run, &Run::open(&order.out)?, &tested, (&order.device, interrupt))
+}
+
+/// The run's recipe, for this update.
+fn recipe(run: &Run, order: &UpdateOrder) -> Result<Recipe> {
     let mut recipe: Recipe = run.info.recipe.clone().try_into().with_context(|| {
         format!("{}: its recipe is not one of this version: train again", order.run.join("run.toml").display())
     })?;
     recipe.device.clone_from(&order.device);
     // Earlier versions had one head.
     recipe.defects.heads = run.info.backbone.defect_units.map_or(recipe.defects.heads, |units| units / recipe.defects.units);
-    let root = order.data.as_ref().unwrap_or(&run.info.data);
-    let (data, added) = (Dataset::open(root)?, Dataset::open(&order.add)?);
-    let split = run.split()?;
-    let (selection, new) = Selection::extended(&split, &data, &added, &recipe.data, recipe.seed)?;
-    let learned_before = split.images.iter().filter(|image| image.r#use == detector::run::Use::Anomalous).count();
-    if recipe.mode == Mode::Apc && selection.anomalous.len() > learned_before {
-        bail!(
-            "{}: mode \"apc\" fine-tunes its features, which new anomalous images would change for the whole bank: train again, \
-             or use mode \"apc+\"",
-            order.run.display()
-        );
+    Ok(recipe)
+}
+
+/// A folder's images by their full paths: the new run's split names them so that they are found from everywhere.
+fn open(folder: &Path) -> Result<Dataset> {
+    // One that is not there is named as it was given.
+    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    Ok(Dataset::open(&folder)?)
+}
+
+/// Only a defect head learns from new anomalous images.
+fn expect_defect_head(mode: Mode, order: &UpdateOrder) -> Result<()> {
+    let (run, add) = (order.run.display(), order.add.display());
+    match mode {
+        Mode::ApcPlus => Ok(()),
+        Mode::Apc => bail!(
+            "{run}: mode \"apc\" fine-tunes its features, which new anomalous images would change for the whole bank: train again, \
+             or use mode \"apc+\""
+        ),
+        Mode::PatchCore => bail!(
+            "{add}: holds new anomalous images, and {run} learns nothing from those (mode \"patchcore\"): leave them out, or train \
+             with mode \"apc+\""
+        ),
     }
-    let folder = Folder::open(&order.out, &recipe, order.resume)?;
-    let lesson = Lesson {
-        recipe: &recipe,
-        root,
-        selection,
-        rule: run.info.input.clone(),
-        backbone: Backbone { defect_units: None, ..run.info.backbone.clone() },
-        weights: run.weights()?,
-        norms: Norms::Frozen,
-        earlier: Some(Earlier { vectors: run.vectors()?, new }),
-        device,
-    };
-    lesson.learn(&folder, interrupt)?;
-    drop(folder);
-    let updated = Run::open(&order.out)?;
-    let of_old: Vec<Sample> = data.unseen(&split)?;
-    let of_both: Vec<Sample> = data.unseen(&updated.split()?)?.into_iter().filter(|sample| of_old.contains(sample)).collect();
-    let figures = |run: &Run| Ok::<_, anyhow::Error>(evaluate_on(run, &of_both, &order.device)?.0.figures);
-    Ok(Comparison { old: figures(&run)?, new: figures(&updated)? })
+}
+
+fn compare(old: &Run, new: &Run, tested: &[Sample], (device, interrupt): (&str, &Interrupt)) -> Result<Option<Comparison>> {
+    if tested.is_empty() {
+        log::warn!("no image is left that neither run has seen: there is nothing to compare on");
+        return Ok(None);
+    }
+    let figures = |run: &Run| Ok::<_, anyhow::Error>(evaluate_on(run, tested, device, interrupt)?.0.figures);
+    Ok(Some(Comparison { old: figures(old)?, new: figures(new)? }))
 }

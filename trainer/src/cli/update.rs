@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::figures::rows;
 use crate::interrupt::Interrupt;
-use crate::update::{UpdateOrder, update};
+use crate::update::{Comparison, UpdateOrder, update};
 
 /// Add images to a run without starting over, and compare old and new on the images that neither has seen.
 ///
@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// auto, cpu, cuda or cuda:N.
     #[arg(long, default_value = "auto")]
     device: String,
-    /// Go on with an unfinished update.
+    /// Go on with an unfinished update, or repeat the comparison of a finished one.
     #[arg(long)]
     resume: bool,
     /// Print one JSON document.
@@ -45,12 +45,21 @@ pub(super) fn run(args: &Args) -> Result<()> {
     };
     let comparison = update(&order, &Interrupt::listen()?)?;
     if *json {
-        let document = serde_json::json!({ "old": comparison.old, "new": comparison.new });
+        let (old, new) = comparison.map(|Comparison { old, new }| (old, new)).unzip();
+        let document = serde_json::json!({ "old": old, "new": new });
         return super::say(&serde_json::to_string_pretty(&document)?);
     }
-    super::say(&format!("{:20} {:>28} {:>28}", "", "old", "new"))?;
-    for ((name, old), (_, new)) in rows(&comparison.old).into_iter().zip(rows(&comparison.new)) {
-        super::say(&format!("{name:20} {old:>28} {new:>28}"))?;
+    match &comparison {
+        Some(comparison) => print(comparison)?,
+        None => super::say("no image is left to compare old and new on: both runs have seen all of them")?,
     }
     super::say(&format!("{}: export it with apc-export bundle when it is better", out.display()))
+}
+
+fn print(Comparison { old, new }: &Comparison) -> Result<()> {
+    super::say(&format!("{:20} {:>28} {:>28}", "", "old", "new"))?;
+    for ((name, old), (_, new)) in rows(old).into_iter().zip(rows(new)) {
+        super::say(&format!("{name:20} {old:>28} {new:>28}"))?;
+    }
+    Ok(())
 }

@@ -113,3 +113,86 @@ fn known_types_are_not_tested_and_a_stratified_draw_takes_all() {
         }
     }
 }
+
+/// A picture like no other in these tests.
+fn paint(path: &Path, shade: u8) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image::RgbImage::from_pixel(4, 4, image::Rgb([shade, 200, 201])).save(path).unwrap();
+}
+
+/// The same picture in another file.
+fn save_again(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+    image::open(from).unwrap().save(to).unwrap();
+}
+
+#[test]
+fn an_update_knows_pictures_by_their_pixels() {
+    let (folder, data) = dataset(Layout::Mvtec, 20, &[("dent", 6), ("good", 3)]);
+    let choice = Data { anomalous_samples: 2, ..Data::default() };
+    let first = Selection::draw(&data, &choice, 0).unwrap();
+    let add = tempfile::tempdir().unwrap();
+    let added = |name: &str| add.path().join(name);
+    save_again(&first.bank[0], &added("train/good/known.bmp"));
+    save_again(&first.anomalous[0].path, &added("test/dent/known.bmp"));
+    paint(&added("test/good/tested.png"), 1);
+    let old = first.split().unwrap();
+    let extended = || Selection::extended(&old, &data, &Dataset::open(add.path()).unwrap(), &choice, 0);
+    assert!(extended().err().unwrap().to_string().contains("already"));
+
+    // What the first run would be tested on is learned from under another name.
+    let tested = |good: bool| first.test.iter().find(|sample| sample.is_anomalous() != good).unwrap().path.clone();
+    let learned = [tested(true), tested(false)];
+    save_again(&learned[0], &added("train/good/learned.bmp"));
+    save_again(&learned[1], &added("test/dent/learned.bmp"));
+    save_again(&first.test[5].path, &added("test/good/twice.bmp"));
+    paint(&added("train/good/new.png"), 2);
+    let (selection, new) = extended().unwrap();
+    assert_eq!(new, ["train/good/learned.bmp", "train/good/new.png"].map(added));
+    assert_eq!(selection.bank[first.bank.len()..], new);
+    assert_eq!(selection.anomalous[2..].iter().map(|sample| &sample.path).collect::<Vec<_>>(), [&added("test/dent/learned.bmp")]);
+    let mut set_aside = learned.to_vec();
+    set_aside.sort();
+    assert_eq!(selection.set_aside, set_aside);
+    let mut left: Vec<_> = first.test.iter().map(|sample| sample.path.clone()).filter(|path| !learned.contains(path)).collect();
+    left.push(added("test/good/tested.png"));
+    assert_eq!(selection.test.iter().map(|sample| sample.path.clone()).collect::<Vec<_>>(), left);
+
+    paint(&folder.path().join(&old.images[0].path), 3);
+    assert!(extended().err().unwrap().to_string().contains("is not the image"));
+}
+
+#[test]
+fn an_update_keeps_groups_together() {
+    let (folder, data) = dataset(Layout::Mvtec, 40, &[("dent", 4), ("good", 4)]);
+    let mut text = "path,group\ntest/good/01.png,new part\n".to_string();
+    (0..40).for_each(|i| text += &format!("train/good/{i:02}.png,part {}\n", i / 4));
+    std::fs::write(folder.path().join(GROUPS), text).unwrap();
+    let first = Selection::draw(&data, &Data::default(), 0).unwrap();
+    let mut old = first.split().unwrap();
+    // An earlier version kept no groups: the data set still has them.
+    old.images.iter_mut().for_each(|image| image.group = None);
+    let add = tempfile::tempdir().unwrap();
+    let added = |name: &str| add.path().join(name);
+    let (of_bank, of_calibration) = (&first.groups[&first.bank[0]], &first.groups[&first.calibration[0]]);
+    let mut text = "path,group\n".to_string();
+    let members = [("train/good/a", of_bank.as_str()), ("train/good/b", of_calibration), ("test/good/c", of_bank)];
+    let parts = (0..4).map(|i| (format!("train/good/{i}"), "new part"));
+    for (index, (name, group)) in members.map(|(name, group)| (name.to_owned(), group)).into_iter().chain(parts).enumerate() {
+        paint(&added(&format!("{name}.png")), index as u8);
+        text += &format!("{name}.png,{group}\n");
+    }
+    std::fs::write(added(GROUPS), text).unwrap();
+    for seed in 0..6 {
+        let added_data = Dataset::open(add.path()).unwrap();
+        let (selection, new) = Selection::extended(&old, &data, &added_data, &Data::default(), seed).unwrap();
+        assert!(new.contains(&added("train/good/a.png")) && !new.contains(&added("train/good/b.png")));
+        assert!(selection.calibration.contains(&added("train/good/b.png")));
+        let held_out = (0..4).filter(|i| selection.calibration.contains(&added(&format!("train/good/{i}.png")))).count();
+        assert_eq!(held_out, 4, "15 % of four, and whole groups");
+        assert_eq!(selection.set_aside.len(), 2, "{:?}", selection.set_aside);
+        assert!(selection.set_aside.contains(&folder.path().join("test/good/01.png")));
+        assert!(selection.set_aside.contains(&added("test/good/c.png")));
+        assert_eq!(selection.test.len(), 7);
+    }
+}

@@ -1,0 +1,137 @@
+//! The selection of an update: what an earlier run has used, and what was added to it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use detector::dataset::{Dataset, Sample};
+use detector::picture::Picture;
+use detector::run::{Split, Use};
+use detector::{Error, Result, files};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+
+use super::groups::read_groups;
+use super::repeated::repeated;
+use super::{Selection, Units};
+use crate::recipe::Data;
+
+impl Selection {
+    /// A run's split and what was added to its images: good ones go to the bank and, by the same share, to the threshold, those of a
+    /// known group to where it stands; all anomalous ones are learned from; good test images are tested on. Pictures that the run knows
+    /// already are passed over. The second value are the new images of the bank.
+    ///
+    /// # Errors
+    /// When an image of the run is no longer there or has changed, nothing new was added, or a `groups.csv` is unsound.
+    pub fn extended(old: &Split, data: &Dataset, added: &Dataset, choice: &Data, seed: u64) -> Result<(Selection, Vec<PathBuf>)> {
+        let mut selection = Selection::of_run(old, data)?;
+        selection.groups.extend(read_groups(&added.root)?);
+        let (anomalous, tested): (Vec<&Sample>, Vec<&Sample>) = added.test.iter().partition(|sample| sample.is_anomalous());
+        let learned = added.train.iter().chain(paths(&anomalous));
+        let tests: Vec<&Sample> = data.test.iter().collect();
+        // Whoever shows a picture first keeps it: what the run has used, then what it is to learn, then what it is tested on.
+        let repeated = repeated(selection.used().chain(learned).chain(paths(&tests)).chain(paths(&tested)));
+        let known: HashSet<PathBuf> = selection.used().cloned().collect();
+        let is_new = |path: &PathBuf| !known.contains(path) && !repeated.contains(path);
+
+        let good: Vec<PathBuf> = added.train.iter().filter(|path| is_new(path)).cloned().collect();
+        let anomalous: Vec<Sample> = anomalous.into_iter().filter(|sample| is_new(&sample.path)).cloned().collect();
+        if good.is_empty() && anomalous.is_empty() {
+            return Err(Error::file(&added.root, "holds no image to learn from that the run does not know already"));
+        }
+        selection.anomalous.extend(anomalous);
+        if !choice.masks {
+            selection.anomalous.iter_mut().for_each(|sample| sample.mask = None);
+        }
+        let new = selection.add_good(good, choice.calibration_share, seed);
+        let tests = tests.into_iter().chain(tested.into_iter().filter(|sample| is_new(&sample.path)));
+        selection.leave_for_test(tests, &repeated);
+        Ok((selection, new))
+    }
+
+    /// What a run has used; nothing is left for the test yet.
+    fn of_run(old: &Split, data: &Dataset) -> Result<Selection> {
+        let root = &data.root;
+        let (mut uses, mut anomalous, mut groups) = (HashMap::<Use, Vec<PathBuf>>::new(), Vec::new(), HashMap::new());
+        for image in &old.images {
+            let path = root.join(&image.path);
+            if !path.is_file() {
+                let problem = "an image of the run is no longer there: name the folder of its images with --data";
+                return Err(Error::file(path, problem));
+            }
+            // What the run knows is told by the pixels that its files show now.
+            if files::sha256_file(&path)? != image.sha256 {
+                let problem =
+                    "is not the image that the run has used: put that back, or name the folder of its images with --data";
+                return Err(Error::file(path, problem));
+            }
+            if let Some(group) = &image.group {
+                groups.insert(path.clone(), group.clone());
+            }
+            match image.r#use {
+                Use::Anomalous => {
+                    let unmasked = || Sample { path: path.clone(), defect: Some("anomalous".into()), mask: None };
+                    anomalous.push(Dataset::sample_at(&path).unwrap_or_else(unmasked));
+                }
+                r#use => uses.entry(r#use).or_default().push(path),
+            }
+        }
+        groups.extend(read_groups(root)?);
+        let mut take = |r#use| uses.remove(&r#use).unwrap_or_default();
+        let (bank, calibration, set_aside) = (take(Use::Bank), take(Use::Calibration), take(Use::SetAside));
+        let Some(first) = bank.first() else {
+            return Err(Error::file(root, "the run's split.json names no image of its memory bank: train again"));
+        };
+        let colour = Picture::read(first)?.colour;
+        Ok(Selection { bank, calibration, anomalous, set_aside, test: Vec::new(), colour, root: root.clone(), groups })
+    }
+
+    /// Divides new good images between bank and threshold; gives those of the bank.
+    fn add_good(&mut self, good: Vec<PathBuf>, calibration_share: f64, seed: u64) -> Vec<PathBuf> {
+        let (of_bank, of_calibration) = (self.groups_of(&self.bank), self.groups_of(&self.calibration));
+        let (mut new, good): (Vec<PathBuf>, _) = good.into_iter().partition(|path| self.is_of(path, &of_bank));
+        let (held_out, good) = good.into_iter().partition(|path| self.is_of(path, &of_calibration));
+        let mut units = Units::new(good, &self.groups);
+        let wanted = (units.len() as f64 * calibration_share).round() as usize;
+        units.0.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
+        self.calibration.extend::<Vec<PathBuf>>(held_out);
+        self.calibration.extend(units.take(wanted));
+        new.extend(units.all());
+        self.bank.extend(new.iter().cloned());
+        new
+    }
+
+    /// Leaves for the test what shows no picture and belongs to no group that is learned from or calibrated on; the rest is set aside.
+    fn leave_for_test<'a>(&mut self, tests: impl Iterator<Item = &'a Sample>, repeated: &HashSet<PathBuf>) {
+        let mut decided: HashSet<PathBuf> = self.used().cloned().collect();
+        let learned = self.bank.iter().chain(&self.calibration).chain(self.anomalous.iter().map(|sample| &sample.path));
+        let groups = self.groups_of(learned);
+        for sample in tests {
+            if !decided.insert(sample.path.clone()) {
+                continue;
+            }
+            if repeated.contains(&sample.path) || self.is_of(&sample.path, &groups) {
+                self.set_aside.push(sample.path.clone());
+            } else {
+                self.test.push(sample.clone());
+            }
+        }
+        self.set_aside.sort();
+    }
+
+    /// Every image that must not be tested on.
+    fn used(&self) -> impl Iterator<Item = &PathBuf> {
+        self.uses().map(|(path, _)| path)
+    }
+
+    fn groups_of<'a>(&self, images: impl IntoIterator<Item = &'a PathBuf>) -> HashSet<String> {
+        images.into_iter().filter_map(|path| self.groups.get(path)).cloned().collect()
+    }
+
+    fn is_of(&self, image: &Path, groups: &HashSet<String>) -> bool {
+        self.groups.get(image).is_some_and(|group| groups.contains(group))
+    }
+}
+
+fn paths<'a>(samples: &[&'a Sample]) -> impl Iterator<Item = &'a PathBuf> {
+    samples.iter().map(|sample| &sample.path)
+}

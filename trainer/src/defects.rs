@@ -9,12 +9,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use detector::network::{BATCH_NORM_EPSILON, Network};
-use detector::scorer::KnownDefects;
+use detector::scorer::{Inside, KnownDefects};
 use detector::tensors::Tensors;
 use rand::SeedableRng;
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
-use crate::examples::{Batch, Batches};
+use crate::examples::{Batch, Batches, Good};
 use crate::features::Describer;
 use crate::interrupt::Interrupt;
 use crate::learning::{Learned, Plan, Targets, learn};
@@ -129,7 +129,7 @@ fn describe_examples(
 impl Described {
     fn new(describer: &Describer<'_>, batch: &Batch, heads: usize) -> Described {
         let mut targets = Targets::new(batch, describer.rule.input(), describer.device);
-        let layers = no_grad(|| forward(describer.network, describer.parameters, &targets.images, Norms::Frozen));
+        let layers = forward(describer.network, describer.parameters, &targets.images, Norms::Frozen);
         let size = layers[0].size();
         targets.masks = targets.masks.unsqueeze(1).adaptive_avg_pool2d([size[2], size[3]]).squeeze_dim(1);
         targets.images = Tensor::zeros([0], (Kind::Float, describer.device));
@@ -143,12 +143,17 @@ impl Described {
 /// The head that does not learn from a good image. A single head leaves out every second one; where there is no such head, the number
 /// is that of none.
 fn unseen_by(index: usize, heads: usize) -> usize {
-    index % heads.max(2)
+    index % turns(heads)
+}
+
+/// After so many good images it is the same head's turn again.
+fn turns(heads: usize) -> usize {
+    heads.max(2)
 }
 
 /// Mean and standard deviation of good descriptors, each `[dims]`.
 fn spread(describer: &Describer<'_>, batches: &Batches<'_>) -> Result<(Tensor, Tensor)> {
-    let described = |index| Ok(describer.describe(&describer.upload(&batches.varied_good(index)?)).0);
+    let described = |index| Ok(describer.describe(&batches.varied_good(index)?));
     let all = Tensor::cat(&(0..OBSERVED).map(described).collect::<Result<Vec<_>>>()?, 0);
     let mean = all.mean_dim([0i64].as_slice(), false, Kind::Float);
     // A dimension that never changes must not divide by zero.
@@ -248,7 +253,7 @@ impl Head {
         let bank = Tensor::from_slice(bank).reshape([-1, self.mean.size()[0]]);
         let mut largest_distances = Vec::new();
         for index in OBSERVED..OBSERVED + BASE {
-            let patches = describer.describe(&describer.upload(&batches.varied_good(index)?)).0;
+            let patches = describer.describe(&batches.varied_good(index)?);
             largest_distances.push(f32::try_from(patches::nearest(&patches.to_device(Device::Cpu), &bank).max())?);
         }
         let distance = f64::from(largest_distances.iter().sum::<f32>()) / BASE as f64;
@@ -260,11 +265,11 @@ impl Head {
     /// The logit below which this share of good images stay altogether, each judged by the head that has not learned from it.
     fn start(&self, describer: &Describer<'_>, batches: &Batches<'_>, share: f64) -> Result<f64> {
         let mut largest = Vec::new();
-        for good in batches.plain_good(UNSEEN) {
-            let (index, image) = good?;
+        for good in batches.plain_good(UNSEEN, turns(self.heads)) {
+            let (index, good) = good?;
             let head = unseen_by(index, self.heads);
             if head < self.heads {
-                let patches = describer.describe(&describer.upload(&image)).0;
+                let patches = describer.describe(&good);
                 let logits = no_grad(|| logits(&self.parameters, &((patches - &self.mean) / &self.deviation)));
                 largest.push(f32::try_from(logits.select(1, head as i64).max())?);
             }
@@ -306,13 +311,14 @@ impl Head {
 }
 
 impl Describer<'_> {
-    /// Descriptors `[batch * rows * columns, dims]` of images `[batch, 3, height, width]` on the device, and (rows, columns).
-    fn describe(&self, images: &Tensor) -> (Tensor, (i64, i64)) {
-        no_grad(|| {
-            let layers = forward(self.network, self.parameters, images, Norms::Frozen);
-            let size = layers[0].size();
-            (patches::describe(&layers), (size[2], size[3]))
-        })
+    /// Descriptors `[n, dims]` of a good image's patches, those of a letterbox's padding left out: they are far from everything.
+    fn describe(&self, good: &Good) -> Tensor {
+        let layers = self.layers(&good.image);
+        let (size, input) = (layers[0].size(), self.rule.input());
+        let grid = (size[2] as usize, size[3] as usize);
+        let inside = Inside::new(grid, (input.height as usize, input.width as usize), good.content);
+        let inside: Vec<i64> = inside.indices().map(|i| i as i64).collect();
+        no_grad(|| patches::describe(&layers).index_select(0, &Tensor::from_slice(&inside).to_device(self.device)))
     }
 }
 
@@ -320,8 +326,11 @@ impl Describer<'_> {
 mod tests {
     use super::*;
     use detector::network::Backbone;
+    use detector::picture::Colour;
+    use detector::preprocess::Rect;
 
     use crate::network::{random_weights, upload};
+    use crate::recipe::Recipe;
 
     /// The head inside the network gives what it gave while it learned, less the offset.
     #[test]
@@ -331,7 +340,7 @@ mod tests {
         let network = backbone.network().unwrap();
         let plain = upload(&network, &weights, Device::Cpu).unwrap();
         let image = Tensor::rand([1, 3, 64, 96], (Kind::Float, Device::Cpu));
-        let patches = no_grad(|| patches::describe(&forward(&network, &plain, &image, Norms::Frozen)));
+        let patches = patches::describe(&forward(&network, &plain, &image, Norms::Frozen));
         let dims = patches.size()[1];
         let head = Head {
             parameters: parameters(dims, [3, 8], 3, Device::Cpu),
@@ -345,12 +354,29 @@ mod tests {
         weights.tensors.extend(head.parameters_of(&network, 0.75).unwrap().tensors);
         let network = Backbone { defect_units: Some(24), ..backbone }.network().unwrap();
         let whole = upload(&network, &weights, Device::Cpu).unwrap();
-        let found = no_grad(|| forward(&network, &whole, &image, Norms::Frozen));
+        let found = forward(&network, &whole, &image, Norms::Frozen);
         let (found, expected) = (to_vec(&found[2]).unwrap(), to_vec(&expected).unwrap());
         assert_eq!(found.len(), expected.len());
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
         }
+    }
+
+    /// Black bars beside a picture are not good patches.
+    #[test]
+    fn a_letterboxs_padding_is_not_described() {
+        let backbone = Backbone::preset("resnet10").unwrap();
+        let (network, weights) = (backbone.network().unwrap(), random_weights(&backbone, 1).unwrap());
+        let parameters = upload(&network, &weights, Device::Cpu).unwrap();
+        let rule = toml::from_str::<Recipe>("mode = \"apc+\"\n[input]\nsize = [64, 64]").unwrap().preprocess(Colour::Rgb);
+        let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device: Device::Cpu };
+        let image: Vec<f32> = (0..3 * 64 * 64).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
+        let of =
+            |x: u32, width: u32| describer.describe(&Good { image: image.clone(), content: Rect { x, y: 0, width, height: 64 } });
+        let (all, some) = (of(0, 64), of(16, 32));
+        assert_eq!((all.size()[0], some.size()[0]), (64, 32));
+        let columns = all.reshape([8, 8, -1]).narrow(1, 2, 4).reshape([32, -1]);
+        assert_eq!(columns, some);
     }
 
     /// Unknown masks are left to the image's label.

@@ -37,8 +37,7 @@ pub struct Describer<'a> {
 impl Describer<'_> {
     /// The network's results `[batch, channels, height, width]` for normalised images, one after the other in `images`.
     pub fn layers(&self, images: &[f32]) -> Vec<Tensor> {
-        let input = self.upload(images);
-        no_grad(|| forward(self.network, self.parameters, &input, Norms::Frozen))
+        forward(self.network, self.parameters, &self.upload(images), Norms::Frozen)
     }
 
     /// Normalised images as `[batch, 3, height, width]` on the device.

@@ -16,6 +16,14 @@ pub struct Example {
     pub anomalous: bool,
 }
 
+impl Example {
+    /// A good image.
+    pub fn good(pixels: RgbImage) -> Example {
+        let mask = Some(vec![false; (pixels.width() * pixels.height()) as usize]);
+        Example { pixels, mask, anomalous: false }
+    }
+}
+
 /// Largest change of scale.
 const SCALE: f64 = 0.08;
 /// Largest shift as a share of the side.

@@ -1,11 +1,12 @@
 //! Batches to learn from: half good, half anomalous, a function of the seed and the step alone, so that a resumed run goes on as
 //! if it had not stopped.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use detector::Result;
 use detector::dataset::Sample;
-use detector::preprocess::Preprocess;
+use detector::preprocess::{Prepared, Preprocess, Rect};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
@@ -36,6 +37,14 @@ pub struct Batches<'a> {
     anomalous: Vec<Example>,
 }
 
+/// A good image by itself.
+pub struct Good {
+    /// `[3, height, width]`, normalised.
+    pub image: Vec<f32>,
+    /// Where the picture lies in it, as opposed to a letterbox's padding.
+    pub content: Rect,
+}
+
 /// Images and targets of one step, all row-major.
 pub struct Batch {
     /// `[batch, 3, height, width]`, normalised.
@@ -58,7 +67,16 @@ impl<'a> Batches<'a> {
     pub fn new(sources: Sources<'a>) -> Result<Batches<'a>> {
         let example = |sample: &Sample| {
             let pixels = data::prepare(&sample.path, sources.rule)?.pixels;
-            Ok(Example { pixels, mask: data::prepare_mask(sample, sources.rule)?, anomalous: true })
+            let mask = data::prepare_mask(sample, sources.rule)?;
+            // A defect too small for the network's size would be taught as good wherever it is.
+            let mask = mask.filter(|mask| mask.contains(&true));
+            if mask.is_none() && sample.mask.is_some() {
+                log::warn!(
+                    "{}: nothing of its mask is left at the network's size; it teaches by its label alone",
+                    sample.path.display()
+                );
+            }
+            Ok(Example { pixels, mask, anomalous: true })
         };
         let anomalous = sources.anomalous.par_iter().map(example).collect::<Result<_>>()?;
         Ok(Batches { sources, anomalous })
@@ -117,32 +135,71 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// A good image as the network sees it in training, `[3, height, width]`, normalised: varied, and not part of any batch.
+    /// A good image as the network sees it in training: varied, and not part of any batch.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub fn varied_good(&self, index: usize) -> Result<Vec<f32>> {
+    pub fn varied_good(&self, index: usize) -> Result<Good> {
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(self.sources.seed);
         random.set_stream(u64::MAX - index as u64);
-        let index = self.draw(&mut random);
-        let example = vary(&self.good(index)?, self.sources.choice, &mut random);
-        Ok(self.sources.rule.normalise(&example.pixels))
+        let Prepared { pixels, content } = self.prepared(self.draw(&mut random))?;
+        let example = vary(&Example::good(pixels), self.sources.choice, &mut random);
+        Ok(Good { image: self.sources.rule.normalise(&example.pixels), content })
     }
 
-    /// At most `count` good images as they are, spread evenly: their places in [`Sources::good`] and `[3, height, width]`, normalised.
-    pub fn plain_good(&self, count: usize) -> impl Iterator<Item = Result<(usize, Vec<f32>)>> + '_ {
-        let all = self.sources.good.len();
-        let count = count.min(all);
-        (0..count).map(move |i| i * all / count).map(|index| Ok((index, self.sources.rule.normalise(&self.good(index)?.pixels))))
+    /// At most `count` good images as they are, spread evenly, also over the remainders that places leave when divided by `divisor`, with
+    /// their places in [`Sources::good`].
+    pub fn plain_good(&self, count: usize, divisor: usize) -> impl Iterator<Item = Result<(usize, Good)>> + '_ {
+        let places = spread(self.sources.good.len(), count, divisor);
+        places.into_iter().map(|index| {
+            let Prepared { pixels, content } = self.prepared(index)?;
+            Ok((index, Good { image: self.sources.rule.normalise(&pixels), content }))
+        })
     }
 
     fn draw(&self, random: &mut impl Rng) -> usize {
         random.random_range(0..self.sources.good.len())
     }
 
+    fn prepared(&self, index: usize) -> Result<Prepared> {
+        data::prepare(&self.sources.good[index], self.sources.rule)
+    }
+
     fn good(&self, index: usize) -> Result<Example> {
-        let pixels = data::prepare(&self.sources.good[index], self.sources.rule)?.pixels;
-        let mask = Some(vec![false; (pixels.width() * pixels.height()) as usize]);
-        Ok(Example { pixels, mask, anomalous: false })
+        Ok(Example::good(self.prepared(index)?.pixels))
+    }
+}
+
+/// At most `count` of `all` places, evenly spread.
+fn spread(all: usize, count: usize, divisor: usize) -> Vec<usize> {
+    let count = count.min(all);
+    let even = |i: usize| i * all / count;
+    let places: Vec<usize> = (0..count).map(even).collect();
+    let remainders: HashSet<usize> = places.iter().map(|place| place % divisor).collect();
+    if remainders.len() >= divisor.min(count) {
+        return places;
+    }
+    // The steps between places share a factor with the divisor: a place may lie further on, before the next one.
+    let wanted = |i: usize| (even(i)..even(i + 1)).find(|place| place % divisor == i % divisor);
+    (0..count).map(|i| wanted(i).unwrap_or(even(i))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_remainder_is_among_the_places() {
+        let evenly = |all: usize| (0..120).map(|i| i * all / 120).collect::<Vec<_>>();
+        assert_eq!(spread(267, 120, 5), evenly(267), "they are there already");
+        assert_eq!(spread(600, 120, 5)[..7], [0, 6, 12, 18, 24, 25, 31]);
+        assert_eq!(spread(3, 120, 5), [0, 1, 2]);
+        assert!(spread(0, 120, 5).is_empty());
+        for (all, divisor) in (120..1500).flat_map(|all| [2, 3, 5, 7].map(|divisor| (all, divisor))) {
+            let places = spread(all, 120, divisor);
+            let of = |remainder: usize| places.iter().filter(|place| **place % divisor == remainder).count();
+            assert!((0..divisor).all(|remainder| of(remainder) > 0), "{all} by {divisor}");
+            assert!(places.is_sorted_by(|a, b| a < b) && places.len() == 120 && places[119] < all, "{all} by {divisor}");
+        }
     }
 }

@@ -4,4 +4,4 @@ mod augment;
 mod batch;
 mod simulate;
 
-pub use batch::{Batch, Batches, Sources};
+pub use batch::{Batch, Batches, Good, Sources};

@@ -6,7 +6,7 @@ use detector::network::{BATCH_NORM_EPSILON, Backbone, Network, Op};
 use detector::tensors::Tensors;
 use detector::{Error, Result};
 use rand::{Rng, SeedableRng};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
 /// Tensors by name: parameters, or an optimiser's state.
 pub type Named = BTreeMap<String, Tensor>;
@@ -23,7 +23,9 @@ pub enum Norms {
 /// In which arithmetic convolutions are computed. Their operands and results are in single precision all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// As on the camera.
+    /// As on the camera, without gradients: a GPU computes single precision, too, and not TF32 with its ten bits.
+    Exact,
+    /// Single precision, or what libtorch takes for it on a GPU.
     Single,
     /// bfloat16: the range of single precision, so that gradients need no scaling (Kalamkar et al., arXiv 1905.12322).
     Mixed,
@@ -34,15 +36,35 @@ impl Precision {
     fn conv2d(self, input: &Tensor, weight: &Tensor, stride: i64, padding: i64) -> Tensor {
         let conv = |input: &Tensor, weight: &Tensor| input.conv2d::<&Tensor>(weight, None, [stride; 2], [padding; 2], [1, 1], 1);
         match self {
+            Precision::Exact => exact_conv2d(input, weight, stride, padding),
             Precision::Single => conv(input, weight),
             Precision::Mixed => conv(&input.to_kind(Kind::BFloat16), &weight.to_kind(Kind::BFloat16)).to_kind(Kind::Float),
         }
     }
 }
 
-/// The network's results `[batch, channels, height, width]`, in their order, for `[batch, 3, height, width]`.
+/// A convolution without bias and without gradients, in single precision on every device.
+pub fn exact_conv2d(input: &Tensor, weight: &Tensor, stride: i64, padding: i64) -> Tensor {
+    let (transposed, benchmark, deterministic, cudnn, tf32) = (false, false, false, true, false);
+    input.internal_convolution::<&Tensor>(
+        weight,
+        None,
+        [stride; 2],
+        [padding; 2],
+        [1, 1],
+        transposed,
+        [0, 0],
+        1,
+        benchmark,
+        deterministic,
+        cudnn,
+        tf32,
+    )
+}
+
+/// The network's results `[batch, channels, height, width]`, in their order, for `[batch, 3, height, width]`; without gradients.
 pub fn forward(network: &Network, parameters: &Named, image: &Tensor, norms: Norms) -> Vec<Tensor> {
-    forward_in(Precision::Single, network, parameters, image, norms)
+    no_grad(|| forward_in(Precision::Exact, network, parameters, image, norms))
 }
 
 /// As [`forward`], in an arithmetic of choice.

@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::network::{enlarge, mean};
+use crate::network::{enlarge, exact_conv2d, mean};
 
 /// Descriptors `[batch * height * width, dims]` of `[batch, channels, height, width]` layers, the finest first.
 pub fn describe(layers: &[Tensor]) -> Tensor {
@@ -31,7 +31,7 @@ pub fn map(distances: &Tensor, input: (i64, i64), sigma: f64) -> Tensor {
     let weights = (offsets.square() / (-2.0 * sigma * sigma)).exp();
     let weights = (&weights / weights.sum(Kind::Double)).to_kind(Kind::Float);
     let padded = large.reflection_pad2d([radius; 4]);
-    let conv = |x: &Tensor, shape: [i64; 4]| x.conv2d::<&Tensor>(&weights.reshape(shape), None, [1, 1], [0, 0], [1, 1], 1);
+    let conv = |x: &Tensor, shape: [i64; 4]| exact_conv2d(x, &weights.reshape(shape), 1, 0);
     let rows = conv(&padded, [1, 1, 1, 2 * radius + 1]);
     conv(&rows, [1, 1, 2 * radius + 1, 1]).reshape([input.0, input.1])
 }

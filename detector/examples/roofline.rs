@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let size = manifest.input.input();
     let machine = Machine { onnxruntime: Some(library.into()), state: None };
     let mut engine: Box<dyn Engine> = match int8 {
-        true => Box::new(OrtEngine::load(onnx, size, EngineKind::OrtCpu, &machine, &bundle.id)?),
+        true => Box::new(OrtEngine::load((onnx, variant), size, EngineKind::OrtCpu, &machine, &bundle.id)?),
         false => Box::new(TractEngine::load(onnx, size)?),
     };
 

@@ -94,7 +94,8 @@ impl Detector {
     }
 
     fn start_on(bundle: &Bundle, engine: EngineKind, setup: &Setup) -> Result<Detector> {
-        let variant = setup.variant.on(engine, |variant| bundle.manifest.variants.contains_key(&variant));
+        let variant =
+            setup.variant.on(engine, setup.engines.len() == 1, |variant| bundle.manifest.variants.contains_key(&variant));
         let second_look = if variant == Variant::Int8 { setup.second_look } else { 0.0 };
         let (_, mut calibration, self_test) = bundle.variant(variant)?;
         let (scorer, self_test_difference): (Box<dyn Scorer>, f32) = if second_look > 0.0 {
@@ -209,8 +210,12 @@ fn patch_scorer(
 fn network(bundle: &Bundle, variant: Variant, engine: EngineKind, machine: &Machine) -> Result<Box<dyn Engine>> {
     let (onnx, ..) = bundle.variant(variant)?;
     if engine == EngineKind::Tract && variant != Variant::Float {
-        let problem =
-            format!("runs the float network only; the {} one needs ONNX Runtime: ort-cpu, cuda or tensorrt", variant.name());
+        let others = if variant == Variant::Int8 { "ort-cpu" } else { "ort-cpu, cuda or tensorrt" };
+        let problem = format!("runs the float network only; the {} one needs ONNX Runtime: {others}", variant.name());
+        return Err(Error::Engine { engine: engine.name(), problem });
+    }
+    if engine.on_gpu() && variant == Variant::Int8 {
+        let problem = "does not run the int8 network, which is for processors: choose variant fused or float".into();
         return Err(Error::Engine { engine: engine.name(), problem });
     }
     let size = bundle.manifest.input.input();
@@ -219,7 +224,7 @@ fn network(bundle: &Bundle, variant: Variant, engine: EngineKind, machine: &Mach
         EngineKind::Tract => Ok(Box::new(crate::engine::TractEngine::load(onnx, size)?)),
         #[cfg(feature = "ort")]
         EngineKind::OrtCpu | EngineKind::Cuda | EngineKind::Tensorrt => {
-            Ok(Box::new(crate::engine::OrtEngine::load(onnx, size, engine, machine, &bundle.id)?))
+            Ok(Box::new(crate::engine::OrtEngine::load((onnx, variant), size, engine, machine, &bundle.id)?))
         }
         #[cfg(not(all(feature = "tract", feature = "ort")))]
         missing => Err(Error::Engine { engine: missing.name(), problem: "was left out of this build".into() }),

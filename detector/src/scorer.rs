@@ -202,6 +202,11 @@ impl Finish {
         content: Rect,
     ) -> Result<(f32, ScoreMap)> {
         let input = (self.input.height as usize, self.input.width as usize);
+        // Half precision may overflow. Comparisons pass over what is no number, and the part would be good.
+        let logits_finite = logits.iter().flat_map(|logits| &logits.values).all(|value| value.is_finite());
+        if !logits_finite || distances.iter().any(|distance| !distance.is_finite()) {
+            return Err(Error::invalid("the network gives values that are no finite numbers; no verdict may come from them"));
+        }
         let inside = Inside::new(grid, input, content);
         if self.smoothing.neighbourhood > 1 {
             distances = inside.means(&distances, self.smoothing.neighbourhood / 2);

@@ -189,6 +189,11 @@ fn an_engine_alone_is_used_or_an_error() {
     // This library knows the CPU alone: it must not be the CPU under another name.
     finish(&mut score("cuda", Some(&library))).refused(&["engine cuda", "CUDA"]);
     finish(&mut score("tensorrt", Some(&library))).refused(&["engine tensorrt"]);
+    // Where what TensorRT builds is kept depends on the GPU, so it is asked for first.
+    let state = tempfile::tempdir().unwrap();
+    if !Path::new("/dev/nvidiactl").exists() {
+        finish(score("tensorrt", Some(&library)).arg("--state").arg(state.path())).refused(&["engine tensorrt", "NVIDIA GPU"]);
+    }
 }
 
 #[test]

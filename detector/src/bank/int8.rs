@@ -230,7 +230,7 @@ mod tests {
         fn bounds_never_change_the_answer(
             (dims, len, seed) in (1usize..150, 1usize..500, any::<u64>()),
             spread in prop_oneof![Just(0.0f32), Just(1e-3), Just(0.1), Just(1.0)],
-            size in prop_oneof![Just(1.0f32), Just(1e-6), Just(1e6), Just(1e25)],
+            size in prop_oneof![Just(1.0f32), Just(1e-6), Just(1e6), Just(1e16)],
             far in prop_oneof![Just(1.0f32), Just(30.0)],
         ) {
             let mut rng = StdRng::seed_from_u64(seed);

@@ -16,6 +16,8 @@ use int8::Int8;
 
 /// Most values of one descriptor: the integer dot product of two must fit 32 bits.
 pub const DIMS_LIMIT: usize = 1 << 16;
+/// Largest value of a vector: sums of squares stay finite.
+const LARGEST: f32 = 1e16;
 /// Largest magnitude of a bank vector's code: -128 is left out so that kernels may negate.
 const CODE_LIMIT: u16 = 127;
 /// Codes of one vector are padded with zeros to a multiple of this, so that no kernel has a tail.
@@ -55,14 +57,15 @@ impl MemoryBank {
     /// A bank of `[len, dims]` row-major vectors.
     ///
     /// # Errors
-    /// When there are none, the length does not fit, or a value is not finite.
+    /// When there are none, the length does not fit, or a value is not finite or so large that squares are not.
     pub fn new(vectors: &[f32], dims: usize, quantisation: Quantisation) -> Result<MemoryBank> {
         if dims == 0 || dims > DIMS_LIMIT || vectors.is_empty() || !vectors.len().is_multiple_of(dims) {
             let found = vectors.len();
             return Err(Error::invalid(format!("a memory bank of {found} values cannot hold vectors of {dims} values")));
         }
-        if !vectors.iter().all(|value| value.is_finite()) {
-            return Err(Error::invalid("memory bank holds values that are not finite numbers"));
+        // Written so that NaN fails.
+        if !vectors.iter().all(|value| value.abs() <= LARGEST) {
+            return Err(Error::invalid(format!("memory bank holds values that are not finite numbers up to {LARGEST:e}")));
         }
         let len = vectors.len() / dims;
         let vectors = match quantisation {

@@ -72,8 +72,9 @@ impl MemoryBank {
         }
         let mut matches = vec![Match { index: 0, distance: f32::INFINITY }; queries.len() / self.dims];
         // Whole rows, so that those above are known, too.
-        let rows = matches.len().div_ceil(columns.max(1) * TASKS * rayon::current_num_threads());
-        let task = (rows * columns).max(QUERIES.next_multiple_of(columns.max(1)));
+        let columns = columns.max(1);
+        let rows = matches.len().div_ceil(columns * TASKS * rayon::current_num_threads());
+        let task = (rows * columns).max(QUERIES.next_multiple_of(columns));
         let tasks = matches.par_chunks_mut(task).zip(queries.par_chunks(task * self.dims));
         let efforts = match &self.vectors {
             Vectors::F32 { values } => {

@@ -55,7 +55,7 @@ impl MemoryBank {
         let mut padded = Vec::with_capacity(len * dims.next_multiple_of(PADDING));
         for (row, codes) in codes.chunks_exact(dims).enumerate() {
             let expected = norm(scales[row], codes);
-            if scales[row] <= 0.0 || (norms[row] - expected).abs() > 1e-4 * expected.abs() {
+            if scales[row] <= 0.0 || !expected.is_finite() || (norms[row] - expected).abs() > 1e-4 * expected.abs() {
                 return Err(Error::invalid(format!("vector {row} of the memory bank contradicts its scale and norm")));
             }
             if codes.contains(&i8::MIN) {

@@ -73,12 +73,13 @@ pub enum VariantChoice {
 }
 
 impl VariantChoice {
-    /// What is chosen on an engine, from the variants that a bundle has besides the float one.
-    pub fn on(self, engine: EngineKind, has: impl Fn(Variant) -> bool) -> Variant {
+    /// What is chosen on an engine, from the variants that a bundle has besides the float one. Only ONNX Runtime on a processor runs the
+    /// int8 one: the other engines of a list take what `auto` takes, or a list that wants it had nothing to fall back on.
+    pub fn on(self, engine: EngineKind, is_alone: bool, has: impl Fn(Variant) -> bool) -> Variant {
         match self {
-            VariantChoice::Auto if engine.on_gpu() && has(Variant::Fused) => Variant::Fused,
-            VariantChoice::Auto | VariantChoice::Float => Variant::Float,
-            VariantChoice::Int8 => Variant::Int8,
+            VariantChoice::Int8 if is_alone || engine == EngineKind::OrtCpu => Variant::Int8,
+            VariantChoice::Auto | VariantChoice::Int8 if engine.on_gpu() && has(Variant::Fused) => Variant::Fused,
+            VariantChoice::Auto | VariantChoice::Int8 | VariantChoice::Float => Variant::Float,
             VariantChoice::Fused => Variant::Fused,
         }
     }
@@ -117,4 +118,21 @@ pub struct Machine {
     pub onnxruntime: Option<PathBuf>,
     /// Folder for what TensorRT builds from a bundle; without it, building happens again at every start.
     pub state: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_wants_int8_has_something_to_fall_back_on() {
+        let on = |engine, is_alone, has_fused| {
+            VariantChoice::Int8.on(engine, is_alone, |variant| variant == Variant::Fused && has_fused)
+        };
+        assert_eq!(on(EngineKind::OrtCpu, false, true), Variant::Int8);
+        assert_eq!([on(EngineKind::Cuda, false, true), on(EngineKind::Cuda, false, false)], [Variant::Fused, Variant::Float]);
+        assert_eq!(on(EngineKind::Tract, false, true), Variant::Float);
+        // Alone it is what was asked for, or an error.
+        assert_eq!(on(EngineKind::Tract, true, false), Variant::Int8);
+    }
 }

@@ -111,6 +111,11 @@ fn a_fused_graphs_logits_join_its_smoothed_distances() {
     let expected = 3.0 + 0.5 * (1.0 + 4f32.exp()).ln();
     assert!((score(&[&distances, &logits], 3, known).unwrap() - expected).abs() < 1e-5);
     assert!(score(&[&distances], 3, known).unwrap_err().to_string().contains("defect logits"));
+    for broken in [f32::NAN, f32::INFINITY] {
+        let values = map(vec![0.0, 0.0, broken, 0.0]);
+        assert!(score(&[&values, &logits], 3, known).unwrap_err().to_string().contains("no finite numbers"));
+        assert!(score(&[&distances, &values], 3, known).unwrap_err().to_string().contains("no finite numbers"));
+    }
 }
 
 /// Scores of 9 or 10 are near one of the thresholds; the second network sees everything twice as bright.

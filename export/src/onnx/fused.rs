@@ -39,8 +39,8 @@ fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBan
     writer.reduce(&[1], false);
     let nearest = writer.nearest(&queries, bank, chunk)?;
     let squared = writer.node("Add", "squared", &[&nearest, &norms]);
-    // Rounding may leave a distance of zero below zero.
-    let positive = writer.node("Relu", "positive", &[&squared]);
+    // Rounding may leave a distance of zero below zero. What is no number must stay none: ReLU would make it zero.
+    let positive = writer.node("Abs", "positive", &[&squared]);
     let flat = writer.node("Sqrt", "flat", &[&positive]);
     let [_, rows, columns] = layers[0].shape;
     writer.graph.initializer.push(int64s("grid", &[-1, 1, rows as i64, columns as i64]));

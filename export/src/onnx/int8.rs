@@ -13,6 +13,9 @@ use crate::fold::{Folded, fold};
 /// coarser steps do.
 const ROOM: f32 = 1.25;
 
+/// Codes that a bias may have: half of those of 32 bits, the other half is left for the products.
+const BIAS_CODES: f32 = (1 << 30) as f32;
+
 /// What was seen of a node's result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -168,7 +171,10 @@ impl Writer<'_> {
         let [channels, _, rows, columns] = *shape;
         let kernels = || folded.weight.chunks_exact(shape[1..].iter().product());
         let largest = |kernel: &[f32]| kernel.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let scales: Vec<f32> = kernels().map(|kernel| (largest(kernel) / 127.0).max(1e-12)).collect();
+        // A bias must have a code where all weights are zero, too.
+        let least = |bias: &f32| (bias.abs() / input.codes().0 / BIAS_CODES).max(f32::MIN_POSITIVE);
+        let scales: Vec<f32> =
+            kernels().zip(&folded.bias).map(|(kernel, bias)| (largest(kernel) / 127.0).max(least(bias))).collect();
         let code = |value: f32, scale: f32| (value / scale).round_ties_even().clamp(-127.0, 127.0);
         let codes: Vec<i8> =
             kernels().zip(&scales).flat_map(|(kernel, scale)| kernel.iter().map(|value| code(*value, *scale) as i8)).collect();
@@ -235,6 +241,20 @@ mod tests {
         seen.join(&Seen::of(&map(&[5.0, 5.0, 2.0, 2.0], 2)));
         seen.join(&Seen::of(&map(&[2.0, 2.0, 2.0, 2.0], 2)));
         assert_eq!((seen.low, seen.high, &seen.means[..], seen.maps), (-2.0, 5.0, &[3.0, 1.0][..], 3));
+    }
+
+    /// Networks that were pruned have channels that are their bias alone.
+    #[test]
+    fn a_channel_without_weights_keeps_its_bias() {
+        let mut graph = GraphProto::default();
+        let folded = Folded { weight: vec![0.5, 0.0], bias: vec![0.25, 3.0] };
+        let seen = Seen::of(&map(&[0.0, 1.0], 1));
+        Writer { graph: &mut graph, values: &[] }.weights("conv", &[2, 1, 1, 1], &folded, &seen);
+        let raw = |name: &str| graph.initializer.iter().find(|tensor| tensor.name == name).unwrap().raw_data.chunks_exact(4);
+        let codes = raw("conv.bias.codes").map(|code| i32::from_le_bytes(code.try_into().unwrap()));
+        let scales = raw("conv.bias.scales").map(|scale| f32::from_le_bytes(scale.try_into().unwrap()));
+        let biases: Vec<f32> = codes.zip(scales).map(|(code, scale)| code as f32 * scale).collect();
+        assert!(biases.iter().zip([0.25, 3.0]).all(|(found, expected)| (found - expected).abs() < 1e-4), "{biases:?}");
     }
 
     /// Both block kinds: what comes out is near the float network's, and the nearer the later integers begin; a bias makes good for what

@@ -10,6 +10,7 @@ use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
 use super::{Engine, EngineKind, Machine};
+use crate::bundle::Variant;
 use crate::descriptor::FeatureMap;
 use crate::placement::{self, Stay};
 use crate::preprocess::Size;
@@ -30,16 +31,22 @@ pub struct OrtEngine {
 
 impl OrtEngine {
     /// Loads a network from memory, for one image of the given size; the number of threads is that of rayon's current pool. `bundle` is
-    /// the id under which TensorRT keeps what it builds.
+    /// the id under which TensorRT keeps what it builds; `variant` says how closely the network must be computed.
     ///
     /// # Errors
     /// When the library, the provider or the device is missing, or the bytes are no ONNX model that they can run.
-    pub fn load(onnx: &[u8], size: Size, kind: EngineKind, machine: &Machine, bundle: &str) -> Result<OrtEngine> {
+    pub fn load(
+        (onnx, variant): (&[u8], Variant),
+        size: Size,
+        kind: EngineKind,
+        machine: &Machine,
+        bundle: &str,
+    ) -> Result<OrtEngine> {
         let name = kind.name();
         let failed = |problem: String| Error::engine(name, problem);
         super::read(name, onnx)?;
         let library = OrtLibrary::load(machine.onnxruntime.as_deref()).map_err(failed)?;
-        let session = session::start(onnx, kind, machine, bundle, &library)
+        let session = session::start((onnx, variant), kind, machine, bundle, &library)
             .map_err(|error| failed(format!("cannot start with {}: {error}", library.path.display())))?;
         Self::bind(session, size, kind).map_err(|error| failed(error.to_string()))
     }

@@ -7,11 +7,18 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use super::super::{EngineKind, Machine};
 use super::library::OrtLibrary;
 use super::tensorrt;
+use crate::bundle::Variant;
 use crate::placement;
 
 type Result<T> = std::result::Result<T, String>;
 
-pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &str, library: &OrtLibrary) -> Result<Session> {
+pub(super) fn start(
+    (onnx, variant): (&[u8], Variant),
+    kind: EngineKind,
+    machine: &Machine,
+    bundle: &str,
+    library: &OrtLibrary,
+) -> Result<Session> {
     let told = |error: ort::Error<SessionBuilder>| error.to_string();
     let mut builder = Session::builder(&library.environment)
         .map_err(|error| error.to_string())?
@@ -30,25 +37,36 @@ pub(super) fn start(onnx: &[u8], kind: EngineKind, machine: &Machine, bundle: &s
     if kind.on_gpu() {
         // A node that no GPU provider takes would run on the CPU, and nobody would know why it is slow.
         builder = builder
-            .with_execution_providers(providers(kind, machine, bundle, library)?)
+            .with_execution_providers(providers(kind, variant, machine, bundle, library)?)
             .map_err(told)?
             .with_disable_cpu_fallback()
             .map_err(told)?;
-    } else if let Some([_, others @ ..]) = placement::of_threads(rayon::current_num_threads()) {
-        // It counts processors from 1. The first one is that of the thread that calls it.
-        let affinities: Vec<String> = others.iter().map(|processor| (processor + 1).to_string()).collect();
-        builder = builder.with_config_entry("session.intra_op_thread_affinities", affinities.join(";")).map_err(told)?;
+    } else {
+        // Without VNNI, products of bytes are summed in 16 bits, where weights of a full byte overflow.
+        builder = builder.with_precise_qmm().map_err(told)?;
+        if let Some([_, others @ ..]) = placement::of_threads(rayon::current_num_threads()) {
+            // It counts processors from 1. The first one is that of the thread that calls it.
+            let affinities: Vec<String> = others.iter().map(|processor| (processor + 1).to_string()).collect();
+            builder = builder.with_config_entry("session.intra_op_thread_affinities", affinities.join(";")).map_err(told)?;
+        }
     }
     builder.commit_from_memory(onnx).map_err(|error| error.to_string())
 }
 
-fn providers(kind: EngineKind, machine: &Machine, bundle: &str, library: &OrtLibrary) -> Result<Vec<ExecutionProviderDispatch>> {
+fn providers(
+    kind: EngineKind,
+    variant: Variant,
+    machine: &Machine,
+    bundle: &str,
+    library: &OrtLibrary,
+) -> Result<Vec<ExecutionProviderDispatch>> {
     // TF32 has ten bits of mantissa: scores would leave the tolerance of a float engine.
     let cuda = CUDA::default().with_tf32(false).build().error_on_failure();
     if kind != EngineKind::Tensorrt {
         return Ok(vec![cuda]);
     }
-    let mut tensorrt = TensorRT::default().with_fp16(true);
+    // The float form's self-test allows for no half precision.
+    let mut tensorrt = TensorRT::default().with_fp16(variant == Variant::Fused);
     if let Some(state) = &machine.state {
         let cache = tensorrt::cache(state, bundle, &library.version)?;
         tensorrt = tensorrt

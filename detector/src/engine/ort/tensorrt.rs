@@ -10,8 +10,8 @@ use libloading::Library;
 
 use crate::files;
 
-/// Folders that are kept; the least recently used go first.
-const KEPT: usize = 8;
+/// Folders that are kept, more than one configuration names bundles; the least recently used go first.
+const KEPT: usize = 64;
 /// File that says what a folder is for.
 const KEY: &str = "key.txt";
 
@@ -53,9 +53,14 @@ pub(super) fn cache(state: &Path, bundle: &str, onnxruntime: &str) -> Result<Pat
 fn folder(root: &Path, key: &Key) -> crate::Result<PathBuf> {
     let text = key.text();
     let folder = root.join(&files::sha256(text.as_bytes())[..32]);
+    let path = folder.join(KEY);
+    if fs::read(&path).is_ok_and(|known| known == text.as_bytes()) {
+        // Its time says when the folder was last used. What was built may be another user's: then it stays as it is.
+        let _ = fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        return Ok(folder);
+    }
     fs::create_dir_all(&folder).map_err(crate::Error::io(&folder, "create"))?;
-    // Written anew each time: its time says when the folder was last used.
-    files::write_atomic(&folder.join(KEY), text.as_bytes())?;
+    files::write_atomic(&path, text.as_bytes())?;
     prune(root, &folder)?;
     Ok(folder)
 }

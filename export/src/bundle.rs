@@ -13,6 +13,7 @@ use detector::run::{ReferenceKind, Run, StoredPicture};
 use detector::scorer::Scorer;
 use detector::{Error, files};
 
+use crate::misses::ExpectedMisses;
 use crate::report::{CalibrationReport, Report, without_latency};
 use crate::variants::{self, Made};
 use crate::{Progress, Result, onnx, parity};
@@ -78,9 +79,20 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     let references = variants::score(&run, &self_test, &mut scorer)?;
     let unseen = if options.evaluate { unseen(&run)? } else { Vec::new() };
     let evaluation = evaluation(&unseen, &mut scorer, &calibration, progress)?;
+    let expected_misses = match options.evaluate {
+        true => ExpectedMisses::of(&run, &contents[BACKBONE], &bank, &calibration, progress)?,
+        false => None,
+    };
     let made = forms(&run, &bank, &self_test, &unseen, &mut scorer, options, progress)?;
     let of_variants = made.iter().map(|(variant, made)| (*variant, made.report)).collect();
-    let report = Report { parity, calibration: calibration_report, evaluation, training: run.training()?, variants: of_variants };
+    let report = Report {
+        parity,
+        calibration: calibration_report,
+        evaluation,
+        expected_misses,
+        training: run.training()?,
+        variants: of_variants,
+    };
     let mut variants = BTreeMap::new();
     for (variant, made) in made {
         contents.insert(made.section.file.clone(), made.onnx);
@@ -274,6 +286,8 @@ mod tests {
         let figure = |name: &str| evaluation[name].as_f64().unwrap();
         assert!(figure("image_auroc") > 0.99 && figure("miss_rate") < 0.1, "{evaluation:?}");
         assert_eq!((figure("good"), figure("anomalous")), (16.0, 12.0));
+        let misses = exported.report.expected_misses.unwrap();
+        assert!(misses.samples > 0 && misses.missed < misses.samples && misses.low <= misses.high, "{misses:?}");
         let stored: Report = serde_json::from_slice(bundle.file("report.json").unwrap()).unwrap();
         assert_eq!(stored.parity, exported.report.parity);
     }

@@ -5,6 +5,7 @@ use detector::calibration::{Calibration, TailEstimate};
 use detector::evaluate::Figures;
 use serde::{Deserialize, Serialize};
 
+use crate::misses::ExpectedMisses;
 use crate::parity::Parity;
 use crate::variants::VariantReport;
 
@@ -18,6 +19,9 @@ pub struct Report {
     /// Figures on the data set's unseen images, named as in [`Figures`], without latencies: those say nothing of the camera and would
     /// make two exports of one run differ. None where the data was not there or nobody wanted them.
     pub evaluation: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What to expect of defects like the anomalous samples; none where there are none, or where the features have learned from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_misses: Option<ExpectedMisses>,
     /// Mean loss of every ten steps, by what learned (`finetune`, `defects`); empty where nothing did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub training: BTreeMap<String, Vec<f32>>,

@@ -87,3 +87,48 @@ fn pills() {
 fn cookies() {
     Product { name: "cookies", recipe: "whole.toml", image_auroc: 0.96, pixel_auroc: 0.94 }.check(false);
 }
+
+/// Over many random draws of calibration images, thresholds reject on average the share of the other good images that they promise. Half of
+/// the good images are held out, so that there are some to draw from.
+#[test]
+fn thresholds_keep_their_promise_on_pills() {
+    use rand::SeedableRng;
+    use rand::seq::SliceRandom;
+    let Some(data) = real_data() else { return };
+    let (images, folder) = (data.join("mvtec_pill"), tempfile::tempdir().unwrap());
+    let [recipe, out, bundle] = ["recipe.toml", "run", "pill.apc"].map(|name| folder.path().join(name));
+    std::fs::write(&recipe, "mode = \"patchcore\"\n[data]\ncalibration_share = 0.5\n").unwrap();
+    let weights = data.join("weights/resnet18_imagenet_layer3.safetensors");
+    let arguments = ["train".as_ref(), "--config".as_ref(), recipe.as_os_str(), "--data".as_ref(), images.as_os_str()];
+    let places = ["--weights".as_ref(), weights.as_os_str(), "--out".as_ref(), out.as_os_str()];
+    run("apc-trainer", arguments.into_iter().chain(places)).expect(0);
+    run("apc-export", ["bundle".as_ref(), out.as_os_str(), "-o".as_ref(), bundle.as_os_str(), "--no-evaluate".as_ref()])
+        .expect(0);
+    let split = detector::run::Run::open(&out).unwrap().split().unwrap();
+    let held_out = split.images.iter().filter(|image| image.r#use == detector::run::Use::Calibration);
+    let held_out: Vec<PathBuf> = held_out.map(|image| images.join(&image.path)).collect();
+    let arguments = ["score".as_ref(), "--json".as_ref(), "--model".as_ref(), bundle.as_os_str()];
+    let finished = run("apc-runtime", arguments.into_iter().chain(held_out.iter().map(|image| image.as_os_str())));
+    let document: Value = serde_json::from_str(&finished.stdout).unwrap();
+    let mut scores: Vec<f32> =
+        document["images"].as_array().unwrap().iter().map(|image| image["score"].as_f64().unwrap() as f32).collect();
+    assert!(scores.len() > 100, "{}", scores.len());
+
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    // The second rate asks for more than forty images can promise.
+    for (rate, calibrated) in [(0.05, 60), (0.01, 40)] {
+        let (mut rejected, mut promised) = (0.0, 0.0);
+        for _ in 0..1000 {
+            scores.shuffle(&mut random);
+            let (known, future) = scores.split_at(calibrated);
+            let calibration = detector::calibration::calibrate(known, rate).unwrap();
+            promised = calibration.false_reject_rate;
+            rejected += future.iter().filter(|score| calibration.is_anomalous(**score)).count() as f64 / future.len() as f64;
+        }
+        let rejected = rejected / 1000.0;
+        println!("{calibrated} images, {rate} asked for: {promised:.4} promised, {rejected:.4} rejected on average");
+        // Four standard errors of the mean of so many draws.
+        assert!(rejected <= promised + 0.005, "{rejected} {promised}");
+        assert!(rejected > 0.0);
+    }
+}

@@ -95,6 +95,9 @@ fn summary(args: &Args, exported: &Exported) -> String {
         );
     }
     text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration, &exported.report.calibration));
+    if let Some(misses) = &exported.report.expected_misses {
+        text += &format!("misses     {}\n", inspect::expected(misses));
+    }
     if let Some(evaluation) = &exported.report.evaluation {
         text += &format!("evaluation {}\n", inspect::figures(evaluation));
     }

@@ -8,6 +8,7 @@ use detector::picture::Colour;
 use detector::preprocess::{Preprocess, Resize};
 
 use super::{Answer, say};
+use crate::ExpectedMisses;
 use crate::report::{CalibrationReport, Report};
 
 /// Show what a bundle holds: product, network, memory bank, threshold and its promise, self-test, evaluation at export.
@@ -66,6 +67,9 @@ fn describe(bundle: &Bundle, report: &Report) -> Result<String> {
         ),
     )?;
     line("threshold", promise(calibration, &report.calibration))?;
+    if let Some(misses) = &report.expected_misses {
+        line("misses", expected(misses))?;
+    }
     let quantiles = calibration.good_quantiles.iter().map(|[level, score]| format!("{:.0} %: {score:.4}", level * 100.0));
     line("good scores", quantiles.collect::<Vec<_>>().join("  "))?;
     let scores = self_test.references.iter().map(|reference| format!("{} {:.4}", reference.file, reference.score));
@@ -107,6 +111,19 @@ fn quantisation(quantisation: detector::bank::Quantisation) -> &'static str {
         detector::bank::Quantisation::Int8 => "int8",
         detector::bank::Quantisation::F32 => "f32",
     }
+}
+
+/// What may be missed, in plain words.
+pub(super) fn expected(misses: &ExpectedMisses) -> String {
+    let ExpectedMisses { samples, missed, low, high } = *misses;
+    format!(
+        "by distance alone {missed} of the {samples} anomalous samples stay below the threshold: of new kinds of defects expect {} to be \
+         missed (90 % confidence: {} to {}) if they are as far from good parts as the samples; of defects like the samples fewer, as far as \
+         something was learned from them",
+        percent(missed as f64 / samples as f64),
+        percent(low),
+        percent(high)
+    )
 }
 
 /// The threshold and its promise in plain words.

@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
     pause: u64,
     /// Measure every engine of --engine with every network of the bundle, in turn, and recommend the fastest that passes its self-test
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["picture", "pause", "on_request"])]
     compare: bool,
     /// Also write a picture of the stages
     #[arg(long, value_name = "FILE.svg")]

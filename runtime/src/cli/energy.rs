@@ -36,8 +36,14 @@ impl Meter {
     pub fn start(sys: &Path) -> Option<Meter> {
         let start = Instant::now();
         let zones = entries(&sys.join("class/powercap"));
-        // `intel-rapl:0` is a package; `intel-rapl:0:1` is a part of it, already counted.
-        let packages = zones.into_iter().filter(|zone| name(zone).matches(':').count() == 1);
+        // `intel-rapl:0` may be a package; `intel-rapl:0:1` is a part of it and `intel-rapl-mmio:0` another view of it, both counted already.
+        // `psys` is the whole board with its packages.
+        let is_package = |zone: &PathBuf| {
+            let text = |file: &str| fs::read_to_string(zone.join(file)).unwrap_or_default();
+            name(zone).strip_prefix("intel-rapl:").is_some_and(|number| !number.contains(':'))
+                && text("name").starts_with("package")
+        };
+        let packages = zones.into_iter().filter(is_package);
         let counters: Vec<_> = packages
             .filter_map(|zone| {
                 Some((zone.join("energy_uj"), number(&zone.join("energy_uj"))?, number(&zone.join("max_energy_range_uj"))?))
@@ -108,7 +114,14 @@ mod tests {
     #[test]
     fn counters_are_subtracted_and_may_begin_again() {
         let root = tempfile::tempdir().unwrap();
-        for (zone, energy) in [("intel-rapl:0", "9000000\n"), ("intel-rapl:0:0", "5\n"), ("intel-rapl:1", "0\n")] {
+        for (zone, kind, energy) in [
+            ("intel-rapl:0", "package-0\n", "9000000\n"),
+            ("intel-rapl:0:0", "core\n", "5\n"),
+            ("intel-rapl:1", "package-1\n", "0\n"),
+            ("intel-rapl:2", "psys\n", "0\n"),
+            ("intel-rapl-mmio:0", "package-0\n", "0\n"),
+        ] {
+            write(root.path(), &format!("class/powercap/{zone}/name"), kind);
             write(root.path(), &format!("class/powercap/{zone}/energy_uj"), energy);
             write(root.path(), &format!("class/powercap/{zone}/max_energy_range_uj"), "10000000\n");
         }
@@ -116,6 +129,8 @@ mod tests {
         write(root.path(), "class/powercap/intel-rapl:0/energy_uj", "1000000\n");
         write(root.path(), "class/powercap/intel-rapl:0:0/energy_uj", "999\n");
         write(root.path(), "class/powercap/intel-rapl:1/energy_uj", "500000\n");
+        write(root.path(), "class/powercap/intel-rapl:2/energy_uj", "7000000\n");
+        write(root.path(), "class/powercap/intel-rapl-mmio:0/energy_uj", "1000000\n");
         let energy = meter.finish();
         assert_eq!((energy.source, energy.joules), ("powercap", 2.5));
     }

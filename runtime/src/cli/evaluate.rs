@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -150,17 +150,42 @@ fn table(figures: &Figures, calibration: &Calibration, site: Option<AtSite>, lef
     rows.into_iter().map(|(name, value)| format!("{name:26}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
-/// How many images were used for what, in words.
+/// How many images were used for what, in words: anomalous samples by the folder that they came from, which names their defect.
 fn learned_from(split: &Split) -> String {
-    let count = |r#use: Use| split.images.iter().filter(|image| image.r#use == r#use).count();
+    let of = |r#use: Use| split.images.iter().filter(move |image| image.r#use == r#use);
     let uses = [
         (Use::Bank, "good images"),
         (Use::Calibration, "good images for the threshold"),
         (Use::Anomalous, "anomalous samples"),
         (Use::SetAside, "images set aside"),
     ];
-    let parts = uses.into_iter().map(|(r#use, what)| (count(r#use), what)).filter(|(count, _)| *count > 0);
-    parts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", ")
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    for image in of(Use::Anomalous) {
+        let kind = Path::new(&image.path).parent().and_then(Path::file_name).unwrap_or_default();
+        *kinds.entry(kind.to_string_lossy().into_owned()).or_default() += 1;
+    }
+    let kinds: Vec<String> = kinds.into_iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    let part = |(r#use, what): (Use, &str)| match (r#use, of(r#use).count()) {
+        (_, 0) => None,
+        (Use::Anomalous, count) => Some(format!("{count} {what} ({})", kinds.join(", "))),
+        (_, count) => Some(format!("{count} {what}")),
+    };
+    let mut parts: Vec<String> = uses.into_iter().filter_map(part).collect();
+    let groups: BTreeSet<&String> = split.images.iter().filter_map(|image| image.group.as_ref()).collect();
+    if !groups.is_empty() {
+        parts.push(format!("in {} groups that stay together", groups.len()));
+    }
+    parts.join(", ")
+}
+
+/// What the threshold promises, and whether that is what was asked for.
+fn promised(calibration: &Calibration) -> String {
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let promise = percent(calibration.false_reject_rate);
+    if calibration.is_supported() {
+        return promise;
+    }
+    format!("{promise} ({} were asked for: too few good images, {})", percent(calibration.requested_rate), calibration.images)
 }
 
 /// What the bundle's report says of its training; nothing where it has none.
@@ -197,7 +222,8 @@ impl Page<'_> {
             ("engine", engine.clone()),
             ("latency p50 / p95", format!("{:.1} / {:.1} ms", latency_ms.p50, latency_ms.p95)),
             ("learned from", learned_from(&self.bundle.split()?)),
-            ("promised false rejects", format!("{:.2} %", self.calibration.false_reject_rate * 100.0)),
+            ("drawn with seed", manifest.detector.seed.to_string()),
+            ("promised false rejects", promised(self.calibration)),
         ];
         let images: Vec<ReportImage> = self.evaluation.images.iter().map(|result| self.image(result)).collect();
         let curves = training_curves(self.bundle);

@@ -29,7 +29,7 @@ pub(super) struct Cell {
     /// Median.
     pub latency_ms: f64,
     pub train_seconds: f64,
-    /// What it was made from: recipe, defaults and weights; other inputs make another cell.
+    /// What it was made from: recipe, defaults, weights and images; other inputs make another cell.
     pub inputs: String,
     pub commit: String,
 }
@@ -48,12 +48,8 @@ pub(super) struct Wanted {
 
 impl Wanted {
     fn is(&self, cell: &Cell) -> bool {
-        self.replaces(cell) && cell.inputs == self.inputs
-    }
-
-    /// The same training, maybe from other inputs.
-    fn replaces(&self, cell: &Cell) -> bool {
-        (&cell.data, cell.seed, &cell.system, &cell.split) == (&self.name, self.seed, &self.system, &self.split)
+        let Wanted { name, seed, system, split, inputs, .. } = self;
+        (&cell.data, cell.seed, &cell.system, &cell.split, &cell.inputs) == (name, *seed, system, split, inputs)
     }
 }
 
@@ -112,10 +108,13 @@ impl Cells {
 
     /// Adds a finished cell and keeps the file.
     pub fn add(&mut self, wanted: &Wanted, figures: &Figures, train_seconds: f64, commit: String) -> Result<()> {
-        self.cells.retain(|cell| !wanted.replaces(cell));
+        self.cells.retain(|cell| !wanted.is(cell));
         self.cells.push(Cell::new(wanted, figures, train_seconds, commit));
         let text = serde_json::to_string_pretty(&self.cells).context("cannot write the cells as JSON")?;
-        fs::write(&self.path, text + "\n").with_context(|| format!("cannot write {}", self.path.display()))
+        // In one step: a bench that is killed meanwhile must not lose hours.
+        let new = self.path.with_extension("new");
+        fs::write(&new, text + "\n").with_context(|| format!("cannot write {}", new.display()))?;
+        fs::rename(&new, &self.path).with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
@@ -183,7 +182,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn cells_survive_the_file_and_new_inputs_replace_them() {
+    fn cells_survive_the_file_and_stand_beside_those_of_other_inputs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cells.json");
         let figures = |cell: Cell| Figures {
@@ -213,7 +212,9 @@ pub(super) mod tests {
         let (found, scores) = again.find(&first).unwrap().unwrap();
         assert_eq!((found.image_auroc, scores.len(), again.finished(&second)), (Some(0.5), 0, false));
         cells.add(&second, &figures(cell("a", "apc", 0, 0.6)), 1.0, "c".into()).unwrap();
-        assert!(!Cells::read(&path).unwrap().finished(&first));
+        fs::write(cells.scores_of(&second), "[]").unwrap();
+        let both = Cells::read(&path).unwrap();
+        assert!(both.finished(&first) && both.finished(&second));
         fs::write(&path, "[{}]").unwrap();
         assert!(Cells::read(&path).err().unwrap().to_string().contains("--out"));
     }

@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use super::system::System;
 
+/// What the name of a draw without masks ends with.
+pub(super) const LABELS_ONLY: &str = ", labels only";
+
 /// How anomalous samples are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(super) enum Split {
@@ -63,8 +66,8 @@ impl Draw {
         settings.insert("anomalous_samples".into(), toml::Value::Integer(taken as i64));
         if truth == Truth::Labels {
             settings.insert("masks".into(), false.into());
-            label += ", labels only";
-            group += ", labels only";
+            label += LABELS_ONLY;
+            group += LABELS_ONLY;
         }
         Ok(Draw { label, group, samples: taken, truth, settings })
     }

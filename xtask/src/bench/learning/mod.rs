@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use self::cells::{Cells, Wanted, fnv};
-use self::draw::{Draw, Split, Truth};
+use self::draw::{Draw, LABELS_ONLY, Split, Truth};
 use self::system::System;
 use self::table::{Compared, Row};
 use super::trial::{Trial, commit};
@@ -75,7 +75,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let inputs = format!("defaults {:016x} weights {}", fnv(&defaults(workspace)?), &sha256(&weights)?[..16]);
     let plans = plan(args, &systems, &inputs)?;
     let all = plans.iter().map(|plan| plan.seeds.len()).sum::<usize>();
-    let mut built = None;
+    let (mut built, commit) = (None, commit(workspace));
     for (number, wanted) in plans.iter().flat_map(|plan| &plan.seeds).enumerate() {
         if cells.finished(wanted) {
             continue;
@@ -93,7 +93,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         fs::write(&recipe, &wanted.recipe).with_context(|| format!("cannot write {}", recipe.display()))?;
         let usage = trial.train(&recipe, &weights, *seed)?;
         let figures = trial.export_and_evaluate(Some(&cells.scores_of(wanted)))?;
-        cells.add(wanted, &figures, usage.seconds, commit(workspace))?;
+        cells.add(wanted, &figures, usage.seconds, commit.clone())?;
     }
     let reference = systems.first().map_or("", |system| system.name.as_str());
     let text = report(&cells, &plans, reference)?;
@@ -110,21 +110,29 @@ fn defaults(workspace: &Workspace) -> Result<String> {
 /// Every row of the table, products and draws in the order of the command line.
 fn plan(args: &Args, systems: &[System], others: &str) -> Result<Vec<Plan>> {
     let mut plans: Vec<Plan> = Vec::new();
+    let is_reference = |system: &System| systems.first().is_some_and(|first| first.name == system.name);
     for data in &args.data {
         let data = existing(data)?;
         let product = data.file_name().context("--data must be a folder with a name")?.to_string_lossy().into_owned();
+        if plans.iter().any(|plan| plan.product == product) {
+            bail!("{}: --data names two products {product:?}: cells are told apart by the folder's name", data.display());
+        }
+        let images = format!("images {:016x}", fnv(&listing(&data, &data)?));
         for (split, samples, truth) in draws(args) {
             for system in systems {
                 let mut group = String::new();
                 let mut seeds = Vec::new();
                 for seed in 0..args.seeds {
-                    let draw = Draw::new(split, samples, truth, (&data, seed))?;
+                    let mut draw = Draw::new(split, samples, truth, (&data, seed))?;
+                    if !draw.suits(system) && is_reference(system) && !args.truth.contains(&Truth::Masks) {
+                        draw = Draw::new(split, samples, Truth::Masks, (&data, seed))?;
+                    }
                     group = draw.group.clone();
                     if !draw.suits(system) {
                         continue;
                     }
                     let recipe = draw.applied_to(&system.recipe)?;
-                    let inputs = format!("recipe {:016x} {others}", fnv(&recipe));
+                    let inputs = format!("recipe {:016x} {others} {images}", fnv(&recipe));
                     let (name, system) = (product.clone(), system.name.clone());
                     seeds.push(Wanted { data: data.clone(), name, seed, system, split: draw.label, recipe, inputs });
                 }
@@ -135,6 +143,22 @@ fn plan(args: &Args, systems: &[System], others: &str) -> Result<Vec<Plan>> {
         }
     }
     Ok(plans)
+}
+
+/// Names and sizes of all files in a folder, a line each.
+fn listing(root: &Path, folder: &Path) -> Result<String> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut paths: Vec<PathBuf> =
+        entries.with_context(|| format!("cannot list {}", folder.display()))?.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    let line = |path: &PathBuf| match path.is_dir() {
+        true => listing(root, path),
+        false => {
+            let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
+            Ok(format!("{} {size}\n", path.strip_prefix(root).unwrap_or(path).display()))
+        }
+    };
+    paths.iter().map(line).collect()
 }
 
 fn draws(args: &Args) -> impl Iterator<Item = (Split, usize, Truth)> {
@@ -156,7 +180,7 @@ fn report(cells: &Cells, plans: &[Plan], reference: &str) -> Result<String> {
     let mut compared = Vec::new();
     for (row, images) in rows.iter().zip(&scores) {
         // PatchCore's cell with masks stands for the one with labels.
-        let draw = row.draw.trim_end_matches(", labels only");
+        let draw = row.draw.trim_end_matches(LABELS_ONLY);
         let mut all = rows.iter().zip(&scores);
         let found = all.find(|(of, _)| (&of.product, of.draw.as_str(), of.system.as_str()) == (&row.product, draw, reference));
         let Some((_, of)) = found.filter(|_| row.system != reference) else { continue };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cells::Cell;
+use super::draw::LABELS_ONLY;
 use super::paired::{Difference, FIGURES, MARGIN};
 use crate::figures::show;
 
@@ -67,8 +68,9 @@ pub(super) fn table(rows: &[Row], reference: &str) -> String {
             text += &format!(" {} |", show(mean_and_spread(&values).0, *digits));
         }
         // Over other products or another draw it would compare what cannot be compared.
-        let comparable = means.get(&(draw.as_str(), reference)).is_some_and(|of| of.len() == products.len());
-        let relative = error(draw, system).zip(error(draw, reference)).map(|(error, of)| error / of);
+        let of = draw.trim_end_matches(LABELS_ONLY);
+        let comparable = means.get(&(of, reference)).is_some_and(|of| of.len() == products.len());
+        let relative = error(draw, system).zip(error(of, reference)).map(|(error, of)| error / of);
         text += &format!(" x {} |\n", show(relative.filter(|_| comparable), 3));
     }
     text

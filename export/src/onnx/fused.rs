@@ -10,8 +10,11 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::proto::{float, floats, int8s, int64s, integer, integers, step};
 use super::{Value, encode, info, transposed};
 
-/// Bank vectors compared at once: 1,024 patches then need 16 MiB for their products, whatever the bank's size.
+/// Bank vectors compared at once, at most: 1,024 patches then need 16 MiB for their products, whatever the bank's size.
 const CHUNK: usize = 4096;
+/// So many parts of a row of products are compared element by element before what is left is reduced: a GPU does the former at its memory's
+/// speed, and the latter slowly.
+const PARTS: usize = 8;
 
 /// Bytes of an ONNX file that takes a normalised image and gives `distances [batch, 1, rows, columns]`, of each patch to the nearest
 /// bank vector, and the logits of the network's defect head, if it has one, in the same shape. Distances are `|q|² - 2 q·b + |b|²` around the bank's
@@ -115,52 +118,63 @@ impl Writer {
         self.node("Sub", "queries", &[&patches, "bank.mean"])
     }
 
-    /// `min |b|² - 2 q·b` over the bank.
+    /// `min |b|² - 2 q·b` over the bank. Chunks are of one size; the last one repeats the last vector.
     fn nearest(&mut self, queries: &str, bank: &MemoryBank, chunk: usize) -> Result<String> {
         let dims = bank.dims();
         let stored = bank.to_tensors();
         let vectors = &stored.tensors["vectors"].values;
-        let mean = match vectors {
-            Values::I8(_) => stored.f32("mean", &[dims])?.to_vec(),
-            Values::F32(_) => vec![0.0; dims],
+        let (mean, scales) = match vectors {
+            Values::I8(_) => (stored.f32("mean", &[dims])?.to_vec(), stored.f32("scales", &[bank.len()])?),
+            Values::F32(_) => (vec![0.0; dims], &[][..]),
         };
         self.graph.initializer.push(floats("bank.mean", &[dims], &mean));
-        let mut least = Vec::new();
-        for first in (0..bank.len()).step_by(chunk) {
-            let rows = first..(first + chunk).min(bank.len());
-            let (count, part) = (rows.len(), rows.start * dims..rows.end * dims);
-            let name = format!("bank.{}", least.len());
+        let chunks = bank.len().div_ceil(chunk);
+        let size = bank.len().div_ceil(chunks).next_multiple_of(PARTS);
+        let mut least: Option<String> = None;
+        for index in 0..chunks {
+            let rows: Vec<usize> = (index * size..(index + 1) * size).map(|row| row.min(bank.len() - 1)).collect();
+            let name = format!("bank.{index}");
             let centred: Vec<f32> = match vectors {
                 Values::F32(values) => {
-                    self.graph.initializer.push(floats(&name, &[count, dims], &values[part.clone()]));
-                    values[part].to_vec()
+                    let values: Vec<f32> = rows.iter().flat_map(|row| &values[row * dims..(row + 1) * dims]).copied().collect();
+                    self.graph.initializer.push(floats(&name, &[size, dims], &values));
+                    values
                 }
                 Values::I8(codes) => {
                     // Bytes in the file; runtimes multiply them out once, when they load it.
-                    let scales = &stored.f32("scales", &[bank.len()])?[rows];
-                    self.graph.initializer.push(int8s(&format!("{name}.codes"), &[count, dims], &codes[part.clone()]));
-                    self.graph.initializer.push(floats(&format!("{name}.scales"), &[count, 1], scales));
+                    let codes: Vec<i8> = rows.iter().flat_map(|row| &codes[row * dims..(row + 1) * dims]).copied().collect();
+                    let scales: Vec<f32> = rows.iter().map(|row| scales[*row]).collect();
+                    self.graph.initializer.push(int8s(&format!("{name}.codes"), &[size, dims], &codes));
+                    self.graph.initializer.push(floats(&format!("{name}.scales"), &[size, 1], &scales));
                     self.node("Cast", &format!("{name}.cast"), &[&format!("{name}.codes")]);
                     self.with([integer("to", DataType::Float as i64)]);
                     self.node("Mul", &name, &[&format!("{name}.cast"), &format!("{name}.scales")]);
                     let scaled =
-                        |(codes, scale): (&[i8], &f32)| codes.iter().map(|code| scale * f32::from(*code)).collect::<Vec<_>>();
-                    codes[part].chunks_exact(dims).zip(scales).flat_map(scaled).collect()
+                        |(codes, scale): (&[i8], f32)| codes.iter().map(|code| scale * f32::from(*code)).collect::<Vec<_>>();
+                    codes.chunks_exact(dims).zip(scales).flat_map(scaled).collect()
                 }
             };
             let norm = |vector: &[f32]| vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>() as f32;
             let norms: Vec<f32> = centred.chunks_exact(dims).map(norm).collect();
-            self.graph.initializer.push(floats(&format!("{name}.norms"), &[count], &norms));
+            self.graph.initializer.push(floats(&format!("{name}.norms"), &[size], &norms));
             let products = self.node("Gemm", &format!("{name}.products"), &[queries, &name, &format!("{name}.norms")]);
             self.with([float("alpha", -2.0), float("beta", 1.0), integer("transB", 1)]);
-            least.push(self.node("ReduceMin", &format!("{name}.least"), &[&products]));
-            self.reduce(&[1], false);
+            least = Some(match least {
+                None => products,
+                Some(least) => self.node("Min", &format!("{name}.least"), &[&least, &products]),
+            });
         }
-        if let [only] = &least[..] {
-            return Ok(only.clone());
-        }
-        let parts: Vec<&str> = least.iter().map(String::as_str).collect();
-        Ok(self.node("Min", "nearest", &parts))
+        let least = least.ok_or_else(|| detector::Error::invalid("the memory bank is empty"))?;
+        let parts: Vec<String> = (0..PARTS).map(|part| format!("least.{part}")).collect();
+        let mut split = step("Split", "least.parts", vec![least], &parts[0]);
+        split.output.clone_from(&parts);
+        split.attribute = vec![integer("axis", 1)];
+        self.graph.node.push(split);
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let few = self.node("Min", "least.few", &parts);
+        let nearest = self.node("ReduceMin", "nearest", &[&few]);
+        self.reduce(&[1], false);
+        Ok(nearest)
     }
 }
 

@@ -42,8 +42,10 @@ pub(super) fn start(
             .with_disable_cpu_fallback()
             .map_err(told)?;
     } else {
-        // Without VNNI, products of bytes are summed in 16 bits, where weights of a full byte overflow.
-        builder = builder.with_precise_qmm().map_err(told)?;
+        if bytes_overflow() {
+            // Slower, also where nothing overflows.
+            builder = builder.with_precise_qmm().map_err(told)?;
+        }
         if let Some([_, others @ ..]) = placement::of_threads(rayon::current_num_threads()) {
             // It counts processors from 1. The first one is that of the thread that calls it.
             let affinities: Vec<String> = others.iter().map(|processor| (processor + 1).to_string()).collect();
@@ -76,4 +78,12 @@ fn providers(
             .with_timing_cache_path(cache.display());
     }
     Ok(vec![tensorrt.build().error_on_failure(), cuda])
+}
+
+/// Whether ONNX Runtime sums products of bytes in 16 bits, where weights of a full byte overflow: on x86 without VNNI.
+fn bytes_overflow() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return !(is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni"));
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }

@@ -71,7 +71,7 @@ pub(super) fn table(rows: &[Row], reference: &str) -> String {
         let of = draw.trim_end_matches(LABELS_ONLY);
         let comparable = means.get(&(of, reference)).is_some_and(|of| of.len() == products.len());
         let relative = error(draw, system).zip(error(of, reference)).map(|(error, of)| error / of);
-        text += &format!(" x {} |\n", show(relative.filter(|_| comparable), 3));
+        text += &format!(" x {} |\n", show(relative.filter(|relative| comparable && relative.is_finite()), 3));
     }
     text
 }

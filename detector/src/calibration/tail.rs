@@ -25,9 +25,10 @@ pub struct TailEstimate {
 
 impl TailEstimate {
     /// Takes what the `k` highest of `n` scores exceed the next one, `u`, as exponentially distributed with mean `s` (the generalised Pareto
-    /// tail of Pickands, Annals of Statistics 3, 1975, with shape 0: scores with a lighter tail get a threshold that is too high rather than too
-    /// low; those with a heavier one get one that is too low, and the interval does not know of it): `u + s ln(k / (n rate))`. The interval takes `2 k s` as chi-squared with `2 k` degrees of freedom (Wilson and Hilferty's
-    /// approximation) and the variance of `u` as `s² (1/k - 1/n)`. None with too few scores, or where they reach the rate themselves.
+    /// tail of Pickands, Annals of Statistics 3, 1975, with shape 0: scores with a lighter tail get a threshold that is too high rather than
+    /// too low; those with a heavier one get one that is too low, and the interval does not know of it): `u + s ln(k / (n rate))`. The
+    /// interval takes `2 k s` as chi-squared with `2 k` degrees of freedom (Wilson and Hilferty's approximation) and the variance of `u` as
+    /// `s² (1/k - 1/n)`. None with too few scores, or where they reach the rate themselves.
     pub fn of(scores: &[f32], rate: f64) -> Option<TailEstimate> {
         let n = scores.len();
         let images = FEWEST.max((n as f64 * SHARE) as usize);

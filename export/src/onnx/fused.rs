@@ -17,8 +17,8 @@ const CHUNK: usize = 4096;
 const PARTS: usize = 8;
 
 /// Bytes of an ONNX file that takes a normalised image and gives `distances [batch, 1, rows, columns]`, of each patch to the nearest
-/// bank vector, and the logits of the network's defect head, if it has one, in the same shape. Distances are `|q|² - 2 q·b + |b|²` around the bank's
-/// mean, chunk by chunk of the bank, so that no matrix grows with it.
+/// bank vector, and the logits of the network's defect head, if it has one, in the same shape. Distances are `|q|² - 2 q·b + |b|²`
+/// around the bank's mean, chunk by chunk of the bank, so that no matrix grows with it.
 ///
 /// # Errors
 /// When a weight does not fit the network, or the bank's vectors do not fit its layers.

@@ -14,11 +14,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use apc_runtime::clock::Clock;
 use apc_runtime::config::LineConfig;
 use apc_runtime::config::line::{LineSettings, Output};
-use apc_runtime::line::{Command, Found, LineLink, LineThread, Recipes, Report, realtime};
-use apc_runtime::progress::{Progress, Worker};
+use apc_runtime::line::Found;
+use apc_runtime::live::clock::Clock;
+use apc_runtime::live::progress::{Progress, Worker};
+use apc_runtime::live::{Command, LineLink, LineThread, Recipes, Report, realtime};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;

@@ -18,7 +18,7 @@ use detector::{Error, Result, Setup, files};
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::golden;
+use crate::commissioning::golden;
 
 /// Most threads that may be asked for.
 pub const THREADS_LIMIT: usize = 256;

@@ -5,18 +5,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use detector::Detector;
 use detector::bundle::Bundle;
-use detector::dataset;
 use detector::evaluate::Latency;
-use detector::files;
 use detector::picture::Picture;
 use detector::preprocess::Prepared;
 use detector::scorer::Times;
+use detector::{Detector, dataset, files};
 use serde::Serialize;
 
-use super::energy::{Energy, Meter};
-use super::{Answer, Judged, Model, compare, memory, output, stage_bar};
+use super::{Answer, Judged, Model, compare, output};
+use crate::commissioning::memory;
+use crate::workbench::energy::{Energy, Meter};
+use crate::workbench::stage_bar;
 
 /// Frames that are scored before the clock runs.
 const WARM_UP: usize = 3;

@@ -3,12 +3,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use detector::Detector;
 use detector::bundle::Bundle;
 use detector::calibration::{Calibration, TailEstimate, calibrate};
 use detector::files::{self, Disk};
 use detector::picture::Picture;
-use detector::{dataset, scorer};
+use detector::{Detector, dataset, scorer};
 use log::warn;
 use serde::Serialize;
 
@@ -16,9 +15,9 @@ use super::parts::{Part, each_part};
 use super::run::stop_on_signals;
 use super::seat::{Seat, SeatArgs};
 use super::{Answer, output};
+use crate::assembly::detectors;
 use crate::config::LineConfig;
 use crate::config::recipes::Region;
-use crate::products;
 use crate::state::site::{self, Binding, Overlay};
 use crate::state::{State, models};
 

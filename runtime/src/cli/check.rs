@@ -7,18 +7,20 @@ use detector::bundle::Bundle;
 use detector::calibration::Calibration;
 use detector::{Declined, Detector, Error};
 
-use super::{Answer, memory, optics, output, processor, takt};
-use crate::camera::source::set_up;
+use super::{Answer, output};
+use crate::assembly::detectors::{self, Products};
+use crate::camera::Replay;
 use crate::camera::v4l2::device::Device;
+use crate::camera::v4l2_source::set_up;
+use crate::commissioning::{memory, optics, takt};
 use crate::config::camera::CameraConfig;
 use crate::config::line::{LineSettings, Travel};
 use crate::config::recipes::MAIN;
 use crate::config::{LineConfig, SourceConfig};
 use crate::gpio::{self, GpioError};
-use crate::pipeline::Replay;
-use crate::products::{self, Products};
 use crate::state::models;
 use crate::state::site::{self, SiteError};
+use crate::workbench::processor;
 
 /// Between two looks for a device that is not there yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -6,17 +6,16 @@ use detector::bundle::Bundle;
 use detector::calibration::Calibration;
 use detector::dataset::Dataset;
 use detector::evaluate::{Evaluation, Figures, evaluate};
-use detector::files;
 use detector::picture::Picture;
 use detector::run::{Split, Use};
 use detector::scorer::Scorer;
+use detector::{Declined, Detector, files};
 
 use super::seat::Seat;
 use super::{Answer, Model, output};
 use crate::config::LineConfig;
-use crate::report::{PixelFigures, Report, ReportImage, View};
 use crate::state::site;
-use detector::{Declined, Detector};
+use crate::workbench::report::{PixelFigures, Report, ReportImage, View};
 use serde::Serialize;
 
 /// Measure a bundle on a data set

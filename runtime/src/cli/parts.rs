@@ -12,14 +12,15 @@ use log::warn;
 
 use super::run::{open_source, recipes};
 use super::seat::Seat;
-use crate::clock::Clock;
+use crate::camera::{Capture, Shot, Source};
 use crate::config::LineConfig;
 use crate::config::line::{LineSettings, OnUnknown, Outputs, TriggerBy};
 use crate::config::recipes::MAIN;
 use crate::gpio;
-use crate::line::{LineLink, LineThread, Match, Matching, MatchingEvent, Presence, Recipes};
-use crate::pipeline::{Capture, Reason, Shot, Source};
-use crate::progress::Progress;
+use crate::line::{Match, Matching, MatchingEvent, Presence};
+use crate::live::clock::Clock;
+use crate::live::progress::Progress;
+use crate::live::{LineLink, LineThread, Reason, Recipes};
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -12,16 +12,16 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::{Answer, output, set_threads, start_log};
-use crate::camera::Camera;
-use crate::clock::Clock;
+use crate::assembly::detectors::{self, Products};
+use crate::camera::{Camera, Replay, Source};
 use crate::config::camera::CameraConfig;
 use crate::config::line::Output;
 use crate::config::{Binding, LineConfig, STANDARD_OUTPUT, SourceConfig};
-use crate::line::{Found, LineLink, LineThread, Recipes, Report, Settled};
-use crate::pipeline::{Judgement, News, Outcome, Pipeline, Replay, Source, Summary, VerdictLine};
-use crate::products::{self, Products};
-use crate::progress::{Progress, Worker};
-use crate::service::{self, Service};
+use crate::line::{Found, Settled};
+use crate::live::clock::Clock;
+use crate::live::progress::{Progress, Worker};
+use crate::live::service::{self, Service};
+use crate::live::{Judgement, LineLink, LineThread, News, Outcome, Pipeline, Recipes, Report, Summary, VerdictLine};
 
 /// Without a line, a thread that makes no progress for so long has hung.
 const STALL: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use detector::{Detector, Error, files};
 use serde::Serialize;
 
 use super::{Answer, Judged, Model, output};
-use crate::heatmap;
+use crate::workbench::heatmap;
 
 /// Judge images, each good or anomalous
 ///

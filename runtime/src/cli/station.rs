@@ -11,11 +11,11 @@ use super::parts::each_part;
 use super::run::stop_on_signals;
 use super::seat::Seat;
 use super::{Answer, output};
+use crate::commissioning::golden::{self, Finding};
 use crate::config::{LineConfig, SourceConfig};
-use crate::golden::{self, Finding, store};
 use crate::state::models::{self, Model};
 use crate::state::station::Station;
-use crate::state::{MAIN, State};
+use crate::state::{MAIN, State, golden as store};
 
 /// Carry a station over to a spare camera, and see whether it stands as it should
 #[derive(clap::Args)]

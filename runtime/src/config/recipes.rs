@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error};
 use super::line::{ChosenBy, LineSettings, Timing, Travel, some_ms, some_pulses};
 use super::{LineConfig, SourceConfig, bounded};
 use crate::camera::v4l2::control::Setting;
-use crate::line::NAME_LIMIT;
+use crate::live::NAME_LIMIT;
 
 /// The view of `[source]`.
 pub const MAIN: &str = "main";
@@ -353,7 +353,7 @@ fn timing(name: &str, recipe: &RecipeConfig, line: &LineSettings) -> Result<Timi
 
 /// Paths of a source lead from `folder`.
 pub(super) fn resolve_source(source: &mut SourceConfig, folder: &Path) {
-    use super::{Images, ReplayConfig};
+    use crate::config::recipes::{Images, ReplayConfig};
     let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
     match source {
         SourceConfig::Replay(ReplayConfig { images: Images::At(path), .. }) => resolve(path),

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::pipeline::Reason;
+use crate::live::Reason;
 
 /// Times that are remembered: a frame that is a part may come so many changes after it was taken.
 const EPOCHS: usize = 8;

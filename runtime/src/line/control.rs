@@ -5,7 +5,7 @@ use super::action::{Action, Disposition, Settled, StopCause};
 use super::part::{Due, Found, Part, Place};
 use super::pulse::{Fired, Pulse};
 use crate::config::line::{LineControlConfig, OnUnknown, Output, Travel};
-use crate::pipeline::Reason;
+use crate::live::Reason;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::action::Settled;
 use super::part::Found;
-use crate::pipeline::{Judgement, Outcome, Reason, Ticket};
+use crate::live::{Judgement, Outcome, Reason, Ticket};
 
 /// An answer that comes so long after its part was settled is no longer waited for.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::trigger::Seen;
 use crate::config::line::TriggerConfig;
-use crate::pipeline::Reason;
+use crate::live::Reason;
 
 /// Frames that may wait for a part; each holds a whole picture.
 const FRAMES: usize = 4;

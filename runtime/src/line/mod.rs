@@ -16,18 +16,14 @@ mod control;
 mod encoder;
 mod heartbeat;
 mod ledger;
-mod link;
 mod matching;
 mod part;
 mod presence;
 mod pulse;
-pub mod realtime;
 #[cfg(test)]
 mod simulation;
-mod socket;
 #[cfg(test)]
 mod switching;
-mod thread;
 mod trigger;
 
 pub use action::{Action, Disposition, Settled, StopCause};
@@ -36,10 +32,8 @@ pub use control::{Control, Event};
 pub use encoder::{Encoder, EncoderEdge, Turn};
 pub use heartbeat::Heartbeat;
 pub use ledger::Ledger;
-pub use link::{Command, LineLink, Report};
 pub use matching::{Match, Matching, MatchingEvent};
 pub use part::{Found, Place};
 pub use presence::Presence;
 pub use pulse::{Fired, Pulse};
-pub use thread::{LineError, LineThread, NAME_LIMIT, Recipes};
 pub use trigger::{Edge, Seen, Trigger, TriggerCounts};

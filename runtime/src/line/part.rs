@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::config::line::{Timing, Travel};
-use crate::pipeline::Reason;
+use crate::live::Reason;
 
 /// Where a part was when its trigger came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

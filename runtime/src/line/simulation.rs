@@ -11,7 +11,7 @@ use super::action::{Action, Disposition, Settled, StopCause};
 use super::control::{Control, Event};
 use super::part::{Found, Place};
 use crate::config::line::{LineControlConfig, OnUnknown, Output, PulseConfig, Timing, Travel};
-use crate::pipeline::Reason;
+use crate::live::Reason;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

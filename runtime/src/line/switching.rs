@@ -14,8 +14,9 @@ use super::control::{Control, Event};
 use super::matching::{Match, Matching, MatchingEvent};
 use super::part::{Found, Place};
 use super::trigger::Seen;
+use crate::camera::Settling;
 use crate::config::line::{LineControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
-use crate::pipeline::{Reason, Settling};
+use crate::live::Reason;
 
 const RECIPES: usize = 3;
 /// Codes beyond the recipes' are nobody's.

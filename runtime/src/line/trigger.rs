@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::pipeline::Reason;
+use crate::live::Reason;
 
 /// An edge on the trigger's line, as the kernel saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

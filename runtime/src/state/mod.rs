@@ -11,6 +11,7 @@
 //!
 //! Commands change it one at a time; the service only reads it. Each change is an order of single files that may end anywhere.
 
+pub mod golden;
 pub mod models;
 pub mod site;
 pub mod station;
@@ -20,8 +21,6 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use detector::{Error, Result, files};
-
-use crate::golden::store;
 
 /// The role of the camera in `[source]`: files in this folder, and the cameras of a station, go by role and port.
 pub use crate::config::recipes::MAIN;
@@ -47,7 +46,7 @@ impl State {
             TryLockError::Error(error) => Error::io(&path, "lock")(error),
         })?;
         // Not in tensorrt/, where a service may be writing.
-        for name in [models::FOLDER, site::FOLDER, store::FOLDER] {
+        for name in [models::FOLDER, site::FOLDER, golden::FOLDER] {
             sweep(&folder.join(name), 1)?;
         }
         Ok(State { folder: folder.into(), _lock: lock })

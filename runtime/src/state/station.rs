@@ -7,18 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use detector::archive;
 use detector::bundle::Bundle;
 use detector::files::{self, Disk};
 use detector::picture::Picture;
-use detector::{Error, Result};
+use detector::{Error, Result, archive};
 use serde::{Deserialize, Serialize};
 
+use super::golden::{self as store, Golden};
 use super::models::{self, History, Model, ModelError, Models};
 use super::site::{self, Overlay, SiteError};
 use super::{MAIN, State, files_in, now};
 use crate::config::{ACTIVE, LineConfig, SourceConfig};
-use crate::golden::store::{self, Golden};
 
 /// Name of the manifest, the first entry.
 pub const MANIFEST: &str = "station.toml";

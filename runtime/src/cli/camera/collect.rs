@@ -10,9 +10,10 @@ use log::warn;
 use serde::Serialize;
 
 use super::Answer;
+use crate::cli::output;
 use crate::cli::parts::{Part, each_part};
+use crate::cli::run::stop_on_signals;
 use crate::cli::seat::SeatArgs;
-use crate::cli::{output, run::stop_on_signals};
 use crate::config::LineConfig;
 use crate::state::now;
 

@@ -5,12 +5,11 @@ use anyhow::{Result, bail};
 use detector::files;
 
 use super::Answer;
-use crate::camera::Camera;
+use crate::camera::{Camera, Capture, Source};
 use crate::cli::output;
 use crate::cli::seat::SeatArgs;
 use crate::config::camera::CameraConfig;
 use crate::config::{LineConfig, SourceConfig};
-use crate::pipeline::{Capture, Source};
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use super::clock::Clock;
 
 /// A thread that must make progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,7 +25,7 @@ struct Demand {
 }
 
 /// Measures how long verdicts take, of parts near the threshold where those take longer.
-pub(super) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Duration>> {
+pub(crate) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Duration>> {
     let references = &bundle.manifest.self_test.references;
     let mut times = Vec::with_capacity(MEASURED);
     for (number, reference) in references.iter().cycle().take(WARM_UP + MEASURED).enumerate() {
@@ -43,7 +43,7 @@ pub(super) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Du
 
 /// Holds measured times of a recipe's views against what the line asks for; an error when it would be faster. `frames` is the rate of
 /// the first source.
-pub(super) fn check(views: &[&[Duration]], config: &LineConfig, recipe: usize, frames: Option<f64>) -> Result<String> {
+pub(crate) fn check(views: &[&[Duration]], config: &LineConfig, recipe: usize, frames: Option<f64>) -> Result<String> {
     let times: Vec<Duration> = (0..MEASURED).map(|number| views.iter().filter_map(|times| times.get(number)).sum()).collect();
     hold(&times, &Demand::of(config, recipe, frames))
 }

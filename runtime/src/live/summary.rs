@@ -66,7 +66,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::Ticket;
+    use crate::live::Ticket;
 
     #[test]
     fn counts_and_reads_well() {

@@ -1,8 +1,9 @@
 //! The real threads, with a source and a judge of the test's own.
 
 use super::*;
-use crate::clock::Clock;
-use crate::pipeline::{Capture, Reason, Shot};
+use crate::camera::{Capture, Shot};
+use crate::live::Reason;
+use crate::live::clock::Clock;
 use detector::picture::Colour;
 use image::RgbImage;
 use std::time::Instant;

@@ -11,7 +11,7 @@ const INTERVAL: Duration = Duration::from_millis(50);
 
 /// What was used between start and end; everything on the machine counts, not only this program.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Energy {
+pub(crate) struct Energy {
     /// `powercap` (counters of the processor's packages) or `hwmon` (power sensors, sampled).
     pub source: &'static str,
     pub watts: f64,
@@ -19,7 +19,7 @@ pub(super) struct Energy {
 }
 
 /// Measures from its making to [`Meter::finish`].
-pub(super) struct Meter {
+pub(crate) struct Meter {
     start: Instant,
     kind: Kind,
 }

@@ -8,14 +8,15 @@ use std::time::Duration;
 use detector::picture::Picture;
 
 use super::intake::Event;
+use super::link::Command;
 use super::outcome::{Judgement, Outcome, Reason};
+use super::progress::Worker;
 use super::queue::{Frame, Ticket};
-use super::source::{Capture, Shot, Source};
 use super::threads::{Line, OnDrop, PATIENCE, Pipeline, PipelineError};
+use crate::camera::{Capture, Shot, Source};
 use crate::config::Binding;
 use crate::config::line::TriggerBy;
-use crate::line::{Command, Match, Matching, MatchingEvent, Presence, Seen};
-use crate::progress::Worker;
+use crate::line::{Match, Matching, MatchingEvent, Presence, Seen};
 
 /// [`PATIENCE`] while parts and recipes come by other ways than frames.
 const SHORT_PATIENCE: Duration = Duration::from_millis(2);

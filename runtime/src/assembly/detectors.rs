@@ -10,7 +10,7 @@ use image::imageops;
 
 use crate::config::LineConfig;
 use crate::config::recipes::Region;
-use crate::pipeline::{JudgedBy, Judgement, Reason, Ticket};
+use crate::live::{JudgedBy, Judgement, Reason, Ticket};
 use crate::state::models::{self, ModelError};
 use crate::state::site::{self, SiteError};
 

@@ -8,7 +8,7 @@ const WIDTH: f64 = 720.0;
 const COLOURS: [&str; 4] = ["#4e79a7", "#f28e2b", "#59a14f", "#b07aa1"];
 
 /// An SVG: one bar of the stages' medians, to scale, and their percentiles below.
-pub(super) fn svg(title: &str, stages: &[(&str, Latency)]) -> String {
+pub(crate) fn svg(title: &str, stages: &[(&str, Latency)]) -> String {
     let total: f64 = stages.iter().map(|(_, latency)| latency.p50).sum();
     let height = 92 + 20 * stages.len();
     let mut text = format!(

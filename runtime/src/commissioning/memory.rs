@@ -13,12 +13,12 @@ const PICTURES: u64 = 6;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// A size of this process in MiB, such as `VmRSS:`.
-pub(super) fn of_process(field: &str) -> Option<f64> {
+pub(crate) fn of_process(field: &str) -> Option<f64> {
     field_of("/proc/self/status", field)
 }
 
 /// Holds what this process takes, with every detector started, and the pictures that may wait, against the limit.
-pub(super) fn check(config: &LineConfig, bundles: usize) -> Result<(String, ())> {
+pub(crate) fn check(config: &LineConfig, bundles: usize) -> Result<(String, ())> {
     let unreadable = || Error::invalid("the kernel does not tell how much memory there is (/proc is not there)");
     let taken = of_process("VmRSS:").ok_or_else(unreadable)?;
     let machine = field_of("/proc/meminfo", "MemTotal:").ok_or_else(unreadable)?;

@@ -9,8 +9,8 @@ use detector::{Error, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::Measures;
-use crate::state::{State, now};
+use super::{State, now};
+use crate::commissioning::golden::Measures;
 
 /// Format that this version writes.
 const FORMAT: u32 = 1;

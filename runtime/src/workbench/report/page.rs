@@ -3,7 +3,7 @@
 use detector::metrics::{Decisions, Ranking};
 
 use super::{DefectRow, Report, chart};
-use crate::heatmap;
+use crate::workbench::heatmap;
 
 /// Whatever comes from a file name or a user, safe between tags and in quoted attributes.
 pub(super) fn escape(text: &str) -> String {

@@ -5,7 +5,6 @@
 
 mod align;
 mod plane;
-pub mod store;
 
 use detector::preprocess::Rect;
 use image::RgbImage;

@@ -12,7 +12,7 @@ const LARGEST_BLUR_PX: f64 = 2.0;
 const LEAST_DEFECT_PX: f64 = 2.0;
 
 /// A free-running camera must see each part.
-pub(super) fn takt(scene: &Scene, rate: Option<f64>) -> Result<(String, ())> {
+pub(crate) fn takt(scene: &Scene, rate: Option<f64>) -> Result<(String, ())> {
     let parts = scene.parts_per_second;
     match rate {
         Some(rate) if rate < parts => Err(Error::invalid(format!(
@@ -24,7 +24,7 @@ pub(super) fn takt(scene: &Scene, rate: Option<f64>) -> Result<(String, ())> {
 }
 
 /// A point that moves by more than a pixel while the shutter is open is no point any more.
-pub(super) fn blur(scene: &Scene, width: u32) -> Result<(String, ())> {
+pub(crate) fn blur(scene: &Scene, width: u32) -> Result<(String, ())> {
     let pixel = scene.width_mm / f64::from(width);
     let moved = scene.belt_speed_mm_s * scene.exposure_ms / 1e3;
     let pixels = moved / pixel;
@@ -37,7 +37,7 @@ pub(super) fn blur(scene: &Scene, width: u32) -> Result<(String, ())> {
 }
 
 /// The smallest defect that is left of the picture at the network's resolution. `region` is what the detector gets of the picture.
-pub(super) fn smallest_defect(
+pub(crate) fn smallest_defect(
     scene: &Scene,
     camera: &CameraConfig,
     region: Option<Region>,

@@ -6,12 +6,10 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::action::{Settled, StopCause};
-use super::part::Found;
-use super::trigger::{Seen, TriggerCounts};
-use crate::clock::Clock;
+use super::clock::Clock;
+use super::progress::Progress;
 use crate::config::line::{LineSettings, Output};
-use crate::progress::Progress;
+use crate::line::{Found, Seen, Settled, StopCause, TriggerCounts};
 
 /// What the line thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

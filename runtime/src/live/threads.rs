@@ -10,14 +10,17 @@ use std::time::Duration;
 use detector::picture::Picture;
 
 use super::intake::{Action, Event, Intake};
+use super::line_thread::LineThread;
+use super::link::{Command, LineLink, Report};
 use super::outcome::{Judgement, Outcome};
+use super::progress::{Progress, Worker};
 use super::queue::Ticket;
-use super::source::Source;
+use super::realtime;
 use super::summary::Summary;
+use crate::camera::Source;
 use crate::config::line::LineSettings;
 use crate::config::{Binding, FramesConfig};
-use crate::line::{Command, Found, Ledger, LineLink, LineThread, Report, realtime};
-use crate::progress::{Progress, Worker};
+use crate::line::{Found, Ledger};
 
 /// Longest time after which a thread looks whether it should stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);

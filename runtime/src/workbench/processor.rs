@@ -16,7 +16,7 @@ fn features() -> Vec<(&'static str, bool)> {
 }
 
 /// One line: the kernel that searches, what it was chosen from, and what the processor has.
-pub(super) fn describe() -> String {
+pub(crate) fn describe() -> String {
     let with = |wanted: bool| {
         let names: Vec<&str> = features().into_iter().filter(|(_, has)| *has == wanted).map(|(name, _)| name).collect();
         if names.is_empty() { "nothing".to_string() } else { names.join(" ") }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use log::{error, warn};
 use sd_notify::NotifyState;
 
-use crate::pipeline::Summary;
-use crate::progress::{Progress, Worker};
+use super::Summary;
+use super::progress::{Progress, Worker};
 
 /// How often the state is told at most.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ fn notify(state: &[NotifyState<'_>]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Clock;
+    use crate::live::clock::Clock;
 
     #[test]
     fn a_thread_that_hangs_is_noticed_and_its_return_too() {

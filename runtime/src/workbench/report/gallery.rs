@@ -9,7 +9,7 @@ use image::{Rgb, RgbImage, imageops};
 
 use super::page::{escape, number};
 use super::{Report, ReportImage, View};
-use crate::heatmap;
+use crate::workbench::heatmap;
 
 /// Most pictures in one group: the page stays small enough to mail.
 const MOST: usize = 8;

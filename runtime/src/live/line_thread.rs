@@ -10,19 +10,15 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
-use super::action::Action;
-use super::choice::{Change, Choice, ChoiceEvent};
-use super::control::{Control, Event};
-use super::encoder::{Encoder, EncoderEdge, Turn};
-use super::heartbeat::Heartbeat;
 use super::link::{Command, LineLink, Report};
-use super::part::{Found, Place};
+use super::outcome::Reason;
+use super::progress::Worker;
 use super::socket::Socket;
-use super::trigger::{Edge, Seen, Trigger};
 use crate::config::line::{CODE_LINES, ChosenBy, InputRole, LineSettings, Output, Travel, TriggerBy};
 use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
-use crate::pipeline::Reason;
-use crate::progress::Worker;
+use crate::line::{
+    Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Found, Heartbeat, Place, Seen, Trigger, Turn,
+};
 
 /// Descriptors beside those of the inputs.
 const OWN: usize = 4;

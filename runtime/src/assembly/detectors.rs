@@ -1,5 +1,6 @@
-//! The detectors of all recipes and cameras: in memory and tested before the first part, so that a switch of the recipe loads nothing.
+//! The detectors of all products and cameras: in memory and tested before the first part, so that a switch of the product loads nothing.
 
+use verdict::{JudgedBy, Reason, ScoredVerdict, Ticket};
 use std::path::{Path, PathBuf};
 
 use detector::bundle::Bundle;
@@ -8,19 +9,20 @@ use detector::scorer::{Looked, Scored};
 use detector::{Detector, Error, Result};
 use image::imageops;
 
-use crate::config::LineConfig;
-use crate::config::recipes::Region;
-use crate::live::{JudgedBy, Judgement, Reason, Ticket};
-use crate::state::models::{self, ModelError};
-use crate::state::site::{self, SiteError};
+use config::Config;
+use detector::preprocess::Rect;
+use store::models;
+use store::models::ModelError;
+use store::site;
+use store::site::SiteError;
 
-/// What is judged by what: for each recipe and each view.
+/// What is judged by what: for each product and each view.
 #[derive(Clone, Debug)]
 pub struct Products {
     views: Vec<String>,
-    /// Without recipes, one without a name.
-    recipes: Vec<String>,
-    /// Recipe by recipe, all views of each.
+    /// Without products, one without a name.
+    products: Vec<String>,
+    /// Product by product, all views of each.
     entries: Vec<Entry>,
 }
 
@@ -36,10 +38,10 @@ struct Entry {
 }
 
 /// Every bundle that a configuration names, each once.
-pub fn bundles(config: &LineConfig) -> Vec<PathBuf> {
+pub fn bundles(config: &Config) -> Vec<PathBuf> {
     let mut bundles = Vec::new();
-    for (recipe, view) in pairs(config) {
-        let bundle = config.product(recipe, view).bundle;
+    for (product, view) in pairs(config) {
+        let bundle = config.product(product, view).bundle;
         if !bundles.contains(&bundle) {
             bundles.push(bundle);
         }
@@ -47,13 +49,13 @@ pub fn bundles(config: &LineConfig) -> Vec<PathBuf> {
     bundles
 }
 
-/// Every recipe with every view, in the order of [`Products`].
-pub fn pairs(config: &LineConfig) -> Vec<(&str, &str)> {
+/// Every product with every view, in the order of [`Products`].
+pub fn pairs(config: &Config) -> Vec<(&str, &str)> {
     let views = config.view_names();
     config
-        .recipe_names()
+        .product_names()
         .into_iter()
-        .flat_map(|recipe| views.iter().map(move |view| (recipe, *view)).collect::<Vec<_>>())
+        .flat_map(|product| views.iter().map(move |view| (product, *view)).collect::<Vec<_>>())
         .collect()
 }
 
@@ -63,64 +65,64 @@ impl Products {
     ///
     /// # Errors
     /// When a camera was calibrated for something else than what it would judge.
-    pub fn of(config: &LineConfig, detectors: &[Detector]) -> std::result::Result<Products, SiteError> {
+    pub fn of(config: &Config, detectors: &[Detector]) -> std::result::Result<Products, SiteError> {
         let bundles = bundles(config);
-        let entry = |(recipe, view): (&str, &str)| {
-            let product = config.product(recipe, view);
+        let entry = |(product, view): (&str, &str)| {
+            let product = config.product(product, view);
             let detector = bundles.iter().position(|bundle| *bundle == product.bundle).unwrap_or(0);
             let own = detectors[detector].calibration.threshold;
             let (threshold, whose) = match product.threshold {
                 Some(threshold) => (threshold, "of the configuration".to_owned()),
-                None => match site::of(config, &detectors[detector], view, recipe)? {
+                None => match site::of(config, &detectors[detector], view, product)? {
                     Some(site) => (site.calibration.threshold, format!("of this site, by {}", site.by)),
                     None => (own, "of the bundle".to_owned()),
                 },
             };
-            let product_of = if recipe.is_empty() { String::new() } else { format!(" of {recipe}") };
+            let product_of = if product.is_empty() { String::new() } else { format!(" of {recipe}") };
             let told = format!("{view}{product_of}: threshold {threshold:.4} {whose}; the bundle's is {own:.4}");
             let bundle = detectors[detector].bundle.clone();
             Ok(Entry { detector, region: product.region, threshold, told, bundle })
         };
         Ok(Products {
             views: config.view_names().into_iter().map(str::to_owned).collect(),
-            recipes: config.recipe_names().into_iter().map(str::to_owned).collect(),
+            products: config.product_names().into_iter().map(str::to_owned).collect(),
             entries: pairs(config).into_iter().map(entry).collect::<std::result::Result<_, SiteError>>()?,
         })
     }
 
-    /// Whose thresholds judge, a line for each view of each recipe.
+    /// Whose thresholds judge, a line for each view of each product.
     pub fn thresholds(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|entry| entry.told.as_str())
     }
 
-    /// The detectors that judge a part of this recipe, one for each view.
-    pub fn detectors(&self, recipe: usize) -> impl Iterator<Item = usize> + '_ {
-        self.entries.iter().skip(recipe * self.views.len()).take(self.views.len()).map(|entry| entry.detector)
+    /// The detectors that judge a part of this product, one for each view.
+    pub fn detectors(&self, product: usize) -> impl Iterator<Item = usize> + '_ {
+        self.entries.iter().skip(product * self.views.len()).take(self.views.len()).map(|entry| entry.detector)
     }
 
-    /// A recipe's name; empty on a line without recipes.
-    pub fn recipe(&self, recipe: usize) -> &str {
-        self.recipes.get(recipe).map_or("", String::as_str)
+    /// A product's name; empty on a line without products.
+    pub fn product(&self, product: usize) -> &str {
+        self.products.get(product).map_or("", String::as_str)
     }
 
     /// By what a frame is judged.
     pub fn judged_by(&self, ticket: &Ticket) -> JudgedBy<'_> {
         let view = self.views.get(ticket.view).map_or("", String::as_str);
-        let has_recipes = self.recipes.iter().any(|name| !name.is_empty());
-        let recipe = has_recipes.then(|| ticket.recipe.map(|recipe| self.recipe(recipe)));
+        let has_recipes = self.products.iter().any(|name| !name.is_empty());
+        let product = has_recipes.then(|| ticket.product.map(|product| self.product(product)));
         let entry = self.entry(ticket);
-        JudgedBy { view, recipe, threshold: entry.map(|entry| entry.threshold), bundle: entry.map(|entry| entry.bundle.as_str()) }
+        JudgedBy { view, product, threshold: entry.map(|entry| entry.threshold), bundle: entry.map(|entry| entry.bundle.as_str()) }
     }
 
     fn entry(&self, ticket: &Ticket) -> Option<&Entry> {
-        self.entries.get(ticket.recipe? * self.views.len() + ticket.view)
+        self.entries.get(ticket.product? * self.views.len() + ticket.view)
     }
 }
 
 /// What the first half of a detector has seen of a frame, or why nothing.
 pub type Seen = std::result::Result<Looked, Judgement>;
 
-/// Both halves of what judges the frames of all views, each by its recipe's detector; `detectors` are those that the products were made
+/// Both halves of what judges the frames of all views, each by its product's detector; `detectors` are those that the products were made
 /// of. They may work at the same time, on one frame after another. Every failure is an `unknown` that says why.
 pub fn halves<'a>(
     products: &'a Products,
@@ -179,7 +181,7 @@ fn cropped(picture: &Picture, region @ [left, top, width, height]: Region) -> Re
 ///
 /// # Errors
 /// When the bundle is damaged, or no engine passes its self-test.
-pub fn start(path: &Path, config: &LineConfig) -> std::result::Result<(Bundle, Detector), ModelError> {
+pub fn start(path: &Path, config: &Config) -> std::result::Result<(Bundle, Detector), ModelError> {
     let bundle = models::read_bundle(path, &config.runtime.state)?;
     let detector = Detector::start(&bundle, &config.setup())?;
     Ok((bundle, detector))
@@ -203,10 +205,10 @@ mod tests {
 
     #[test]
     fn each_bundle_is_loaded_once() {
-        let text = "[detector]\nbundle = \"a\"\n[source.replay]\nimages = []\n[line]\ndelay_ms = 100\n[line.recipe]\nsocket = \"s\"\n\
-                    start = \"x\"\n[views.side]\nbundle = \"side\"\nsource.replay.images = []\n[recipes.x]\n[recipes.y]\nbundle = \"b\"\n\
-                    [recipes.z]\nthreshold = 2.0\nviews.side.bundle = \"b\"\n";
-        let config = LineConfig::parse(Path::new("line.toml"), text).unwrap();
+        let text = "[detector]\nbundle = \"a\"\n[source.replay]\nimages = []\n[line]\ndelay_ms = 100\n[line.product]\nsocket = \"s\"\n\
+                    start = \"x\"\n[views.side]\nbundle = \"side\"\nsource.replay.images = []\n[products.x]\n[products.y]\nbundle = \"b\"\n\
+                    [products.z]\nthreshold = 2.0\nviews.side.bundle = \"b\"\n";
+        let config = Config::parse(Path::new("line.toml"), text).unwrap();
         assert_eq!(bundles(&config), ["a", "side", "b"].map(PathBuf::from));
         assert_eq!(pairs(&config), [("x", "main"), ("x", "side"), ("y", "main"), ("y", "side"), ("z", "main"), ("z", "side")]);
     }

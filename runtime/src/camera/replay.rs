@@ -9,7 +9,8 @@ use detector::{Error, Result, dataset, files};
 
 use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
-use crate::config::{Images, ReplayConfig};
+use config::Images;
+use config::ReplayConfig;
 
 /// Largest list of images.
 const LIST_LIMIT: u64 = 64 << 20;
@@ -43,10 +44,10 @@ impl Replay {
         Ok(Replay { paths, next: 0, repeat: config.repeat, period, due: None, decoded: None, triggers: None, settling })
     }
 
-    /// Begins with another recipe than the first.
+    /// Begins with another product than the first.
     #[must_use]
-    pub fn with_recipe(mut self, recipe: usize) -> Replay {
-        self.settling.change(recipe, true, Instant::now());
+    pub fn with_product(mut self, product: usize) -> Replay {
+        self.settling.change(product, true, Instant::now());
         self
     }
 
@@ -78,8 +79,8 @@ impl Source for Replay {
                 return Ok(Capture::Nothing);
             };
             self.next += 1;
-            let recipe = self.settling.taken(at);
-            return Ok(Capture::Shot(Shot { source: path.display().to_string(), at, recipe, picture: decoded }));
+            let product = self.settling.taken(at);
+            return Ok(Capture::Shot(Shot { source: path.display().to_string(), at, product, picture: decoded }));
         }
         let due = *self.due.get_or_insert_with(Instant::now);
         let wait = due.saturating_duration_since(Instant::now());
@@ -93,8 +94,8 @@ impl Source for Replay {
         // A late frame shifts those that follow: parts on a belt never come closer either.
         self.due = Some(at + self.period);
         self.next += 1;
-        let recipe = self.settling.taken(at);
-        Ok(Capture::Shot(Shot { source: path.display().to_string(), at, recipe, picture: decoded }))
+        let product = self.settling.taken(at);
+        Ok(Capture::Shot(Shot { source: path.display().to_string(), at, product, picture: decoded }))
     }
 
     fn trigger(&mut self, at: Instant) {
@@ -103,8 +104,8 @@ impl Source for Replay {
         }
     }
 
-    fn set_recipe(&mut self, recipe: usize) {
-        self.settling.change(recipe, false, Instant::now());
+    fn set_product(&mut self, product: usize) {
+        self.settling.change(product, false, Instant::now());
     }
 }
 

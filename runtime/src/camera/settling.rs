@@ -1,11 +1,11 @@
 use std::time::Instant;
 
-/// On which recipe's settings a frame was taken.
+/// On which product's settings a frame was taken.
 ///
 /// A camera does not obey at once: frames that were exposed before the change, and some after it, show the old settings or a mixture.
 #[derive(Clone, Debug)]
 pub struct Settling {
-    recipe: usize,
+    product: usize,
     /// Frames that are still in doubt after a change.
     frames: u32,
     since: Option<Instant>,
@@ -13,20 +13,20 @@ pub struct Settling {
 }
 
 impl Settling {
-    /// A source that runs on the settings of `recipe`, and needs so many frames after a change.
-    pub fn new(recipe: usize, frames: u32) -> Settling {
-        Settling { recipe, frames, since: None, left: 0 }
+    /// A source that runs on the settings of `product`, and needs so many frames after a change.
+    pub fn new(product: usize, frames: u32) -> Settling {
+        Settling { product, frames, since: None, left: 0 }
     }
 
-    /// The settings were changed just before `now` to those of another recipe; with `same` ones only the recipe changes.
-    pub fn change(&mut self, recipe: usize, same: bool, now: Instant) {
-        self.recipe = recipe;
+    /// The settings were changed just before `now` to those of another product; with `same` ones only the product changes.
+    pub fn change(&mut self, product: usize, same: bool, now: Instant) {
+        self.product = product;
         if !same {
             (self.since, self.left) = (Some(now), self.frames);
         }
     }
 
-    /// The recipe that a frame was taken for, if that is sure. To be asked once for each frame, in their order.
+    /// The product that a frame was taken for, if that is sure. To be asked once for each frame, in their order.
     pub fn taken(&mut self, at: Instant) -> Option<usize> {
         if self.since.is_some_and(|since| at <= since) {
             return None;
@@ -35,7 +35,7 @@ impl Settling {
             self.left -= 1;
             return None;
         }
-        Some(self.recipe)
+        Some(self.product)
     }
 }
 

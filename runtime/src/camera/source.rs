@@ -17,8 +17,8 @@ pub trait Source: Send {
     /// A part was seen at this time. For sources that wait for a trigger and that the trigger's line does not reach by itself.
     fn trigger(&mut self, _at: Instant) {}
 
-    /// Another product is made from now on: frames are to be taken on this recipe's settings. See [`Shot::recipe`].
-    fn set_recipe(&mut self, recipe: usize);
+    /// Another product is made from now on: frames are to be taken on this product's settings. See [`Shot::product`].
+    fn set_product(&mut self, product: usize);
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -30,8 +30,8 @@ impl<S: Source + ?Sized> Source for Box<S> {
         (**self).trigger(at);
     }
 
-    fn set_recipe(&mut self, recipe: usize) {
-        (**self).set_recipe(recipe);
+    fn set_product(&mut self, product: usize) {
+        (**self).set_product(product);
     }
 }
 
@@ -53,8 +53,8 @@ pub struct Shot {
     pub source: String,
     /// When it was captured.
     pub at: Instant,
-    /// The recipe on whose settings it was taken for sure; nothing while they change.
-    pub recipe: Option<usize>,
+    /// The product on whose settings it was taken for sure; nothing while they change.
+    pub product: Option<usize>,
     /// The picture, or what is wrong with it.
     pub picture: std::result::Result<Picture, String>,
 }

@@ -14,8 +14,8 @@ use super::v4l2::Rectangle;
 use super::v4l2::device::{Device, Mode};
 use super::v4l2::stream::{Dequeued, Stream, Wait};
 use super::watch::{Action, Event, Watch};
-use crate::config::camera::CameraConfig;
-use crate::config::recipes::Controls;
+use config::CameraConfig;
+use config::Controls;
 
 /// A larger gap in the driver's count is a counter that was set anew.
 const GAP_LIMIT: u32 = 64;
@@ -81,10 +81,10 @@ fn not_offered(device: &Device, problem: &str) -> Error {
 /// A camera that is open, or will be again.
 #[derive(Debug)]
 pub struct Camera {
-    /// With the controls of the recipe that is made.
+    /// With the controls of the product that is made.
     config: CameraConfig,
-    /// The controls of each recipe.
-    recipes: Vec<Controls>,
+    /// The controls of each product.
+    products: Vec<Controls>,
     settling: Settling,
     /// Whether each frame stands for a part, so that a lost one must be told.
     bound: bool,
@@ -125,7 +125,7 @@ impl Camera {
         Ok(Camera {
             settling: Settling::new(0, config.settle_frames),
             config: config.clone(),
-            recipes: Vec::new(),
+            products: Vec::new(),
             bound,
             watch,
             start,
@@ -138,10 +138,10 @@ impl Camera {
         })
     }
 
-    /// With the controls of each recipe, of which those of `recipe` are the ones that it was opened with.
+    /// With the controls of each product, of which those of `product` are the ones that it was opened with.
     #[must_use]
-    pub fn with_recipes(self, recipes: Vec<Controls>, recipe: usize) -> Camera {
-        Camera { settling: Settling::new(recipe, self.config.settle_frames), recipes, ..self }
+    pub fn with_products(self, products: Vec<Controls>, product: usize) -> Camera {
+        Camera { settling: Settling::new(product, self.config.settle_frames), products, ..self }
     }
 
     fn name(&self) -> String {
@@ -149,7 +149,7 @@ impl Camera {
     }
 
     fn shot(&mut self, at: Instant, picture: std::result::Result<detector::picture::Picture, String>) -> Shot {
-        Shot { source: self.name(), at, recipe: self.settling.taken(at), picture }
+        Shot { source: self.name(), at, product: self.settling.taken(at), picture }
     }
 
     fn step(&mut self, event: Event) {
@@ -253,10 +253,10 @@ impl Camera {
     /// Lost frames, then the frame after them.
     fn told(&mut self) -> Capture {
         match &self.held {
-            Some(Shot { source, at, recipe, .. }) if self.lost > 0 => {
+            Some(Shot { source, at, product, .. }) if self.lost > 0 => {
                 self.lost -= 1;
                 let picture = Err("the frame was lost between camera and driver".into());
-                Capture::Shot(Shot { source: source.clone(), at: *at, recipe: *recipe, picture })
+                Capture::Shot(Shot { source: source.clone(), at: *at, product: *product, picture })
             }
             _ => self.held.take().map_or(Capture::Nothing, Capture::Shot),
         }
@@ -272,8 +272,8 @@ impl Source for Camera {
         self.step(Event::Triggered);
     }
 
-    fn set_recipe(&mut self, recipe: usize) {
-        let controls = self.recipes.get(recipe).unwrap_or(&self.config.controls);
+    fn set_product(&mut self, product: usize) {
+        let controls = self.products.get(product).unwrap_or(&self.config.controls);
         let same = *controls == self.config.controls;
         if !same {
             self.config.controls = controls.clone();
@@ -283,7 +283,7 @@ impl Source for Camera {
                 self.lose(&error.to_string());
             }
         }
-        self.settling.change(recipe, same, Instant::now());
+        self.settling.change(product, same, Instant::now());
     }
 }
 

@@ -16,10 +16,13 @@ use super::run::stop_on_signals;
 use super::seat::{Seat, SeatArgs};
 use super::{Answer, output};
 use crate::assembly::detectors;
-use crate::config::LineConfig;
-use crate::config::recipes::Region;
-use crate::state::site::{self, Binding, Overlay};
-use crate::state::{State, models};
+use config::Config;
+use detector::preprocess::Rect;
+use store::site;
+use store::site::Binding;
+use store::site::Overlay;
+use store::State;
+use store::models;
 
 /// Most parts of one calibration.
 const PARTS_LIMIT: usize = 100_000;
@@ -73,13 +76,13 @@ struct Document<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
-    let config = LineConfig::read(&args.config)?;
+    let config = Config::read(&args.config)?;
     let folder = &config.runtime.state;
     if folder.as_os_str().is_empty() {
         bail!("{}: runtime.state is not set: it names the folder that a site's threshold is kept in", args.config.display());
     }
     let seat = args.seat.of(&config)?;
-    let (role, product) = (site::role(seat.view, seat.recipe), seat.product(&config));
+    let (role, product) = (site::role(seat.view, seat.product), seat.product(&config));
     if let Some(threshold) = product.threshold {
         bail!(
             "{}: this view and recipe have a threshold of their own, {threshold}, which would go before the site's: remove it first",
@@ -108,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     };
     let values: Vec<f32> = scores.iter().map(|(_, score)| *score).collect();
     let calibration = calibrate(&values, rate).context("the threshold is unchanged")?;
-    let binding = Binding::of(&detector, &config, seat.view, seat.recipe);
+    let binding = Binding::of(&detector, &config, seat.view, seat.product);
     let state = State::open(folder)?;
     // One that does not fit judged nothing: then the bundle's was in force last.
     let previous = site::find(folder, &role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);

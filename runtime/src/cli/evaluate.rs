@@ -13,8 +13,8 @@ use detector::{Declined, Detector, files};
 
 use super::seat::Seat;
 use super::{Answer, Model, output};
-use crate::config::LineConfig;
-use crate::state::site;
+use config::Config;
+use store::site;
 use crate::workbench::report::{PixelFigures, Report, ReportImage, View};
 use serde::Serialize;
 
@@ -110,9 +110,9 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 
 /// The threshold that `apc-runtime calibrate` set for this camera.
 fn site_threshold(config: &Path, detector: &Detector) -> Result<Calibration> {
-    let line = LineConfig::read(config)?;
-    let Seat { view, recipe, .. } = Seat::first(&line);
-    let found = site::of(&line, detector, view, recipe)?;
+    let line = Config::read(config)?;
+    let Seat { view, product, .. } = Seat::first(&line);
+    let found = site::of(&line, detector, view, product)?;
     let found =
         found.with_context(|| format!("{}: this site has no threshold of its own: `apc-runtime calibrate`", config.display()));
     Ok(found?.calibration)

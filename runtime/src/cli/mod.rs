@@ -28,7 +28,8 @@ use detector::scorer::SECOND_LOOK;
 use detector::{Declined, Detector, Setup, placement};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
-use crate::config::{SHARE_LIMIT, THREADS_LIMIT};
+use config::SHARE_LIMIT;
+use config::THREADS_LIMIT;
 
 /// Judges images with a bundle that `apc-export` wrote: single files, data sets, and live on a production line.
 ///

@@ -4,7 +4,8 @@ use std::fs;
 
 use detector::{Error, Result};
 
-use crate::config::{LineConfig, SourceConfig};
+use config::Config;
+use config::SourceConfig;
 
 /// The service's unit allows it this share of the machine's memory (`MemoryMax`).
 const SHARE: f64 = 0.75;
@@ -18,7 +19,7 @@ pub(crate) fn of_process(field: &str) -> Option<f64> {
 }
 
 /// Holds what this process takes, with every detector started, and the pictures that may wait, against the limit.
-pub(crate) fn check(config: &LineConfig, bundles: usize) -> Result<(String, ())> {
+pub(crate) fn check(config: &Config, bundles: usize) -> Result<(String, ())> {
     let unreadable = || Error::invalid("the kernel does not tell how much memory there is (/proc is not there)");
     let taken = of_process("VmRSS:").ok_or_else(unreadable)?;
     let machine = field_of("/proc/meminfo", "MemTotal:").ok_or_else(unreadable)?;
@@ -36,7 +37,7 @@ fn hold(taken: f64, pictures: f64, limit: f64, bundles: usize) -> Result<String>
     );
     if taken + pictures > limit {
         return Err(Error::invalid(format!(
-            "{text} (the unit's MemoryMax): fewer recipes, bundles shared by several recipes, or a shorter frames.queue would help"
+            "{text} (the unit's MemoryMax): fewer products, bundles shared by several products, or a shorter frames.queue would help"
         )));
     }
     Ok(text)
@@ -77,7 +78,7 @@ mod tests {
     fn too_many_recipes_are_refused_with_numbers() {
         assert!(hold(700.0, 100.0, 800.0, 1).unwrap().contains("1 bundle in memory with everything else: 700 MiB"));
         let error = hold(701.0, 100.0, 800.0, 5).unwrap_err().to_string();
-        assert!(error.contains("5 bundles") && error.contains("limit is 800 MiB") && error.contains("fewer recipes"), "{error}");
+        assert!(error.contains("5 bundles") && error.contains("limit is 800 MiB") && error.contains("fewer products"), "{error}");
     }
 
     #[test]

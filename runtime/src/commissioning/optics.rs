@@ -3,8 +3,9 @@
 use detector::preprocess::{Preprocess, Rect, Resize};
 use detector::{Error, Result};
 
-use crate::config::camera::{CameraConfig, Scene};
-use crate::config::recipes::Region;
+use config::CameraConfig;
+use config::Scene;
+use detector::preprocess::Rect;
 
 /// Blur beyond this hides what the network could see.
 const LARGEST_BLUR_PX: f64 = 2.0;

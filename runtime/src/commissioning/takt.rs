@@ -5,8 +5,12 @@ use std::time::{Duration, Instant};
 use detector::bundle::Bundle;
 use detector::{Detector, Error, Result};
 
-use crate::config::line::{Travel, TriggerBy, TriggerConfig};
-use crate::config::{Binding, LineConfig, SourceConfig};
+use config::line::Travel;
+use config::line::TriggerBy;
+use config::line::TriggerConfig;
+use config::Binding;
+use config::Config;
+use config::SourceConfig;
 
 /// Verdicts before the measurement: the first ones are slower.
 const WARM_UP: usize = 2;
@@ -41,15 +45,15 @@ pub(crate) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Du
     Ok(times)
 }
 
-/// Holds measured times of a recipe's views against what the line asks for; an error when it would be faster. `frames` is the rate of
+/// Holds measured times of a product's views against what the line asks for; an error when it would be faster. `frames` is the rate of
 /// the first source.
-pub(crate) fn check(views: &[&[Duration]], config: &LineConfig, recipe: usize, frames: Option<f64>) -> Result<String> {
+pub(crate) fn check(views: &[&[Duration]], config: &Config, product: usize, frames: Option<f64>) -> Result<String> {
     let times: Vec<Duration> = (0..MEASURED).map(|number| views.iter().filter_map(|times| times.get(number)).sum()).collect();
-    hold(&times, &Demand::of(config, recipe, frames))
+    hold(&times, &Demand::of(config, product, frames))
 }
 
 impl Demand {
-    fn of(config: &LineConfig, recipe: usize, frames: Option<f64>) -> Demand {
+    fn of(config: &Config, product: usize, frames: Option<f64>) -> Demand {
         let scene = match &config.source {
             SourceConfig::Camera(camera) => camera.scene,
             SourceConfig::Replay(_) => None,
@@ -61,7 +65,7 @@ impl Demand {
             (None, Some(TriggerBy::Interval(every))) => Some((1.0 / every.as_secs_f64(), "line.trigger.every_ms")),
             _ => frames.filter(|_| each_frame).map(|rate| (rate, "each frame is a part")),
         };
-        let timing = config.line.as_ref().map(|line| line.control.timing(recipe));
+        let timing = config.line.as_ref().map(|line| line.control.timing(product));
         let answer = timing.and_then(|timing| match (timing.deadline, timing.delay) {
             (Some(deadline), _) => Some((deadline, "line.deadline_ms")),
             (None, Travel::Time(delay)) => Some((delay, "line.delay_ms")),
@@ -122,7 +126,7 @@ mod tests {
 
     fn demand(text: &str, frames: f64) -> Demand {
         let text = format!("[detector]\nbundle = \"a\"\n{text}");
-        Demand::of(&LineConfig::parse(Path::new("line.toml"), &text).unwrap(), 0, Some(frames))
+        Demand::of(&Config::parse(Path::new("line.toml"), &text).unwrap(), 0, Some(frames))
     }
 
     #[test]

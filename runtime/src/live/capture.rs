@@ -1,5 +1,6 @@
 //! The threads that take frames, one for each camera.
 
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::thread;
@@ -9,16 +10,15 @@ use detector::picture::Picture;
 
 use super::intake::Event;
 use super::link::Command;
-use super::outcome::{Judgement, Outcome, Reason};
 use super::progress::Worker;
-use super::queue::{Frame, Ticket};
+use super::queue::Frame;
 use super::threads::{Line, OnDrop, PATIENCE, Pipeline, PipelineError};
 use crate::camera::{Capture, Shot, Source};
-use crate::config::Binding;
-use crate::config::line::TriggerBy;
-use crate::line::{Match, Matching, MatchingEvent, Presence, Seen};
+use config::Binding;
+use config::line::TriggerBy;
+use crate::line::{Match, Matching, MatchingEvent, Presence, TriggeredPart};
 
-/// [`PATIENCE`] while parts and recipes come by other ways than frames.
+/// [`PATIENCE`] while parts and products come by other ways than frames.
 const SHORT_PATIENCE: Duration = Duration::from_millis(2);
 
 /// What makes parts of a camera's frames.
@@ -47,8 +47,8 @@ impl Pipeline<'_> {
             }
         });
         let mut parts = self.parts(view);
-        let mut recipe = self.line.map_or(0, |line| line.recipe);
-        let polls = matches!(parts, Parts::Told(_)) || self.line.is_some_and(|line| line.settings.recipe.is_some());
+        let mut product = self.line.map_or(0, |line| line.product);
+        let polls = matches!(parts, Parts::Told(_)) || self.line.is_some_and(|line| line.settings.product.is_some());
         let patience = if polls { SHORT_PATIENCE } else { PATIENCE };
         let clock = self.progress.clock();
         let mut token = Duration::ZERO;
@@ -67,19 +67,19 @@ impl Pipeline<'_> {
                 break;
             }
             if let Some(line) = self.line {
-                // Before the parts: those of the recipe before are there by then.
-                let chosen = line.link.recipe();
+                // Before the parts: those of the product before are there by then.
+                let chosen = line.link.product();
                 if let Parts::Told(matching) = &mut parts {
                     while let Some(seen) = line.link.next_part(view) {
                         source.trigger(clock.instant(seen.at));
                         matching.step(MatchingEvent::Part(seen), clock.now(), &mut admit);
                     }
                 }
-                // Parts on their way keep the settings of their recipe until their frames are taken.
+                // Parts on their way keep the settings of their product until their frames are taken.
                 let old_parts = matches!(&parts, Parts::Told(matching) if matching.waits_for_other_than(chosen));
-                if chosen != recipe && !old_parts {
-                    source.set_recipe(chosen);
-                    recipe = chosen;
+                if chosen != product && !old_parts {
+                    source.set_product(chosen);
+                    product = chosen;
                 }
             }
             let shot = if delivers {
@@ -111,10 +111,10 @@ impl Pipeline<'_> {
                     let appears = |presence: &mut Presence| shot.picture.as_ref().is_ok_and(|picture| presence.appears(picture));
                     if presence.as_mut().is_none_or(appears) {
                         *count += 1;
-                        self.frame(view, shot, Some(*count), recipe, &outcomes);
+                        self.frame(view, shot, Some(*count), product, &outcomes);
                     }
                 }
-                (Parts::None, Capture::Shot(shot)) => self.frame(view, shot, None, recipe, &outcomes),
+                (Parts::None, Capture::Shot(shot)) => self.frame(view, shot, None, product, &outcomes),
                 (Parts::Frames(..) | Parts::None, Capture::Nothing) => {}
             }
         }
@@ -148,27 +148,27 @@ impl Pipeline<'_> {
         self.frames.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A frame that is a part itself, or none at all. `recipe` is the one that the source was told last.
-    fn frame(&self, view: usize, shot: Shot, part: Option<u64>, recipe: usize, outcomes: &SyncSender<Outcome>) {
+    /// A frame that is a part itself, or none at all. `product` is the one that the source was told last.
+    fn frame(&self, view: usize, shot: Shot, part: Option<u64>, product: usize, outcomes: &SyncSender<Outcome>) {
         let at = self.progress.clock().at(shot.at);
-        let doubt = if shot.recipe == Some(recipe) { None } else { Some(Reason::RecipeChange) };
+        let doubt = if shot.product == Some(product) { None } else { Some(Reason::ProductChange) };
         if let Some((line, part)) = self.line.zip(part) {
-            line.link.send(Command::Seen(Seen { part, at, recipe, doubt }));
+            line.link.send(Command::TriggeredPart(TriggeredPart { part, at, product, doubt }));
         }
-        let recipe = shot.recipe;
-        let ticket = Ticket { sequence: self.next_sequence(), part, source: shot.source, captured: at, recipe, view };
+        let product = shot.product;
+        let ticket = Ticket { sequence: self.next_sequence(), part, source: shot.source, captured: at, product, view };
         self.post(judgeable(ticket, shot.picture, doubt), outcomes);
     }
 
     /// What the matching found.
     fn admit(&self, view: usize, found: Match<Shot>, outcomes: &SyncSender<Outcome>) {
-        let ticket = |Seen { part, at, recipe, doubt }, source| {
-            let recipe = if doubt.is_none() { Some(recipe) } else { None };
-            Ticket { sequence: self.next_sequence(), part: Some(part), source, captured: at, recipe, view }
+        let ticket = |TriggeredPart { part, at, product, doubt }, source| {
+            let product = if doubt.is_none() { Some(product) } else { None };
+            Ticket { sequence: self.next_sequence(), part: Some(part), source, captured: at, product, view }
         };
         let event = match found {
-            Match::Bound(seen, Shot { source, picture, recipe, .. }) => {
-                judgeable(ticket(seen, source), picture, seen.judgeable(recipe).err())
+            Match::Bound(seen, Shot { source, picture, product, .. }) => {
+                judgeable(ticket(seen, source), picture, seen.judgeable(product).err())
             }
             // A part of no certain product is that, whether or not it was seen.
             Match::Unmatched(seen, reason) => {

@@ -1,11 +1,12 @@
 //! The decisions of the pipeline, as a pure state machine.
 
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::outcome::{Judgement, Outcome, Reason};
-use super::queue::{Frame, Mailbox, PartQueue, Ticket};
-use crate::config::{Binding, FramesConfig};
+use super::queue::{Frame, Mailbox, PartQueue};
+use config::Binding;
+use config::FramesConfig;
 
 /// What happened.
 #[derive(Debug)]

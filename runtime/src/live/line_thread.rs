@@ -3,6 +3,7 @@
 //! From [`LineThread::run`] on it neither allocates nor locks nor logs nor touches a disk: it sleeps until the next due time or event,
 //! and talks to the others through [`LineLink`].
 
+use verdict::{Output, Reason, Verdict};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -11,18 +12,20 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
 use super::link::{Command, LineLink, Report};
-use super::outcome::Reason;
 use super::progress::Worker;
 use super::socket::Socket;
-use crate::config::line::{CODE_LINES, ChosenBy, InputRole, LineSettings, Output, Travel, TriggerBy};
+use config::line::CODE_LINES;
+use config::line::Selection;
+use config::line::InputRole;
+use config::line::LineSettings;
+use config::line::Travel;
+use config::line::TriggerBy;
 use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
-use crate::line::{
-    Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Found, Heartbeat, Place, Seen, Trigger, Turn,
-};
+use crate::line::{Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Heartbeat, Place, TriggeredPart, Trigger, Turn, };
 
 /// Descriptors beside those of the inputs.
 const OWN: usize = 4;
-/// Longest name of a recipe.
+/// Longest name of a product.
 pub const NAME_LIMIT: usize = 64;
 /// Groups of inputs: each has a chip of its own.
 const GROUPS: usize = 4;
@@ -37,7 +40,7 @@ pub enum LineError {
     /// A GPIO line.
     #[error(transparent)]
     Gpio(#[from] GpioError),
-    /// The socket of the software trigger, or of the recipe.
+    /// The socket of the software trigger, or of the product.
     #[error("{key}: cannot listen at {path}")]
     Socket {
         /// Key in the configuration.
@@ -71,19 +74,19 @@ pub struct LineThread<'a> {
     views: usize,
     /// Who must make progress.
     workers: Vec<Worker>,
-    recipes: Recipes,
+    products: Products,
     choice: Option<Choice>,
     drain: Duration,
     inputs: Inputs,
     outputs: Outputs,
     socket: Option<Socket>,
-    recipe_socket: Option<Socket>,
+    product_socket: Option<Socket>,
     timer: OwnedFd,
 }
 
-/// What the line thread knows of the recipes: by which code or name each is chosen.
+/// What the line thread knows of the products: by which code or name each is chosen.
 #[derive(Clone, Debug, Default)]
-pub struct Recipes {
+pub struct Products {
     /// The name of each; its place is its number.
     pub names: Vec<String>,
     /// The code of each, if there are codes.
@@ -97,7 +100,7 @@ impl<'a> LineThread<'a> {
     ///
     /// # Errors
     /// Names the key and the line that is missing, taken or refused.
-    pub fn new(settings: &LineSettings, recipes: Recipes, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
+    pub fn new(settings: &LineSettings, products: Products, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
         let (inputs, outputs) = match settings.simulated {
             true => (Inputs::default(), Outputs::simulated()),
             false => (Inputs::request(settings)?, Outputs::request(&settings.outputs)?),
@@ -120,11 +123,11 @@ impl<'a> LineThread<'a> {
             _ => None,
         };
         let now = link.clock().now();
-        let (choice, recipe_socket) = match &settings.recipe {
+        let (choice, product_socket) = match &settings.product {
             None => (None, None),
-            Some(ChosenBy::Code { strobe, settle, .. }) => (Some(Choice::by_code(*settle, strobe.is_some(), now)), None),
-            Some(ChosenBy::Socket { path, .. }) => {
-                (Some(Choice::by_name(recipes.first)), Some(Socket::listen("line.recipe.socket", path)?))
+            Some(Selection::Code { strobe, settle, .. }) => (Some(Choice::by_code(*settle, strobe.is_some(), now)), None),
+            Some(Selection::Socket { path, .. }) => {
+                (Some(Choice::by_name(products.first)), Some(Socket::listen("line.recipe.socket", path)?))
             }
         };
         let drain = settings.control.timings().map(|timing| match timing.delay {
@@ -145,13 +148,13 @@ impl<'a> LineThread<'a> {
             first_told: usize::from(settings.trigger.is_a_frame()),
             views,
             workers: (0..views).map(Worker::Capture).chain([Worker::Detector]).collect(),
-            recipes,
+            products,
             choice,
             drain,
             inputs,
             outputs,
             socket,
-            recipe_socket,
+            product_socket,
             timer: timer.map_err(io::Error::from)?,
         })
     }
@@ -182,7 +185,7 @@ impl<'a> LineThread<'a> {
                 self.receive();
             }
             if ready[3] {
-                self.receive_recipe();
+                self.receive_product();
             }
             if self.choice.as_ref().and_then(Choice::due).is_some_and(|due| due <= self.link.clock().now()) {
                 self.read_code();
@@ -212,12 +215,12 @@ impl<'a> LineThread<'a> {
             let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &timer);
         }
         let wake = self.link.descriptor();
-        let [socket, recipe] = [&self.socket, &self.recipe_socket].map(|socket| socket.as_ref().map_or(wake, AsFd::as_fd));
+        let [socket, product] = [&self.socket, &self.product_socket].map(|socket| socket.as_ref().map_or(wake, AsFd::as_fd));
         // Unused places watch the wake-up too: an array needs no memory.
         let mut fds: [PollFd<'_>; OWN + GROUPS] = std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
         fds[1] = PollFd::from_borrowed_fd(self.timer.as_fd(), PollFlags::IN);
         fds[2] = PollFd::from_borrowed_fd(socket, PollFlags::IN);
-        fds[3] = PollFd::from_borrowed_fd(recipe, PollFlags::IN);
+        fds[3] = PollFd::from_borrowed_fd(product, PollFlags::IN);
         let mut count = OWN;
         for fd in self.inputs.descriptors() {
             fds[count] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
@@ -264,34 +267,34 @@ impl<'a> LineThread<'a> {
 
     fn trigger(&mut self, at: Duration, number: Option<u32>) {
         let Some(part) = self.trigger.step(Edge { at, number }) else { return };
-        let (recipe, doubt) = self.recipe_at(at);
-        self.admit(Seen { part, at, recipe, doubt });
+        let (product, doubt) = self.product_at(at);
+        self.admit(TriggeredPart { part, at, product, doubt });
     }
 
     /// The line follows a part, and every camera that does not know it looks for its frame.
-    fn admit(&mut self, seen: Seen) {
-        let Seen { part, at, recipe, doubt } = seen;
+    fn admit(&mut self, seen: TriggeredPart) {
+        let TriggeredPart { part, at, product, doubt } = seen;
         let place = Place { at, count: self.encoder.as_ref().map_or(0, Encoder::count) };
         let now = self.link.clock().now();
-        self.step(Event::Seen { part, place, recipe, doubt }, now);
+        self.step(Event::TriggeredPart { part, place, product, doubt }, now);
         for view in self.first_told..self.views {
             if !self.link.tell_part(view, seen) {
-                self.step(Event::Judged { part, view, found: Found::Unknown(Reason::QueueOverflow) }, now);
+                self.step(Event::Judged { part, view, found: Verdict::Unknown(Reason::QueueOverflow) }, now);
             }
         }
     }
 
-    fn recipe_at(&self, at: Duration) -> (usize, Option<Reason>) {
+    fn product_at(&self, at: Duration) -> (usize, Option<Reason>) {
         self.choice.as_ref().map_or((0, None), |choice| choice.at(at))
     }
 
     fn obey(&mut self, command: Command) {
         match command {
-            // A frame that is a part was taken some time ago, on the settings of a recipe that may not have been its own.
-            Command::Seen(seen) => {
-                let (recipe, doubt) = self.recipe_at(seen.at);
-                let other = (seen.recipe != recipe).then_some(Reason::RecipeChange);
-                self.admit(Seen { recipe, doubt: doubt.or(seen.doubt).or(other), ..seen });
+            // A frame that is a part was taken some time ago, on the settings of a product that may not have been its own.
+            Command::TriggeredPart(seen) => {
+                let (product, doubt) = self.product_at(seen.at);
+                let other = (seen.product != product).then_some(Reason::ProductChange);
+                self.admit(TriggeredPart { product, doubt: doubt.or(seen.doubt).or(other), ..seen });
             }
             Command::Judged { part, view, found } => self.step(Event::Judged { part, view, found }, self.link.clock().now()),
         }
@@ -301,11 +304,11 @@ impl<'a> LineThread<'a> {
         let now = self.link.clock().now();
         match self.choice.as_mut().and_then(|choice| choice.step(event, now)) {
             Some(Change::Doubt { since }) => self.step(Event::Doubt { since }, now),
-            Some(Change::Chosen(recipe)) => {
-                self.link.choose(recipe);
-                self.link.report(Report::Recipe(recipe));
+            Some(Change::Chosen(product)) => {
+                self.link.choose(product);
+                self.link.report(Report::Product(product));
             }
-            Some(Change::NoSuchRecipe) => self.step(Event::NoSuchRecipe, now),
+            Some(Change::NoSuchProduct) => self.step(Event::NoSuchProduct, now),
             None => {}
         }
     }
@@ -322,17 +325,17 @@ impl<'a> LineThread<'a> {
         if code.is_none() {
             self.link.report(Report::InputFailed);
         }
-        let recipe = code.and_then(|code| self.recipes.codes.iter().position(|other| *other == Some(code)));
-        self.choose(ChoiceEvent::Read(recipe));
+        let product = code.and_then(|code| self.products.codes.iter().position(|other| *other == Some(code)));
+        self.choose(ChoiceEvent::Read(product));
     }
 
-    /// Datagrams with a recipe's name.
-    fn receive_recipe(&mut self) {
+    /// Datagrams with a product's name.
+    fn receive_product(&mut self) {
         let mut name = [0; NAME_LIMIT + 1];
-        while let Some(length) = self.recipe_socket.as_ref().and_then(|socket| socket.receive(&mut name).ok()) {
+        while let Some(length) = self.product_socket.as_ref().and_then(|socket| socket.receive(&mut name).ok()) {
             let name = &name[..length];
-            let recipe = self.recipes.names.iter().position(|other| other.as_bytes() == name);
-            self.choose(ChoiceEvent::Asked(recipe));
+            let product = self.products.names.iter().position(|other| other.as_bytes() == name);
+            self.choose(ChoiceEvent::Asked(product));
         }
     }
 
@@ -355,7 +358,7 @@ impl<'a> LineThread<'a> {
                 set(outputs, link, output, active);
                 rose |= active;
             }
-            Action::Settled(settled) => link.report(Report::Settled(settled)),
+            Action::Decision(settled) => link.report(Report::Decision(settled)),
             Action::Stopped(cause) => link.report(Report::Stopped(cause)),
             Action::Late(part) => link.report(Report::Late(part)),
         });

@@ -1,3 +1,4 @@
+use verdict::{Output, Verdict};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,14 +9,14 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::clock::Clock;
 use super::progress::Progress;
-use crate::config::line::{LineSettings, Output};
-use crate::line::{Found, Seen, Settled, StopCause, TriggerCounts};
+use config::line::LineSettings;
+use crate::line::{TriggeredPart, Decision, StopCause, TriggerCounts};
 
 /// What the line thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// A frame that is a part was taken.
-    Seen(Seen),
+    TriggeredPart(TriggeredPart),
     /// There is a camera's answer for a part.
     Judged {
         /// Which part.
@@ -23,7 +24,7 @@ pub enum Command {
         /// Which camera.
         view: usize,
         /// The answer.
-        found: Found,
+        found: Verdict,
     },
 }
 
@@ -31,7 +32,7 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A part has its final answer.
-    Settled(Settled),
+    Decision(Decision),
     /// An output changed.
     Output {
         /// Which.
@@ -51,8 +52,8 @@ pub enum Report {
     InputFailed,
     /// So many parts, since the start, passed without being seen.
     Missed(u64),
-    /// This recipe is made from now on.
-    Recipe(usize),
+    /// This product is made from now on.
+    Product(usize),
 }
 
 /// What joins the line thread with the others. None of them ever waits for another here, and nothing is allocated.
@@ -62,8 +63,8 @@ pub struct LineLink<'a> {
     pub progress: &'a Progress,
     commands: ArrayQueue<Command>,
     /// For each camera.
-    parts: Vec<ArrayQueue<Seen>>,
-    recipe: AtomicUsize,
+    parts: Vec<ArrayQueue<TriggeredPart>>,
+    product: AtomicUsize,
     reports: ArrayQueue<Report>,
     wake: OwnedFd,
     finish: AtomicBool,
@@ -74,17 +75,17 @@ pub struct LineLink<'a> {
 }
 
 impl<'a> LineLink<'a> {
-    /// Queues with room for all parts that may be in transit, several times over; a line that begins with this recipe.
+    /// Queues with room for all parts that may be in transit, several times over; a line that begins with this product.
     ///
     /// # Errors
     /// When the system gives no descriptor.
-    pub fn new(settings: &LineSettings, recipe: usize, progress: &'a Progress) -> io::Result<LineLink<'a>> {
+    pub fn new(settings: &LineSettings, product: usize, progress: &'a Progress) -> io::Result<LineLink<'a>> {
         let (parts, views) = (settings.control.parts, settings.control.views);
         Ok(LineLink {
             progress,
             commands: ArrayQueue::new(4 * parts * views + 64),
             parts: (0..views).map(|_| ArrayQueue::new(parts)).collect(),
-            recipe: AtomicUsize::new(recipe),
+            product: AtomicUsize::new(product),
             reports: ArrayQueue::new(16 * parts + 4096),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             finish: AtomicBool::new(false),
@@ -109,13 +110,13 @@ impl<'a> LineLink<'a> {
     }
 
     /// The next part that a camera must have a frame of.
-    pub fn next_part(&self, view: usize) -> Option<Seen> {
+    pub fn next_part(&self, view: usize) -> Option<TriggeredPart> {
         self.parts.get(view)?.pop()
     }
 
-    /// The recipe that is made now. Parts of the one before have been told already.
-    pub fn recipe(&self) -> usize {
-        self.recipe.load(Ordering::Acquire)
+    /// The product that is made now. Parts of the one before have been told already.
+    pub fn product(&self) -> usize {
+        self.product.load(Ordering::Acquire)
     }
 
     /// A sensor that waits for triggers gave a frame that no part asked for.
@@ -154,12 +155,12 @@ impl<'a> LineLink<'a> {
     }
 
     /// Whether there was room.
-    pub(super) fn tell_part(&self, view: usize, seen: Seen) -> bool {
+    pub(super) fn tell_part(&self, view: usize, seen: TriggeredPart) -> bool {
         self.parts.get(view).is_some_and(|parts| parts.push(seen).is_ok())
     }
 
-    pub(super) fn choose(&self, recipe: usize) {
-        self.recipe.store(recipe, Ordering::Release);
+    pub(super) fn choose(&self, product: usize) {
+        self.product.store(product, Ordering::Release);
     }
 
     pub(super) fn report(&self, report: Report) {

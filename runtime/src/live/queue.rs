@@ -3,23 +3,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Which frame this is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    /// Counts the frames of the pipeline, from 1.
-    pub sequence: u64,
-    /// The part that the frame is bound to; free-running frames have none.
-    pub part: Option<u64>,
-    /// Where it came from: a camera's name or a file.
-    pub source: String,
-    /// When it was captured, on a monotonic clock that starts with the pipeline.
-    pub captured: Duration,
-    /// Which product it shows, where that is known.
-    pub recipe: Option<usize>,
-    /// Which camera took it.
-    pub view: usize,
-}
-
 /// A ticket and its picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame<P> {
@@ -114,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn frame(sequence: u64) -> Frame<()> {
-        let ticket = Ticket { sequence, part: None, source: String::new(), captured: Duration::ZERO, recipe: Some(0), view: 0 };
+        let ticket = Ticket { sequence, part: None, source: String::new(), captured: Duration::ZERO, product: Some(0), view: 0 };
         Frame { ticket, picture: () }
     }
 

@@ -8,7 +8,7 @@ use thread_priority::{
     thread_native_id,
 };
 
-use crate::config::line::LineSettings;
+use config::line::LineSettings;
 
 /// Gives this thread what it may have, and tells what it may not: an unprivileged trial on a desk works, only less exactly.
 pub fn prepare(settings: &LineSettings) {

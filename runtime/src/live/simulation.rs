@@ -1,14 +1,15 @@
 //! Random schedules in virtual time against [`Intake`].
 
+use verdict::{Reason, ScoredVerdict, Ticket};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::intake::{Action, Event, Intake};
-use super::outcome::{Judgement, Reason};
-use super::queue::{Frame, Ticket};
-use crate::config::{Binding, FramesConfig};
+use super::queue::Frame;
+use config::Binding;
+use config::FramesConfig;
 
 /// One thing that happens, some milliseconds after the last.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +85,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                 history.captured += 1;
                 let part = (config.bind == Binding::Part).then_some(history.captured);
                 let ticket =
-                    Ticket { sequence: history.captured, part, source: String::new(), captured: now, recipe: Some(0), view: 0 };
+                    Ticket { sequence: history.captured, part, source: String::new(), captured: now, product: Some(0), view: 0 };
                 if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unjudgeable(ticket, cut()) }
             }
             Step::Ready if !lost => Event::Ready,

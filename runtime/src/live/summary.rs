@@ -1,12 +1,12 @@
 //! Counts for the last line of a run.
 
+use verdict::{Outcome, Reason, ScoredVerdict};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
 use detector::evaluate::Latency;
 
-use super::outcome::{Judgement, Outcome, Reason};
 
 /// Latencies that percentiles are computed from.
 const LATENCIES_LIMIT: usize = 10_000;
@@ -65,8 +65,8 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
+    use verdict::Ticket;
     use super::*;
-    use crate::live::Ticket;
 
     #[test]
     fn counts_and_reads_well() {
@@ -75,7 +75,7 @@ mod tests {
         let unknown = Judgement::unknown;
         for judgement in [scored(true), scored(false), scored(false), unknown(Reason::Stopped), unknown(Reason::QueueOverflow)] {
             let ticket =
-                Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO, recipe: Some(0), view: 0 };
+                Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO, product: Some(0), view: 0 };
             summary.add(&Outcome::new(ticket, judgement, Duration::from_millis(20)));
         }
         let expected = "2 good, 1 anomalous, 2 unknown (1 queue_overflow, 1 stopped); 3 frames replaced; \

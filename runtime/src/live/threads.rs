@@ -1,5 +1,6 @@
 //! The threads that carry out what [`Intake`] decides.
 
+use verdict::{Outcome, ScoredVerdict, Ticket, Verdict};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -12,15 +13,14 @@ use detector::picture::Picture;
 use super::intake::{Action, Event, Intake};
 use super::line_thread::LineThread;
 use super::link::{Command, LineLink, Report};
-use super::outcome::{Judgement, Outcome};
 use super::progress::{Progress, Worker};
-use super::queue::Ticket;
 use super::realtime;
 use super::summary::Summary;
 use crate::camera::Source;
-use crate::config::line::LineSettings;
-use crate::config::{Binding, FramesConfig};
-use crate::line::{Found, Ledger};
+use config::line::LineSettings;
+use config::Binding;
+use config::FramesConfig;
+use crate::line::Ledger;
 
 /// Longest time after which a thread looks whether it should stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
@@ -72,8 +72,8 @@ enum Handed<L> {
 pub(super) struct Line<'a> {
     pub link: &'a LineLink<'a>,
     pub settings: &'a LineSettings,
-    /// The recipe that the sources were opened with.
-    pub recipe: usize,
+    /// The product that the sources were opened with.
+    pub product: usize,
 }
 
 /// Sources, a detector and who is told, with bounded queues between them; and a line, if there is one.
@@ -114,7 +114,7 @@ impl<'a> Pipeline<'a> {
 
     /// Parts are those of a line that does not yet run, and the line learns their verdicts.
     pub fn on_line(mut self, link: &'a LineLink<'a>, settings: &'a LineSettings) -> Pipeline<'a> {
-        self.line = Some(Line { link, settings, recipe: link.recipe() });
+        self.line = Some(Line { link, settings, product: link.product() });
         self
     }
 
@@ -255,7 +255,7 @@ impl<'a> Pipeline<'a> {
     /// to tell only if the pipeline could not start.
     fn send(&self, outcomes: &SyncSender<Outcome>, outcome: Outcome) {
         if let Some((line, part)) = self.line.zip(outcome.ticket.part) {
-            line.link.send(Command::Judged { part, view: outcome.ticket.view, found: Found::from(&outcome) });
+            line.link.send(Command::Judged { part, view: outcome.ticket.view, found: Verdict::from(&outcome) });
         }
         drop(outcomes.send(outcome));
     }
@@ -329,7 +329,7 @@ impl<'a> Pipeline<'a> {
 fn reports(link: &LineLink<'_>, ledger: &mut Ledger, news: &mut impl FnMut(News<'_>)) {
     while let Some(report) = link.next_report() {
         news(News::Line(report));
-        if let Report::Settled(settled) = report
+        if let Report::Decision(settled) = report
             && let Some(outcome) = ledger.settled(settled)
         {
             news(News::Outcome(&outcome));

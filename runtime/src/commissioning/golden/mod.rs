@@ -46,7 +46,7 @@ impl Default for Limits {
 }
 
 fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    crate::config::bounded(deserializer, |limit| (0.01..=100.0).contains(limit), format_args!("0.01 to 100"))
+    config::bounded(deserializer, |limit| (0.01..=100.0).contains(limit), format_args!("0.01 to 100"))
 }
 
 /// Light and focus of a picture.

@@ -1,8 +1,8 @@
 //! The real threads, with a source and a judge of the test's own.
 
+use verdict::Reason;
 use super::*;
 use crate::camera::{Capture, Shot};
-use crate::live::Reason;
 use crate::live::clock::Clock;
 use detector::picture::Colour;
 use image::RgbImage;
@@ -27,10 +27,10 @@ impl Source for Frames {
             0 => Err("cut".into()),
             _ => Ok(Picture { pixels: RgbImage::new(1, 1), colour: Colour::Grey }),
         };
-        Ok(Capture::Shot(Shot { source: "test".into(), at: Instant::now(), recipe: Some(0), picture }))
+        Ok(Capture::Shot(Shot { source: "test".into(), at: Instant::now(), product: Some(0), picture }))
     }
 
-    fn set_recipe(&mut self, _: usize) {}
+    fn set_product(&mut self, _: usize) {}
 }
 
 fn frames(left: usize, pause_us: u64) -> Frames {

@@ -4,7 +4,7 @@ use crate::bundle::{Bundle, SelfTest, Variant};
 use crate::calibration::Calibration;
 use crate::engine::{Engine, EngineKind, Machine, VariantChoice};
 use crate::picture::Picture;
-use crate::scorer::{FusedScorer, Judge, Look, PatchScorer, SECOND_LOOK, Scored, Scorer, SecondLook};
+use crate::scorer::{Extractor, FeatureScorer, FusedScorer, PatchScorer, SECOND_LOOK, Scored, Scorer, SecondLook};
 use crate::{Error, Result};
 
 /// What may run a bundle, and where.
@@ -141,8 +141,8 @@ impl Detector {
     }
 
     /// Both halves of it, which may work at the same time, on one picture after another.
-    pub fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
-        self.scorer.halves()
+    pub fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
+        self.scorer.stages()
     }
 
     /// Whether a score is above the threshold.
@@ -151,7 +151,7 @@ impl Detector {
     }
 
     /// The scorer, for evaluation and benchmarks.
-    pub fn untested_scorer(&mut self) -> &mut dyn Scorer {
+    pub fn scorer(&mut self) -> &mut dyn Scorer {
         self.scorer.as_mut()
     }
 }

@@ -82,7 +82,7 @@ pub struct Scored {
 
 /// What the network made of a picture, before it is judged.
 #[derive(Debug)]
-pub struct Looked {
+pub struct Features {
     results: Vec<FeatureMap>,
     content: Rect,
     times: Times,
@@ -91,28 +91,28 @@ pub struct Looked {
     threshold: Option<f32>,
 }
 
-impl Looked {
+impl Features {
     /// Near this threshold, not the bundle's, a [`SecondLook`] is taken.
     #[must_use]
-    pub fn against(self, threshold: f32) -> Looked {
-        Looked { threshold: Some(threshold), ..self }
+    pub fn with_threshold(self, threshold: f32) -> Features {
+        Features { threshold: Some(threshold), ..self }
     }
 }
 
 /// The first half of a scorer: from a picture to the network's results.
-pub struct Look<'a> {
+pub struct Extractor<'a> {
     engine: &'a mut dyn Engine,
     preprocess: &'a Preprocess,
     /// Whether what the network saw is seen again.
     again: bool,
 }
 
-impl Look<'_> {
+impl Extractor<'_> {
     /// Looks at a camera's picture.
     ///
     /// # Errors
     /// When its colour is not the product's, the region does not lie in it, or the engine fails.
-    pub fn look(&mut self, picture: &Picture) -> Result<Looked> {
+    pub fn extract(&mut self, picture: &Picture) -> Result<Features> {
         let (found, expected) = (picture.colour, self.preprocess.colour);
         if found != expected {
             return Err(Error::invalid(format!("the image is {found}; the detector was trained on {expected} images")));
@@ -120,32 +120,32 @@ impl Look<'_> {
         let start = Instant::now();
         let prepared = self.preprocess.prepare(&picture.pixels)?;
         let preparing = start.elapsed();
-        let mut looked = self.look_prepared(&prepared)?;
-        looked.times.preprocess += preparing;
-        Ok(looked)
+        let mut features = self.extract_prepared(&prepared)?;
+        features.times.preprocess += preparing;
+        Ok(features)
     }
 
     /// Looks at a picture that is already at the network's size.
     ///
     /// # Errors
     /// When the engine fails.
-    pub fn look_prepared(&mut self, prepared: &Prepared) -> Result<Looked> {
+    pub fn extract_prepared(&mut self, prepared: &Prepared) -> Result<Features> {
         let start = Instant::now();
         let input = self.preprocess.normalise(&prepared.pixels);
         let normalised = Instant::now();
         let results = self.engine.run(&input)?;
         let times = Times { preprocess: normalised - start, backbone: normalised.elapsed(), after_backbone: Duration::ZERO };
-        Ok(Looked { results, content: prepared.content, times, input: self.again.then_some(input), threshold: None })
+        Ok(Features { results, content: prepared.content, times, input: self.again.then_some(input), threshold: None })
     }
 }
 
 /// The second half of a scorer: from the network's results to score and map.
-pub trait Judge: Send {
+pub trait FeatureScorer: Send {
     /// Judges what the first half of the same scorer has seen.
     ///
     /// # Errors
     /// When the results are not such as this scorer's network gives.
-    fn judge(&mut self, looked: Looked) -> Result<Scored>;
+    fn score(&mut self, features: Features) -> Result<Scored>;
 }
 
 /// Judges images: the same trait in calibration, evaluation and live.
@@ -157,15 +157,15 @@ pub trait Scorer: Send {
     fn preprocess(&self) -> &Preprocess;
 
     /// Both halves, which may work at the same time, on one picture after another.
-    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge);
+    fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer);
 
     /// Scores a picture that is already at the network's size.
     ///
     /// # Errors
     /// When the engine fails.
     fn score_prepared(&mut self, prepared: &Prepared) -> Result<Scored> {
-        let (mut look, judge) = self.halves();
-        judge.judge(look.look_prepared(prepared)?)
+        let (mut extractor, scorer) = self.stages();
+        scorer.score(extractor.extract_prepared(prepared)?)
     }
 
     /// Scores a camera's picture.
@@ -173,8 +173,8 @@ pub trait Scorer: Send {
     /// # Errors
     /// When its colour is not the product's, the region does not lie in it, or the engine fails.
     fn score(&mut self, picture: &Picture) -> Result<Scored> {
-        let (mut look, judge) = self.halves();
-        judge.judge(look.look(picture)?)
+        let (mut extractor, scorer) = self.stages();
+        scorer.score(extractor.extract(picture)?)
     }
 }
 
@@ -272,7 +272,7 @@ struct AfterBackbone {
 }
 
 impl AfterBackbone {
-    fn score(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
+    fn score_results(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
         let logits = self.finish.defects.and_then(|_| results.pop());
         let patches = self.descriptor.describe(&results)?;
         let distances = self.distances(&patches)?;
@@ -288,11 +288,11 @@ impl AfterBackbone {
     }
 }
 
-impl Judge for AfterBackbone {
-    fn judge(&mut self, looked: Looked) -> Result<Scored> {
-        let Looked { results, content, mut times, input, threshold } = looked;
+impl FeatureScorer for AfterBackbone {
+    fn score(&mut self, features: Features) -> Result<Scored> {
+        let Features { results, content, mut times, input, threshold } = features;
         let start = Instant::now();
-        let (mut score, mut map) = self.score(results, content)?;
+        let (mut score, mut map) = self.score_results(results, content)?;
         let mut looking = Duration::ZERO;
         if let (Some(second), Some(input)) = (&mut self.second, input)
             && second.is_in_doubt(score, threshold)
@@ -300,7 +300,7 @@ impl Judge for AfterBackbone {
             let again = Instant::now();
             let results = second.engine.run(&input)?;
             looking = again.elapsed();
-            (score, map) = self.score(results, content)?;
+            (score, map) = self.score_results(results, content)?;
         }
         times.backbone += looking;
         times.after_backbone = start.elapsed() - looking;
@@ -317,9 +317,9 @@ impl<E: Engine> Scorer for PatchScorer<E> {
         &self.preprocess
     }
 
-    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
+    fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
         let again = self.after.second.is_some();
-        (Look { engine: &mut self.engine, preprocess: &self.preprocess, again }, &mut self.after)
+        (Extractor { engine: &mut self.engine, preprocess: &self.preprocess, again }, &mut self.after)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use super::{Finish, Judge, KnownDefects, Look, Looked, Scored, Scorer, Times};
+use super::{Extractor, FeatureScorer, Features, Finish, KnownDefects, Scored, Scorer, Times};
 use crate::descriptor::FeatureMap;
 use crate::engine::Engine;
 use crate::map::Smoothing;
@@ -24,8 +24,8 @@ impl<E: Engine> FusedScorer<E> {
 }
 
 /// Of a fused graph, whose results are distances already.
-impl Judge for Finish {
-    fn judge(&mut self, Looked { results, content, times, .. }: Looked) -> Result<Scored> {
+impl FeatureScorer for Finish {
+    fn score(&mut self, Features { results, content, times, .. }: Features) -> Result<Scored> {
         let start = Instant::now();
         let mut results = results.into_iter();
         let Some(FeatureMap { channels: 1, height, width, values }) = results.next() else {
@@ -45,7 +45,7 @@ impl<E: Engine> Scorer for FusedScorer<E> {
         &self.preprocess
     }
 
-    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
-        (Look { engine: &mut self.engine, preprocess: &self.preprocess, again: false }, &mut self.finish)
+    fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
+        (Extractor { engine: &mut self.engine, preprocess: &self.preprocess, again: false }, &mut self.finish)
     }
 }

@@ -137,9 +137,9 @@ fn near_the_threshold_another_network_decides() {
     let second = SecondLook { engine: Box::new(Bright), share: 0.02, threshold: 10.1 };
     let mut scorer = scorer(Resize::Stretch).with_second_look(second);
     let mut judged = |threshold: Option<f32>| {
-        let (mut look, judge) = scorer.halves();
-        let looked = look.look(&picture).unwrap();
-        judge.judge(if let Some(threshold) = threshold { looked.against(threshold) } else { looked }).unwrap()
+        let (mut extractor, scorer) = scorer.stages();
+        let features = extractor.extract(&picture).unwrap();
+        scorer.score(if let Some(threshold) = threshold { features.with_threshold(threshold) } else { features }).unwrap()
     };
     let near = judged(None);
     assert!((near.score - 20.0).abs() < 0.1, "{}", near.score);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use detector::bundle::Bundle;
+use detector::calibration::is_anomalous;
 use detector::picture::Picture;
 use detector::scorer::{Features, Scored};
 use detector::{Detector, Error, Result};
@@ -143,7 +144,7 @@ pub fn halves<'a>(
             let judge = judges.get_mut(entry.detector).ok_or_else(|| unknown("it has no detector".into()))?;
             match judge.score(looked.with_threshold(entry.threshold)) {
                 Ok(scored) if scored.score.is_finite() => {
-                    Ok(Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold })
+                    Ok(Judgement::Scored { score: scored.score, anomalous: is_anomalous(scored.score, entry.threshold) })
                 }
                 Ok(scored) => Err(unknown(format!("its score is {}", scored.score))),
                 Err(error) => Err(unknown(error.to_string())),

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, cut, rank_pixels};
+use super::pixels::{cut, rank_pixels};
+use super::result::{Evaluation, ImageResult};
 use crate::metrics::{Bins, MetricsError};
 
 /// Bins from either class. Best F1 is a flat maximum and the area uses the middle of a bin: with so many, both are off by less than one
@@ -34,7 +35,7 @@ impl Evaluation {
     /// A map with a NaN.
     pub fn scores(&self, root: &Path) -> Result<Vec<ImageScore>, MetricsError> {
         let bins = rank_pixels(&self.images)?.map(|ranked| Bins::between_quantiles(ranked.pixels(), EACH));
-        let score = |image: &super::ImageResult| {
+        let score = |image: &ImageResult| {
             let pixels = |anomalous: bool| match (&bins, &image.mask) {
                 (Some(bins), Some(mask)) => {
                     let map = &image.scored.map;

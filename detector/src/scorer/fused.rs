@@ -1,6 +1,11 @@
+//! The scorer of a graph with the memory bank inside.
+
 use std::time::Instant;
 
-use super::{Extractor, FeatureScorer, Features, Finish, KnownDefects, Scored, Scorer, Times};
+use super::defects::KnownDefects;
+use super::finish::Finish;
+use super::scored::{Scored, Times};
+use super::stages::{Extractor, FeatureScorer, Features, Scorer};
 use crate::descriptor::FeatureMap;
 use crate::engine::Engine;
 use crate::map::Smoothing;

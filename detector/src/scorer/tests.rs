@@ -1,7 +1,11 @@
 use super::*;
-use crate::bank::Quantisation;
-use crate::picture::Colour;
-use crate::preprocess::{Resize, Size};
+use crate::Result;
+use crate::bank::{MemoryBank, Quantisation};
+use crate::descriptor::{FeatureMap, PatchDescriptor};
+use crate::engine::Engine;
+use crate::map::Smoothing;
+use crate::picture::{Colour, Picture};
+use crate::preprocess::{Prepared, Preprocess, Rect, Resize, Size};
 
 /// The mean of 8x8 blocks of the red channel.
 struct Blocks;
@@ -98,7 +102,7 @@ impl Engine for Fused {
 fn a_fused_graphs_logits_join_its_smoothed_distances() {
     let map = |values: Vec<f32>| FeatureMap { channels: 1, height: 2, width: 2, values };
     let (distances, logits) = (map(vec![1.0, 2.0, 3.0, 6.0]), map(vec![0.0, 4.0, -200.0, -200.0]));
-    let preprocess = scorer(Resize::Stretch).preprocess;
+    let preprocess = scorer(Resize::Stretch).preprocess().clone();
     let pixels = image::RgbImage::new(64, 64);
     let prepared = Prepared { pixels, content: Rect { x: 0, y: 0, width: 64, height: 64 } };
     let score = |outputs: &[&FeatureMap], neighbourhood, defects| {

@@ -1,6 +1,7 @@
 //! Scores of two classes, sorted, and what follows from their order.
 
-use super::{MetricsError, check, key, same_length, score};
+use super::error::{MetricsError, same_length};
+use super::keys::{check, key, score};
 use crate::calibration::is_anomalous;
 use rayon::slice::ParallelSliceMut;
 use std::iter::Peekable;

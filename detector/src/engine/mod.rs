@@ -6,6 +6,7 @@ mod kind;
 mod model;
 #[cfg(feature = "ort")]
 mod ort;
+mod start;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -13,5 +14,6 @@ pub use interface::Engine;
 pub use kind::{EngineKind, Machine, VariantChoice};
 #[cfg(feature = "ort")]
 pub use ort::OrtEngine;
+pub(crate) use start::start;
 #[cfg(feature = "tract")]
 pub use tract::TractEngine;

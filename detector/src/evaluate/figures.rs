@@ -30,7 +30,7 @@ pub struct Figures {
     pub miss_rate: Option<f64>,
     /// Engine that ran the backbone.
     pub engine: String,
-    /// Picture in memory to score and map.
+    /// Picture in memory to score.
     pub latency_ms: Latency,
 }
 

@@ -12,9 +12,9 @@ pub(super) fn rank_pixels(images: &[ImageResult]) -> std::result::Result<Option<
     let mut pixels = PixelScores::default();
     for image in images {
         if let Some(mask) = &image.mask {
-            let map = &image.scored.map;
+            let map = image.scored.map();
             let width = map.content.width as usize;
-            pixels.add(&cut(map, &map.values), Some(&cut(map, mask)), width)?;
+            pixels.add(&cut(&map, &map.values), Some(&cut(&map, mask)), width)?;
         }
     }
     Ok(Some(pixels.rank()))

@@ -36,21 +36,24 @@ impl Evaluation {
     pub fn scores(&self, root: &Path) -> Result<Vec<ImageScore>, MetricsError> {
         let bins = rank_pixels(&self.images)?.map(|ranked| Bins::between_quantiles(ranked.pixels(), EACH));
         let score = |image: &ImageResult| {
-            let pixels = |anomalous: bool| match (&bins, &image.mask) {
+            let [good_pixels, anomalous_pixels] = match (&bins, &image.mask) {
                 (Some(bins), Some(mask)) => {
-                    let map = &image.scored.map;
-                    let pixels = cut(map, &map.values).into_iter().zip(cut(map, mask));
-                    bins.count(pixels.filter(|(_, inside)| *inside == anomalous).map(|(score, _)| score))
+                    let map = image.scored.map();
+                    let (scores, inside) = (cut(&map, &map.values), cut(&map, mask));
+                    [false, true].map(|anomalous| {
+                        let pixels = scores.iter().zip(&inside).filter(|(_, inside)| **inside == anomalous);
+                        bins.count(pixels.map(|(score, _)| *score))
+                    })
                 }
-                _ => Vec::new(),
+                _ => [Vec::new(), Vec::new()],
             };
             let path = image.sample.path.strip_prefix(root).unwrap_or(&image.sample.path);
             ImageScore {
                 path: path.to_string_lossy().into_owned(),
                 defect: image.sample.defect.clone(),
                 score: image.scored.score,
-                good_pixels: pixels(false),
-                anomalous_pixels: pixels(true),
+                good_pixels,
+                anomalous_pixels,
             }
         };
         Ok(self.images.iter().map(score).collect())

@@ -92,15 +92,16 @@ fn figures(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::ScoreMap;
+    use crate::map::{Enlarger, PatchScores, Smoothing};
     use crate::preprocess::Rect;
     use crate::scorer::Scored;
 
     fn result(defect: Option<&str>, score: f32, map: Vec<f32>, mask: Option<Vec<bool>>) -> ImageResult {
         let content = Rect { x: 0, y: 0, width: 2, height: 2 };
-        let map = ScoreMap { height: 2, width: 2, values: map, content };
+        let enlarger = Enlarger::new((2, 2), (2, 2), Smoothing { sigma: 0.0, ..Smoothing::default() });
+        let patches = PatchScores::new(map, content, enlarger.into());
         let sample = Sample { path: "x.png".into(), defect: defect.map(Into::into), mask: None };
-        ImageResult { sample, scored: Scored { score, map, times: Default::default() }, anomalous: None, mask }
+        ImageResult { sample, scored: Scored { score, times: Default::default(), patches }, anomalous: None, mask }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! From patch distances to image score and map: what all scorers end with.
 
+use std::sync::Arc;
+
 use super::defects::KnownDefects;
 use super::inside::Inside;
 use crate::descriptor::FeatureMap;
-use crate::map::{Enlarger, ScoreMap, Smoothing};
+use crate::map::{Enlarger, PatchScores, Smoothing};
 use crate::preprocess::{Preprocess, Rect, Size};
 use crate::{Error, Result};
 
@@ -13,7 +15,8 @@ pub(super) struct Finish {
     input: Size,
     pub(super) defects: Option<KnownDefects>,
     smoothing: Smoothing,
-    enlarger: Option<((usize, usize), Enlarger)>,
+    /// Of the last patch grid: engines give the same one each time.
+    enlarger: Option<((usize, usize), Arc<Enlarger>)>,
 }
 
 impl Finish {
@@ -21,7 +24,7 @@ impl Finish {
         Finish { input: preprocess.input(), defects, smoothing, enlarger: None }
     }
 
-    /// Score and map from the distances `[rows, columns]` of a patch grid and the defect head's logits, if there is one; `content` is
+    /// Score of the image and of its patches from the distances `[rows, columns]` of a patch grid and the defect head's logits, if there is one; `content` is
     /// where the picture lies in the input.
     pub(super) fn finish(
         &mut self,
@@ -29,7 +32,7 @@ impl Finish {
         logits: Option<FeatureMap>,
         grid: (usize, usize),
         content: Rect,
-    ) -> Result<(f32, ScoreMap)> {
+    ) -> Result<(f32, PatchScores)> {
         let input = (self.input.height as usize, self.input.width as usize);
         // Half precision may overflow. Comparisons pass over what is no number, and the part would be good.
         let logits_finite = logits.iter().flat_map(|logits| &logits.values).all(|value| value.is_finite());
@@ -51,9 +54,8 @@ impl Finish {
         let score = inside.extend(&mut distances);
         let (_, enlarger) = match &mut self.enlarger {
             Some(made) if made.0 == grid => made,
-            slot => slot.insert((grid, Enlarger::new(grid, input, self.smoothing))),
+            slot => slot.insert((grid, Arc::new(Enlarger::new(grid, input, self.smoothing)))),
         };
-        let values = enlarger.enlarge(&distances);
-        Ok((score, ScoreMap { height: input.0, width: input.1, values, content }))
+        Ok((score, PatchScores::new(distances, content, enlarger.clone())))
     }
 }

@@ -10,14 +10,14 @@ use super::stages::{Extractor, FeatureScorer, Features, Scorer};
 use crate::bank::MemoryBank;
 use crate::descriptor::{FeatureMap, PatchDescriptor, Patches};
 use crate::engine::Engine;
-use crate::map::{ScoreMap, Smoothing};
-use crate::preprocess::{Preprocess, Rect};
+use crate::map::{PatchScores, Smoothing};
+use crate::preprocess::{Preparer, Preprocess, Rect};
 use crate::{Error, Result};
 
 /// The CPU scorer: any engine, then descriptors, bank and map.
 pub struct PatchScorer<E> {
     engine: E,
-    preprocess: Preprocess,
+    preparer: Preparer,
     after: AfterBackbone,
 }
 
@@ -32,7 +32,11 @@ impl<E: Engine> PatchScorer<E> {
         smoothing: Smoothing,
     ) -> PatchScorer<E> {
         let finish = Finish::new(&preprocess, defects, smoothing);
-        PatchScorer { engine, preprocess, after: AfterBackbone { descriptor, bank, finish, second: None } }
+        PatchScorer {
+            engine,
+            preparer: Preparer::new(preprocess),
+            after: AfterBackbone { descriptor, bank, finish, second: None },
+        }
     }
 
     /// Lets another network decide where this one is in doubt.
@@ -57,7 +61,7 @@ struct AfterBackbone {
 }
 
 impl AfterBackbone {
-    fn score_results(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, ScoreMap)> {
+    fn score_results(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, PatchScores)> {
         let logits = self.finish.defects.and_then(|_| results.pop());
         let patches = self.descriptor.describe(&results)?;
         let distances = self.distances(&patches)?;
@@ -77,7 +81,7 @@ impl FeatureScorer for AfterBackbone {
     fn score(&mut self, features: Features) -> Result<Scored> {
         let Features { results, content, mut times, input, threshold } = features;
         let start = Instant::now();
-        let (mut score, mut map) = self.score_results(results, content)?;
+        let (mut score, mut patches) = self.score_results(results, content)?;
         let mut looking = Duration::ZERO;
         if let (Some(second), Some(input)) = (&mut self.second, input)
             && second.is_in_doubt(score, threshold)
@@ -85,11 +89,11 @@ impl FeatureScorer for AfterBackbone {
             let again = Instant::now();
             let results = second.engine.run(&input)?;
             looking = again.elapsed();
-            (score, map) = self.score_results(results, content)?;
+            (score, patches) = self.score_results(results, content)?;
         }
         times.backbone += looking;
         times.after_backbone = start.elapsed() - looking;
-        Ok(Scored { score, map, times })
+        Ok(Scored { score, times, patches })
     }
 }
 
@@ -99,11 +103,11 @@ impl<E: Engine> Scorer for PatchScorer<E> {
     }
 
     fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        self.preparer.rule()
     }
 
     fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
-        let again = self.after.second.is_some();
-        (Extractor { engine: &mut self.engine, preprocess: &self.preprocess, again }, &mut self.after)
+        let keeps_input = self.after.second.is_some();
+        (Extractor { engine: &mut self.engine, preparer: &mut self.preparer, keeps_input }, &mut self.after)
     }
 }

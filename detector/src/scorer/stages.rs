@@ -1,12 +1,13 @@
 //! The two stages of a scorer: from a picture to features, from features to a score.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::scored::{Scored, Times};
 use crate::descriptor::FeatureMap;
 use crate::engine::Engine;
 use crate::picture::Picture;
-use crate::preprocess::{Prepared, Preprocess, Rect};
+use crate::preprocess::{Input, Prepared, Preparer, Preprocess, Rect};
 use crate::{Error, Result};
 
 /// What the network made of a picture, before it is judged.
@@ -15,8 +16,8 @@ pub struct Features {
     pub(super) results: Vec<FeatureMap>,
     pub(super) content: Rect,
     pub(super) times: Times,
-    /// What the network saw, for a [`SecondLook`](super::SecondLook).
-    pub(super) input: Option<Vec<f32>>,
+    /// The network's input, for a [`SecondLook`](super::SecondLook).
+    pub(super) input: Option<Arc<[f32]>>,
     pub(super) threshold: Option<f32>,
 }
 
@@ -31,40 +32,41 @@ impl Features {
 /// The first half of a scorer: from a picture to the network's results.
 pub struct Extractor<'a> {
     pub(super) engine: &'a mut dyn Engine,
-    pub(super) preprocess: &'a Preprocess,
-    /// Whether what the network saw is seen again.
-    pub(super) again: bool,
+    pub(super) preparer: &'a mut Preparer,
+    /// Whether the network's input is needed again, for a second look.
+    pub(super) keeps_input: bool,
 }
 
 impl Extractor<'_> {
-    /// Looks at a camera's picture.
+    /// Features of a camera's picture.
     ///
     /// # Errors
     /// When its colour is not the product's, the region does not lie in it, or the engine fails.
     pub fn extract(&mut self, picture: &Picture) -> Result<Features> {
-        let (found, expected) = (picture.colour, self.preprocess.colour);
+        let (found, expected) = (picture.colour, self.preparer.rule().colour);
         if found != expected {
             return Err(Error::invalid(format!("the image is {found}; the detector was trained on {expected} images")));
         }
         let start = Instant::now();
-        let prepared = self.preprocess.prepare(&picture.pixels)?;
-        let preparing = start.elapsed();
-        let mut features = self.extract_prepared(&prepared)?;
-        features.times.preprocess += preparing;
-        Ok(features)
+        let input = self.preparer.prepare(&picture.pixels)?;
+        self.run(input, start)
     }
 
-    /// Looks at a picture that is already at the network's size.
+    /// Features of a picture that is already at the network's size.
     ///
     /// # Errors
     /// When the engine fails.
     pub fn extract_prepared(&mut self, prepared: &Prepared) -> Result<Features> {
         let start = Instant::now();
-        let input = self.preprocess.normalise(&prepared.pixels);
-        let normalised = Instant::now();
-        let results = self.engine.run(&input)?;
-        let times = Times { preprocess: normalised - start, backbone: normalised.elapsed(), after_backbone: Duration::ZERO };
-        Ok(Features { results, content: prepared.content, times, input: self.again.then_some(input), threshold: None })
+        let input = self.preparer.normalise(prepared);
+        self.run(input, start)
+    }
+
+    fn run(&mut self, Input { values, content }: Input, start: Instant) -> Result<Features> {
+        let prepared = Instant::now();
+        let results = self.engine.run(&values)?;
+        let times = Times { preprocess: prepared - start, backbone: prepared.elapsed(), after_backbone: Duration::ZERO };
+        Ok(Features { results, content, times, input: self.keeps_input.then_some(values), threshold: None })
     }
 }
 

@@ -248,6 +248,6 @@ impl Page<'_> {
         let result = &self.evaluation.images[index];
         let picture = Picture::read(&result.sample.path)?;
         let prepared = self.scorer.preprocess().prepare(&picture.pixels)?;
-        Ok(View { prepared, map: result.scored.map.clone(), mask: result.mask.clone() })
+        Ok(View { prepared, map: result.scored.map(), mask: result.mask.clone() })
     }
 }

@@ -4,8 +4,9 @@ use verdict::{JudgedBy, Reason, ScoredVerdict, Ticket};
 use std::path::{Path, PathBuf};
 
 use detector::bundle::Bundle;
+use detector::calibration::is_anomalous;
 use detector::picture::Picture;
-use detector::scorer::{Looked, Scored};
+use detector::scorer::{Features, Scored};
 use detector::{Detector, Error, Result};
 use image::imageops;
 
@@ -120,7 +121,7 @@ impl Products {
 }
 
 /// What the first half of a detector has seen of a frame, or why nothing.
-pub type Seen = std::result::Result<Looked, Judgement>;
+pub type Seen = std::result::Result<Features, Judgement>;
 
 /// Both halves of what judges the frames of all views, each by its product's detector; `detectors` are those that the products were made
 /// of. They may work at the same time, on one frame after another. Every failure is an `unknown` that says why.
@@ -129,13 +130,13 @@ pub fn halves<'a>(
     detectors: &'a mut [Detector],
 ) -> (impl FnMut(&Ticket, &Picture) -> Seen + Send + 'a, impl FnMut(&Ticket, Seen) -> Judgement + Send + 'a) {
     let unknown = |detail: String| Judgement::Unknown { reason: Reason::ScoringFailed, detail };
-    let (mut looks, mut judges): (Vec<_>, Vec<_>) = detectors.iter_mut().map(Detector::halves).unzip();
+    let (mut looks, mut judges): (Vec<_>, Vec<_>) = detectors.iter_mut().map(Detector::stages).unzip();
     let look = move |ticket: &Ticket, picture: &Picture| {
         let entry = products.entry(ticket).ok_or_else(|| unknown("it is of no recipe".into()))?;
         let look = looks.get_mut(entry.detector).ok_or_else(|| unknown("it has no detector".into()))?;
         let looked = match entry.region {
-            None => look.look(picture),
-            Some(region) => cropped(picture, region).and_then(|picture| look.look(&picture)),
+            None => look.extract(picture),
+            Some(region) => cropped(picture, region).and_then(|picture| look.extract(&picture)),
         };
         looked.map_err(|error| unknown(error.to_string()))
     };
@@ -143,9 +144,9 @@ pub fn halves<'a>(
         let judged = seen.and_then(|looked| {
             let entry = products.entry(ticket).ok_or_else(|| unknown("it is of no recipe".into()))?;
             let judge = judges.get_mut(entry.detector).ok_or_else(|| unknown("it has no detector".into()))?;
-            match judge.judge(looked.against(entry.threshold)) {
+            match judge.score(looked.with_threshold(entry.threshold)) {
                 Ok(scored) if scored.score.is_finite() => {
-                    Ok(Judgement::Scored { score: scored.score, anomalous: scored.score > entry.threshold })
+                    Ok(Judgement::Scored { score: scored.score, anomalous: is_anomalous(scored.score, entry.threshold) })
                 }
                 Ok(scored) => Err(unknown(format!("its score is {}", scored.score))),
                 Err(error) => Err(unknown(error.to_string())),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use detector::bundle::Bundle;
-use detector::calibration::{Calibration, TailEstimate, calibrate};
+use detector::calibration::{Calibration, TailEstimate, calibrate, images_needed};
 use detector::files::{self, Disk};
 use detector::picture::Picture;
 use detector::{Detector, dataset, scorer};
@@ -100,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let own = detector.calibration.clone();
     let rate = args.rate.unwrap_or(own.requested_rate);
     ensure!(rate > 0.0 && rate < 1.0, "--rate is {rate}; a share between 0 and 1 was expected, such as 0.01");
-    let needed = parts_for(rate);
+    let needed = images_needed(rate);
     let (scores, source) = match &args.images {
         Some(folder) => (from_images(&mut detector, product.region, &bundle, folder)?, folder.display().to_string()),
         None => {
@@ -132,11 +132,6 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         output::print(&told(&overlay, &own, needed, &highest))?;
     }
     Ok(Answer::Done)
-}
-
-/// The fewest parts whose highest score promises the rate.
-fn parts_for(rate: f64) -> usize {
-    ((1.0 / rate - 1.0 - 1e-9).ceil().max(0.0) as usize).max(detector::calibration::FEWEST)
 }
 
 fn told(overlay: &Overlay, own: &Calibration, needed: usize, highest: &[(String, f32)]) -> String {
@@ -210,21 +205,4 @@ fn from_line(detector: &mut Detector, config: &LineConfig, seat: Seat<'_>, wante
         warn!("{} of {wanted} parts came", scores.len());
     }
     Ok(scores)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn so_many_parts_support_a_rate_and_one_fewer_does_not() {
-        for (rate, parts) in [(0.01, 99), (0.05, 19), (0.001, 999), (0.03, 33), (0.5, 5)] {
-            assert_eq!(parts_for(rate), parts, "{rate}");
-            let scores: Vec<f32> = (0..parts).map(|i| i as f32).collect();
-            assert!(calibrate(&scores, rate).unwrap().is_supported());
-            if parts > 5 {
-                assert!(!calibrate(&scores[1..], rate).unwrap().is_supported());
-            }
-        }
-    }
 }

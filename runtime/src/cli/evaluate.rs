@@ -87,12 +87,12 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let samples = data.unseen(&bundle.split()?)?;
     let calibration = detector.calibration.clone();
     let bar = output::progress("evaluate", samples.len());
-    let evaluation = evaluate(detector.untested_scorer(), &samples, Some(&calibration), &mut || bar.inc(1));
+    let evaluation = evaluate(detector.scorer(), &samples, Some(&calibration), &mut || bar.inc(1));
     bar.finish_and_clear();
     let evaluation = evaluation.with_context(|| format!("cannot evaluate on {}", args.data.display()))?;
     let site = site.map(|calibration| AtSite::of(&calibration, &evaluation));
     if let Some(path) = &args.report {
-        let (scorer, data) = (detector.untested_scorer(), args.data.as_path());
+        let (scorer, data) = (detector.scorer(), args.data.as_path());
         Page { evaluation: &evaluation, bundle: &bundle, calibration: &calibration, scorer, data }.write(path)?;
     }
     if let Some(path) = &args.scores {
@@ -247,6 +247,6 @@ impl Page<'_> {
         let result = &self.evaluation.images[index];
         let picture = Picture::read(&result.sample.path)?;
         let prepared = self.scorer.preprocess().prepare(&picture.pixels)?;
-        Ok(View { prepared, map: result.scored.map.clone(), mask: result.mask.clone() })
+        Ok(View { prepared, map: result.scored.map(), mask: result.mask.clone() })
     }
 }

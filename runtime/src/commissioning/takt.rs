@@ -34,10 +34,10 @@ pub(crate) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Du
     let mut times = Vec::with_capacity(MEASURED);
     for (number, reference) in references.iter().cycle().take(WARM_UP + MEASURED).enumerate() {
         let picture = bundle.reference(reference)?;
-        let score = detector.untested_scorer().score_prepared(&picture)?.score;
-        let (mut look, judge) = detector.halves();
+        let score = detector.scorer().score_prepared(&picture)?.score;
+        let (mut look, judge) = detector.stages();
         let start = Instant::now();
-        judge.judge(look.look_prepared(&picture)?.against(score))?;
+        judge.score(look.extract_prepared(&picture)?.with_threshold(score))?;
         if number >= WARM_UP {
             times.push(start.elapsed());
         }

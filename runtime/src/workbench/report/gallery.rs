@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use detector::calibration::is_anomalous;
 use detector::preprocess::Rect;
 use detector::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
@@ -31,7 +32,7 @@ pub(super) struct Group {
 pub(super) fn pick(images: &[ReportImage], threshold: f32) -> [Group; 3] {
     let of_class = |anomalous: bool, rejected: bool| {
         let judged = move |&(_, image): &(usize, &ReportImage)| {
-            image.defect.is_some() == anomalous && (image.score > threshold) == rejected
+            image.defect.is_some() == anomalous && is_anomalous(image.score, threshold) == rejected
         };
         let mut found: Vec<usize> = images.iter().enumerate().filter(judged).map(|(i, _)| i).collect();
         found.sort_by(|&a, &b| images[a].score.total_cmp(&images[b].score));
@@ -105,7 +106,7 @@ fn card(report: &Report<'_>, image: &ReportImage, view: &View) -> Result<String>
         }
         _ => String::new(),
     };
-    let verdict = if image.score > report.threshold { "rejected" } else { "passed" };
+    let verdict = if is_anomalous(image.score, report.threshold) { "rejected" } else { "passed" };
     let class = image.defect.as_deref().unwrap_or("good");
     Ok(format!(
         "<article><h3>{name}</h3><p><span class=\"class\">{}</span> score <strong>{}</strong>, {} of the threshold: \

@@ -1,98 +1,17 @@
-//! Figures of a detector on a data set: the same code in trainer, exporter and runtime.
-
-mod scores;
-
-pub use scores::ImageScore;
+//! Scoring a data set and computing its figures.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+use super::figures::{Figures, Latency};
+use super::pixels::rank_pixels;
+use super::result::{Evaluation, ImageResult};
 use crate::calibration::Calibration;
 use crate::dataset::Sample;
-use crate::map::ScoreMap;
-use crate::metrics::{AUPRO_FPR_LIMIT, MetricsError, PixelRanking, PixelScores, Ranking};
+use crate::metrics::{AUPRO_FPR_LIMIT, MetricsError, PixelRanking, Ranking};
 use crate::picture::{self, Picture};
 use crate::preprocess::Preprocess;
-use crate::scorer::{Scored, Scorer};
+use crate::scorer::Scorer;
 use crate::{Error, Result};
-
-/// What `evaluate --json` prints. A figure is null where it has no meaning: no masks, no good or no anomalous images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Figures {
-    /// Images scored.
-    pub images: usize,
-    /// Good ones among them.
-    pub good: usize,
-    /// Anomalous ones among them.
-    pub anomalous: usize,
-    /// Area under the ROC curve of image scores, 0..1.
-    pub image_auroc: Option<f64>,
-    /// Best F1 over thresholds: an oracle figure.
-    pub image_f1: Option<f64>,
-    /// Area under the ROC curve of all pixels of good images and of images with a mask.
-    pub pixel_auroc: Option<f64>,
-    /// Best F1 of those pixels over thresholds.
-    pub pixel_f1: Option<f64>,
-    /// Area under the per-region-overlap curve up to a false-positive rate of 0.3.
-    pub aupro: Option<f64>,
-    /// Good images above the bundle's threshold.
-    pub false_reject_rate: Option<f64>,
-    /// Anomalous images not above the bundle's threshold.
-    pub miss_rate: Option<f64>,
-    /// Engine that ran the backbone.
-    pub engine: String,
-    /// Picture in memory to score and map.
-    pub latency_ms: Latency,
-}
-
-/// Percentiles in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Latency {
-    /// Median.
-    pub p50: f64,
-    /// 95 of 100 are at most this long.
-    pub p95: f64,
-    /// 99 of 100 are at most this long.
-    pub p99: f64,
-}
-
-impl Latency {
-    /// Percentiles (nearest rank) of some durations; zeros when there are none.
-    pub fn of(durations: &[Duration]) -> Latency {
-        let mut sorted: Vec<f64> = durations.iter().map(|duration| duration.as_secs_f64() * 1e3).collect();
-        sorted.sort_by(f64::total_cmp);
-        let at = |share: f64| match sorted.len() {
-            0 => 0.0,
-            n => sorted[((share * n as f64).ceil() as usize).clamp(1, n) - 1],
-        };
-        Latency { p50: at(0.5), p95: at(0.95), p99: at(0.99) }
-    }
-}
-
-/// One image's result.
-#[derive(Clone, Debug)]
-pub struct ImageResult {
-    /// The image and its truth.
-    pub sample: Sample,
-    /// What the detector said.
-    pub scored: Scored,
-    /// Whether its score is above the threshold; none where there is no threshold yet.
-    pub anomalous: Option<bool>,
-    /// `[height, width]` of the input, in its geometry; anomalous images without a mask have none.
-    pub mask: Option<Vec<bool>>,
-}
-
-/// Figures and what they were computed from.
-#[derive(Clone, Debug)]
-pub struct Evaluation {
-    /// The figures.
-    pub figures: Figures,
-    /// Results in the order of the samples.
-    pub images: Vec<ImageResult>,
-}
 
 /// Scores every sample. `calibration` is none where no threshold exists yet; `progress` is told after each image.
 ///
@@ -170,43 +89,19 @@ fn figures(
     })
 }
 
-/// All pixels of good images and of those with a mask; none where no anomalous image has one.
-fn rank_pixels(images: &[ImageResult]) -> std::result::Result<Option<PixelRanking>, MetricsError> {
-    if !images.iter().any(|image| image.sample.is_anomalous() && image.mask.is_some()) {
-        return Ok(None);
-    }
-    let mut pixels = PixelScores::default();
-    for image in images {
-        if let Some(mask) = &image.mask {
-            let map = &image.scored.map;
-            let width = map.content.width as usize;
-            pixels.add(&cut(map, &map.values), Some(&cut(map, mask)), width)?;
-        }
-    }
-    Ok(Some(pixels.rank()))
-}
-
-/// The part of a map-sized array where the picture lies.
-fn cut<T: Copy>(map: &ScoreMap, values: &[T]) -> Vec<T> {
-    let content = map.content;
-    let rows = (content.y as usize)..(content.y + content.height) as usize;
-    rows.flat_map(|y| {
-        let start = y * map.width + content.x as usize;
-        values[start..start + content.width as usize].iter().copied()
-    })
-    .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::map::{Enlarger, PatchScores, Smoothing};
     use crate::preprocess::Rect;
+    use crate::scorer::Scored;
 
     fn result(defect: Option<&str>, score: f32, map: Vec<f32>, mask: Option<Vec<bool>>) -> ImageResult {
         let content = Rect { x: 0, y: 0, width: 2, height: 2 };
-        let map = ScoreMap { height: 2, width: 2, values: map, content };
+        let enlarger = Enlarger::new((2, 2), (2, 2), Smoothing { sigma: 0.0, ..Smoothing::default() });
+        let patches = PatchScores::new(map, content, enlarger.into());
         let sample = Sample { path: "x.png".into(), defect: defect.map(Into::into), mask: None };
-        ImageResult { sample, scored: Scored { score, map, times: Default::default() }, anomalous: None, mask }
+        ImageResult { sample, scored: Scored { score, times: Default::default(), patches }, anomalous: None, mask }
     }
 
     #[test]
@@ -229,12 +124,5 @@ mod tests {
         let figures = figures(&images, None, "tract").unwrap();
         assert_eq!((figures.pixel_auroc, figures.aupro, figures.miss_rate), (None, None, None));
         assert_eq!(figures.image_auroc, Some(1.0));
-    }
-
-    #[test]
-    fn percentiles_are_nearest_rank() {
-        let durations: Vec<Duration> = (1..=100).map(Duration::from_millis).collect();
-        let latency = Latency::of(&durations);
-        assert_eq!((latency.p50, latency.p95, latency.p99), (50.0, 95.0, 99.0));
     }
 }

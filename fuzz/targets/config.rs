@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use apc_runtime::config::LineConfig;
+use config::Config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = LineConfig::parse(Path::new("line.toml"), text);
+    let _ = Config::parse(Path::new("line.toml"), text);
 });

@@ -3,7 +3,8 @@
 #![no_main]
 
 use apc_runtime::camera::decode::decode;
-use apc_runtime::camera::format::{BayerOrder, Conversion, Layout, Matrix, PixelFormat, Range};
+use apc_runtime::camera::format::{BayerOrder, Conversion, Layout, PixelFormat};
+use config::{Matrix, Range};
 use libfuzzer_sys::fuzz_target;
 
 const FORMATS: [PixelFormat; 14] = [

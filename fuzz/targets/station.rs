@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use apc_fuzz::sound_bundle;
-use apc_runtime::config::LineConfig;
-use apc_runtime::state::station::{Device, Station};
+use config::Config;
 use libfuzzer_sys::fuzz_target;
+use store::station::{Device, Station};
 
 const LINE: &[u8] = b"[detector]\nbundle = \"active\"\n[runtime]\nstate = \"state\"\n[source.replay]\nimages = \"images\"\n";
 
@@ -27,7 +27,7 @@ fn build(files: BTreeMap<String, Vec<u8>>) -> Option<(Station, Vec<u8>)> {
 }
 
 static SOUND: LazyLock<Sound> = LazyLock::new(|| {
-    LineConfig::parse(Path::new("line.toml"), std::str::from_utf8(LINE).expect("text")).expect("the line is sound");
+    Config::parse(Path::new("line.toml"), std::str::from_utf8(LINE).expect("text")).expect("the line is sound");
     let (bundle, bytes) = sound_bundle();
     let id = bundle.id;
     let record = format!(

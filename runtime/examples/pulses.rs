@@ -4,7 +4,6 @@
 //! A probe that comes before everything else on the line thread's processor tells when that processor did not run at all: of a virtual
 //! machine, it is taken away now and then.
 
-use verdict::{Output, Verdict};
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -13,13 +12,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use verdict::{Output, Verdict};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use config::Config;
-use config::line::LineSettings;
 use apc_runtime::live::clock::Clock;
 use apc_runtime::live::progress::{Progress, Worker};
-use apc_runtime::live::{Command, LineLink, LineThread, Products, Report, realtime};
+use apc_runtime::live::{Command, LineLink, LineThread, Report, realtime};
+use config::Config;
+use config::line::LineSettings;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
@@ -93,7 +93,7 @@ fn run() -> Result<(String, bool)> {
     let settings = settings(&socket, priority)?;
     let progress = Progress::new(Clock::start(), 1);
     let link = LineLink::new(&settings, 0, &progress)?;
-    let line = LineThread::new(&settings, Products::default(), &link)?;
+    let line = LineThread::new(&settings, Vec::new(), &link)?;
     let (over, realtime) = (AtomicBool::new(false), AtomicBool::new(false));
     let probe = LineSettings { priority: PROBE_PRIORITY, ..settings.clone() };
     let (anomalous, reports, gaps) = thread::scope(|scope| {
@@ -213,8 +213,8 @@ fn judge(link: &LineLink<'_>, parts: usize, over: &AtomicBool) -> Vec<bool> {
         thread::sleep(ready.saturating_sub(link.clock().now()));
         let is_anomalous = random.random_bool(0.5);
         anomalous.push(is_anomalous);
-        let found = if is_anomalous { Verdict::Anomalous } else { Verdict::Good };
-        link.send(Command::Judged { part: seen.part, view: 0, found });
+        let verdict = if is_anomalous { Verdict::Anomalous } else { Verdict::Good };
+        link.send(Command::Judged { part: seen.part, view: 0, verdict });
     }
     anomalous
 }
@@ -226,7 +226,7 @@ fn listen(link: &LineLink<'_>, parts: usize) -> Vec<Report> {
     while settled < parts && link.clock().now() < last + Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(5));
         while let Some(report) = link.next_report() {
-            settled += usize::from(matches!(report, Report::Decision(_)));
+            settled += usize::from(matches!(report, Report::Decided(_)));
             last = link.clock().now();
             reports.push(report);
         }
@@ -247,12 +247,12 @@ fn measure(
     for report in reports {
         match report {
             Report::Output { output: output @ (Output::Good | Output::Reject), active: true, at } => rises.push((*output, *at)),
-            Report::Decision(settled) => {
+            Report::Decided(settled) => {
                 let told = anomalous.get(parts).map(|yes| if *yes { Verdict::Anomalous } else { Verdict::Good });
-                let is_unknown = matches!(settled.found, Verdict::Unknown(_));
-                let expected = if settled.found == Verdict::Good { Output::Good } else { Output::Reject };
+                let is_unknown = matches!(settled.verdict, Verdict::Unknown(_));
+                let expected = if settled.verdict == Verdict::Good { Output::Good } else { Output::Reject };
                 match rises.as_slice() {
-                    [(output, at)] if *output == expected && (is_unknown || told == Some(settled.found)) => {
+                    [(output, at)] if *output == expected && (is_unknown || told == Some(settled.verdict)) => {
                         let target = settled.at + DELAY;
                         let after = at.saturating_sub(target);
                         late.push(after);

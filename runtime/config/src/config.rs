@@ -78,10 +78,7 @@ impl RuntimeConfig {
     }
 
     fn machine(&self) -> Machine {
-        Machine {
-            onnxruntime: named(&self.onnxruntime).map(Path::to_owned),
-            state: named(&self.state).map(Path::to_owned),
-        }
+        Machine { onnxruntime: named(&self.onnxruntime).map(Path::to_owned), state: named(&self.state).map(Path::to_owned) }
     }
 }
 

@@ -147,4 +147,3 @@ fn queue<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> 
 fn max_age_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     bounded(deserializer, |age| (1..=AGE_LIMIT_MS).contains(age), format_args!("1 to {AGE_LIMIT_MS} ms"))
 }
-

@@ -1,3 +1,6 @@
-//! From a checked configuration to what works: sources, detectors, pipeline.
+//! From a checked configuration to what works: detectors, sources, the pipeline and its line.
 
 pub mod detectors;
+pub mod seats;
+pub mod service;
+pub mod sources;

@@ -9,8 +9,7 @@ use detector::{Error, Result, dataset, files};
 
 use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
-use config::Images;
-use config::ReplayConfig;
+use config::{Images, ReplayConfig};
 
 /// Largest list of images.
 const LIST_LIMIT: u64 = 64 << 20;

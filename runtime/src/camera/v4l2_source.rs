@@ -10,12 +10,10 @@ use super::decode::decode;
 use super::format::{Conversion, Layout};
 use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
-use super::v4l2::Rectangle;
 use super::v4l2::device::{Device, Mode};
 use super::v4l2::stream::{Dequeued, Stream, Wait};
 use super::watch::{Action, Event, Watch};
-use config::CameraConfig;
-use config::Controls;
+use config::{CameraConfig, Controls};
 
 /// A larger gap in the driver's count is a counter that was set anew.
 const GAP_LIMIT: u32 = 64;
@@ -38,8 +36,8 @@ pub struct Agreed {
 /// # Errors
 /// When it cannot do what is wished; says what it offers.
 pub fn set_up(device: &Device, config: &CameraConfig) -> Result<Agreed> {
-    if let Some([left, top, width, height]) = config.region {
-        device.set_region(Rectangle { left, top, width: width.unsigned_abs(), height: height.unsigned_abs() })?;
+    if let Some(region) = config.region {
+        device.set_region(region)?;
     }
     let mode = device.wish(config.format.code(), config.width, config.height)?;
     let wished = format!("{} {}x{}", config.format.code(), config.width, config.height);

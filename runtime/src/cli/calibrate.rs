@@ -11,18 +11,15 @@ use detector::{Detector, dataset, scorer};
 use log::warn;
 use serde::Serialize;
 
-use super::parts::{Part, each_part};
-use super::run::stop_on_signals;
-use super::seat::{Seat, SeatArgs};
+use super::seat::SeatArgs;
 use super::{Answer, output};
 use crate::assembly::detectors;
-use config::Config;
+use crate::commissioning::parts::{Part, each_part};
+use crate::live::signals::stop_on_signals;
+use config::{Config, SeatId};
 use detector::preprocess::Rect;
-use store::site;
-use store::site::Binding;
-use store::site::Overlay;
-use store::State;
-use store::models;
+use store::site::{self, Binding, Overlay};
+use store::{State, models};
 
 /// Most parts of one calibration.
 const PARTS_LIMIT: usize = 100_000;
@@ -81,11 +78,11 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     if folder.as_os_str().is_empty() {
         bail!("{}: runtime.state is not set: it names the folder that a site's threshold is kept in", args.config.display());
     }
-    let seat = args.seat.of(&config)?;
-    let (role, product) = (site::role(seat.view, seat.product), seat.product(&config));
-    if let Some(threshold) = product.threshold {
+    let id = args.seat.of(&config)?;
+    let (role, seat) = (site::role_of(&config, id), config.seat(id));
+    if let Some(threshold) = seat.threshold {
         bail!(
-            "{}: this view and recipe have a threshold of their own, {threshold}, which would go before the site's: remove it first",
+            "{}: this view and product have a threshold of their own, {threshold}, which takes precedence over the site's: remove it first",
             args.config.display()
         );
     }
@@ -95,23 +92,23 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         output::print(&format!("{removed} thresholds of this site removed; the bundle's own judges"))?;
         return Ok(Answer::Done);
     }
-    let bundle = models::read_bundle(&product.bundle, folder)?;
+    let bundle = models::read_bundle(&seat.bundle, folder)?;
     let mut detector = Detector::start(&bundle, &config.setup())?;
     let own = detector.calibration.clone();
     let rate = args.rate.unwrap_or(own.requested_rate);
     ensure!(rate > 0.0 && rate < 1.0, "--rate is {rate}; a share between 0 and 1 was expected, such as 0.01");
     let needed = images_needed(rate);
     let (scores, source) = match &args.images {
-        Some(folder) => (from_images(&mut detector, product.region, &bundle, folder)?, folder.display().to_string()),
+        Some(folder) => (from_images(&mut detector, seat.region, &bundle, folder)?, folder.display().to_string()),
         None => {
             let wanted = args.parts.map_or(needed, |parts| parts as usize);
             ensure!(wanted <= PARTS_LIMIT, "--rate {rate} needs {wanted} parts; at most {PARTS_LIMIT} are taken: choose --parts");
-            (from_line(&mut detector, &config, seat, wanted)?, "the line".into())
+            (from_line(&mut detector, &config, id, wanted)?, "the line".into())
         }
     };
     let values: Vec<f32> = scores.iter().map(|(_, score)| *score).collect();
     let calibration = calibrate(&values, rate).context("the threshold is unchanged")?;
-    let binding = Binding::of(&detector, &config, seat.view, seat.product);
+    let binding = Binding::of(&detector, &config, id);
     let state = State::open(folder)?;
     // One that does not fit judged nothing: then the bundle's was in force last.
     let previous = site::find(folder, &role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
@@ -162,7 +159,7 @@ fn told(overlay: &Overlay, own: &Calibration, needed: usize, highest: &[(String,
 }
 
 /// Scores of a folder's pictures. Those that the bundle was made from would promise too much; copies count once.
-fn from_images(detector: &mut Detector, region: Option<Region>, bundle: &Bundle, folder: &Path) -> Result<Vec<(String, f32)>> {
+fn from_images(detector: &mut Detector, region: Option<Rect>, bundle: &Bundle, folder: &Path) -> Result<Vec<(String, f32)>> {
     let paths = dataset::images(folder)?;
     let mut seen: HashSet<String> = bundle.split()?.images.into_iter().map(|image| image.sha256).collect();
     let (bar, mut scores, mut left_out) = (output::progress("calibrate", paths.len()), Vec::new(), 0);
@@ -172,7 +169,7 @@ fn from_images(detector: &mut Detector, region: Option<Region>, bundle: &Bundle,
             left_out += 1;
             continue;
         }
-        let scored = products::score(detector, region, &Picture::read(path)?).with_context(|| path.display().to_string())?;
+        let scored = detectors::score(detector, region, &Picture::read(path)?).with_context(|| path.display().to_string())?;
         scores.push((path.display().to_string(), scored.score));
     }
     bar.finish_and_clear();
@@ -183,15 +180,15 @@ fn from_images(detector: &mut Detector, region: Option<Region>, bundle: &Bundle,
 }
 
 /// Scores of the next `wanted` parts of the line.
-fn from_line(detector: &mut Detector, config: &LineConfig, seat: Seat<'_>, wanted: usize) -> Result<Vec<(String, f32)>> {
-    let (stop, region) = (stop_on_signals()?, seat.product(config).region);
+fn from_line(detector: &mut Detector, config: &Config, id: SeatId, wanted: usize) -> Result<Vec<(String, f32)>> {
+    let (stop, region) = (stop_on_signals()?, config.seat(id).region);
     let bar = output::progress("good parts", wanted);
     let mut scores = Vec::new();
-    each_part(config, seat, &stop, |Part { number, picture, .. }| {
+    each_part(config, id, &stop, |Part { number, picture, .. }| {
         match picture {
             Ok(picture) => {
                 let scorer::Scored { score, .. } =
-                    products::score(detector, region, &picture).with_context(|| format!("part {number}"))?;
+                    detectors::score(detector, region, &picture).with_context(|| format!("part {number}"))?;
                 scores.push((format!("part {number}"), score));
                 bar.inc(1);
             }

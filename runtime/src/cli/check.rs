@@ -8,22 +8,18 @@ use detector::calibration::Calibration;
 use detector::{Declined, Detector, Error};
 
 use super::{Answer, output};
-use crate::assembly::detectors::{self, Products};
+use crate::assembly::detectors::Loaded;
+use crate::assembly::seats::SeatPlan;
 use crate::camera::Replay;
 use crate::camera::v4l2::device::Device;
 use crate::camera::v4l2_source::set_up;
 use crate::commissioning::{memory, optics, takt};
-use config::CameraConfig;
-use config::line::LineSettings;
-use config::line::Travel;
-use config::MAIN;
-use config::Config;
-use config::SourceConfig;
 use crate::gpio::{self, GpioError};
-use store::models;
-use store::site;
-use store::site::SiteError;
 use crate::workbench::processor;
+use config::line::{LineSettings, Timing, Travel};
+use config::{CameraConfig, Config, MAIN, Product, SeatId, SourceConfig, View};
+use store::models;
+use store::site::{self, SiteError};
 
 /// Between two looks for a device that is not there yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -55,14 +51,14 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         }
         let started = start_all(&mut checks, &config, args.quick)?;
         let mut rate = None;
-        for view in config.view_names() {
+        for view in 0..config.views.len() {
             let found = source_check(&mut checks, &config, view, &started)?;
-            rate = if view == MAIN { found } else { rate };
+            rate = if view == 0 { found } else { rate };
         }
         latency(&mut checks, &config, started, rate)?;
         if let Some(line) = &config.line {
             checks.add("line", Ok::<_, Error>((summary(line), ())))?;
-            for (key, wanted) in line.lines().into_iter().filter(|_| !line.simulated) {
+            for (key, wanted) in line.gpio_lines().into_iter().filter(|_| !line.simulated) {
                 let found = gpio::find(&key, &wanted)
                     .map(|found| (format!("{} at {} offset {}", found.name, found.chip.display(), found.offset), ()));
                 checks.add("gpio", found.map_err(|error| detector::Error::invalid(error.to_string())))?;
@@ -82,14 +78,14 @@ struct Started {
 /// Reads every bundle and starts its detector, which tests itself.
 fn start_all(checks: &mut Checks, config: &Config, quick: bool) -> Result<Vec<Started>> {
     let mut all = Vec::new();
-    for path in products::bundles(config) {
-        let bundle = models::read_bundle(&path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
+    for path in config.bundles() {
+        let bundle = models::read_bundle(path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
         let bundle = checks.add("bundle", bundle)?;
         let detector = match bundle.as_ref().filter(|_| !quick) {
             Some(bundle) => self_test(checks, bundle, config)?,
             None => None,
         };
-        all.push(Started { path, bundle, detector });
+        all.push(Started { path: path.to_owned(), bundle, detector });
     }
     if all.iter().all(|started| started.detector.is_some()) {
         checks.add("memory", memory::check(config, all.len()))?;
@@ -107,20 +103,22 @@ fn latency(checks: &mut Checks, config: &Config, mut all: Vec<Started>, rate: Op
             Err(error) => return checks.add::<()>("latency", Err(error)).map(drop),
         }
     }
-    let bundles: Vec<PathBuf> = all.iter().map(|started| started.path.clone()).collect();
-    let detectors: Vec<Detector> = all.into_iter().filter_map(|started| started.detector).collect();
-    for (place, (product, view)) in products::pairs(config).into_iter().enumerate() {
-        let bundle = config.product(product, view).bundle;
-        let detector = bundles.iter().position(|path| *path == bundle).and_then(|at| detectors.get(at));
-        let Some(detector) = detector else { continue };
-        let name = if place == 0 && product.is_empty() { "threshold".to_owned() } else { format!("threshold of {view} {recipe}") };
-        checks.add(name.trim_end(), threshold(detector, config, view, product).map(|text| (text, ())))?;
+    let loaded = all.into_iter().filter_map(|started| Some(Loaded { path: started.path, detector: started.detector? }));
+    let loaded: Vec<Loaded> = loaded.collect();
+    for (id, seat) in config.seats() {
+        let Some(Loaded { detector, .. }) = loaded.iter().find(|loaded| loaded.path == seat.bundle) else { continue };
+        let name = match config.has_one_nameless_product() && id.view == 0 {
+            true => "threshold".to_owned(),
+            false => format!("threshold of {} {}", config.views[id.view].name, config.products[id.product].name),
+        };
+        checks.add(name.trim_end(), threshold(detector, config, id).map(|text| (text, ())))?;
     }
-    let Ok(products) = Products::of(config, &detectors) else { return Ok(()) };
-    for product in 0..config.product_names().len() {
-        let of_views: Vec<_> = products.detectors(product).map(|detector| &times[detector][..]).collect();
+    // What is wrong with a threshold was reported above.
+    let Ok(plan) = SeatPlan::new(config, &loaded) else { return Ok(()) };
+    for product in 0..config.products.len() {
+        let of_views: Vec<_> = plan.detectors_of(product).map(|detector| &times[detector][..]).collect();
         let held = takt::check(&of_views, config, product, rate);
-        let name = products.product(product);
+        let name = plan.product_name(product);
         let name = if name.is_empty() { "latency".to_owned() } else { format!("latency of {name}") };
         checks.add(&name, held.map(|text| (text, ())))?;
     }
@@ -144,16 +142,16 @@ fn self_test(checks: &mut Checks, bundle: &Bundle, config: &Config) -> Result<Op
 }
 
 /// Which threshold judges, beside the bundle's.
-fn threshold(detector: &Detector, config: &Config, view: &str, product: &str) -> Result<String, SiteError> {
+fn threshold(detector: &Detector, config: &Config, id: SeatId) -> Result<String, SiteError> {
     let promised = |calibration: &Calibration| {
         let (rate, images) = (calibration.false_reject_rate * 100.0, calibration.images);
         format!("{:.4} (at most {rate:.2} % false rejects on average, from {images} good parts)", calibration.threshold)
     };
     let of_bundle = promised(&detector.calibration);
-    if let Some(threshold) = config.product(product, view).threshold {
+    if let Some(threshold) = config.seat(id).threshold {
         return Ok(format!("the configuration's {threshold:.4}; the bundle's {of_bundle}"));
     }
-    Ok(match site::of(config, detector, view, product)? {
+    Ok(match site::of(config, detector, id)? {
         Some(site) => format!("this site's {}, by {}; the bundle's {of_bundle}", promised(&site.calibration), site.by),
         None => format!("the bundle's {of_bundle}; none of this site, see `apc-runtime calibrate`"),
     })
@@ -161,26 +159,33 @@ fn threshold(detector: &Detector, config: &Config, view: &str, product: &str) ->
 
 /// Whether every device is there; what it can do is another question.
 fn is_all_there(config: &Config) -> bool {
-    let camera = config.view_names().into_iter().all(|view| match config.view_source(view) {
+    let camera = config.views.iter().all(|view| match &view.source {
         SourceConfig::Camera(camera) => camera.device.exists(),
         SourceConfig::Replay(_) => true,
     });
-    let lines = config.line.iter().filter(|line| !line.simulated).flat_map(LineSettings::lines);
+    let lines = config.line.iter().filter(|line| !line.simulated).flat_map(LineSettings::gpio_lines);
     let is_missing = |(key, line): (String, _)| matches!(gpio::find(&key, &line), Err(GpioError::Missing { .. }));
     camera && !lines.into_iter().any(is_missing)
 }
 
 /// What the line does with parts, in figures that a person can compare with the machine.
 fn summary(line: &LineSettings) -> String {
-    let (delay, spacing) = (&line.control.delay, &line.control.spacing);
+    let (timings, spacing) = (&line.control.timings, &line.control.spacing);
     let takt = match spacing {
         Travel::Time(spacing) => format!("at most {:.1} parts per second", 1.0 / spacing.as_secs_f64()),
         Travel::Pulses(pulses) => format!("parts at least {pulses} pulses apart"),
     };
-    let delay = match delay {
-        Travel::Time(delay) => format!("{} ms", delay.as_secs_f64() * 1e3),
-        Travel::Pulses(pulses) => format!("{pulses} pulses"),
-    };
+    let mut delays: Vec<String> = Vec::new();
+    for Timing { delay, .. } in timings {
+        let delay = match delay {
+            Travel::Time(delay) => format!("{} ms", delay.as_secs_f64() * 1e3),
+            Travel::Pulses(pulses) => format!("{pulses} pulses"),
+        };
+        if !delays.contains(&delay) {
+            delays.push(delay);
+        }
+    }
+    let delay = delays.join(" or ");
     let simulated = if line.simulated { "; simulated: no GPIO line is driven" } else { "" };
     format!("{delay} from trigger to actuator, {takt}{simulated}")
 }
@@ -204,9 +209,10 @@ impl Checks {
 }
 
 /// A view's source; its rate, if it has one.
-fn source_check(checks: &mut Checks, config: &Config, view: &str, started: &[Started]) -> Result<Option<f64>> {
-    let of_view = |name: &str| if view == MAIN { name.to_owned() } else { format!("{name} of {view}") };
-    let camera = match config.view_source(view) {
+fn source_check(checks: &mut Checks, config: &Config, view: usize, started: &[Started]) -> Result<Option<f64>> {
+    let View { name, source } = &config.views[view];
+    let of_view = |what: &str| if name == MAIN { what.to_owned() } else { format!("{what} of {name}") };
+    let camera = match source {
         SourceConfig::Replay(replay) => {
             let images = Replay::open(replay).map(|replay| (format!("{} images to replay", replay.paths().len()), ()));
             checks.add(&of_view("source"), images)?;
@@ -218,13 +224,12 @@ fn source_check(checks: &mut Checks, config: &Config, view: &str, started: &[Sta
     if let Some(scene) = &camera.scene {
         checks.add(&of_view("takt"), optics::takt(scene, rate))?;
         checks.add(&of_view("blur"), optics::blur(scene, camera.width))?;
-        for product in config.product_names() {
-            let product = config.product(product, view);
-            let bundle =
-                started.iter().find(|started| started.path == product.bundle).and_then(|started| started.bundle.as_ref());
+        for (product, Product { name, .. }) in config.products.iter().enumerate() {
+            let seat = config.seat(SeatId { product, view });
+            let bundle = started.iter().find(|started| started.path == seat.bundle).and_then(|started| started.bundle.as_ref());
             let Some(bundle) = bundle else { continue };
-            let found = optics::smallest_defect(scene, camera, product.region, &bundle.manifest.input);
-            let name = if product.is_empty() { "smallest defect".to_owned() } else { format!("smallest defect of {recipe}") };
+            let found = optics::smallest_defect(scene, camera, seat.region, &bundle.manifest.input);
+            let name = if name.is_empty() { "smallest defect".to_owned() } else { format!("smallest defect of {name}") };
             checks.add(&of_view(&name), found)?;
         }
     }
@@ -232,11 +237,11 @@ fn source_check(checks: &mut Checks, config: &Config, view: &str, started: &[Sta
 }
 
 /// Whether a camera takes its settings, those of every product.
-fn camera_check(config: &Config, view: &str, camera: &CameraConfig) -> detector::Result<(String, Option<f64>)> {
+fn camera_check(config: &Config, view: usize, camera: &CameraConfig) -> detector::Result<(String, Option<f64>)> {
     let device = Device::open(&camera.device)?;
     let agreed = set_up(&device, camera)?;
-    for product in config.product_names() {
-        device.set_controls(&config.product(product, view).controls)?;
+    for product in 0..config.products.len() {
+        device.set_controls(&config.seat(SeatId { product, view }).controls)?;
     }
     let rate = agreed.rate.map_or("a rate it does not tell".into(), |rate| format!("{rate:.2} frames per second"));
     let identity = &device.identity;

@@ -11,12 +11,11 @@ use detector::run::{Split, Use};
 use detector::scorer::Scorer;
 use detector::{Declined, Detector, files};
 
-use super::seat::Seat;
-use super::{Answer, Model, output};
-use config::Config;
-use store::site;
+use super::{Answer, Model, output, seat};
 use crate::workbench::report::{PixelFigures, Report, ReportImage, View};
+use config::Config;
 use serde::Serialize;
+use store::site;
 
 /// Measure a bundle on a data set
 ///
@@ -111,8 +110,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 /// The threshold that `apc-runtime calibrate` set for this camera.
 fn site_threshold(config: &Path, detector: &Detector) -> Result<Calibration> {
     let line = Config::read(config)?;
-    let Seat { view, product, .. } = Seat::first(&line);
-    let found = site::of(&line, detector, view, product)?;
+    let found = site::of(&line, detector, seat::first(&line))?;
     let found =
         found.with_context(|| format!("{}: this site has no threshold of its own: `apc-runtime calibrate`", config.display()));
     Ok(found?.calibration)

@@ -5,11 +5,9 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 
 use super::{Answer, output};
-use config::Config;
-use config::line::Selection;
-use config::line::LineSettings;
-use config::line::TriggerBy;
 use crate::gpio::{self, Outputs};
+use config::Config;
+use config::line::{LineSettings, Selection, TriggerBy};
 
 /// Look at GPIO lines, set outputs to their safe levels, trigger by software, choose a product
 #[derive(clap::Args)]
@@ -23,30 +21,31 @@ enum Action {
     /// List the GPIO lines of this machine
     Show,
     /// Set every output of a configuration to its safe level, e.g. after the service was killed
-    Safe(Config),
+    Safe(ConfigFile),
     /// Tell a running service that a part is there (line.trigger.mode = "software")
-    Trigger(Config),
-    /// Tell a running service which product is made from now on (line.product.socket)
+    Trigger(ConfigFile),
+    /// Tell a running service which product is made from now on (line.recipe.socket)
+    #[command(name = "recipe")]
     Product(ProductArgs),
 }
 
 #[derive(clap::Args)]
 struct ProductArgs {
     #[command(flatten)]
-    config: Config,
+    config: ConfigFile,
     /// The name of a product
     #[arg(value_name = "NAME")]
     name: String,
 }
 
 #[derive(clap::Args)]
-struct Config {
+struct ConfigFile {
     /// The line configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
 }
 
-impl Config {
+impl ConfigFile {
     fn line(&self) -> Result<Option<LineSettings>> {
         Ok(Config::read(&self.config)?.line)
     }
@@ -76,14 +75,14 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     }
 }
 
-fn choose(Config { config: path }: &Config, name: &str) -> Result<Answer> {
+fn choose(ConfigFile { config: path }: &ConfigFile, name: &str) -> Result<Answer> {
     let config = Config::read(path)?;
-    let product = config.line.as_ref().and_then(|line| line.product.as_ref());
-    let Some(Selection::Socket { path: socket, .. }) = product else {
-        bail!("{}: recipes are not chosen at a socket: there is no line.recipe.socket", path.display());
+    let selection = config.line.as_ref().and_then(|line| line.selection.as_ref());
+    let Some(Selection::Socket { path: socket, .. }) = selection else {
+        bail!("{}: products are not chosen at a socket: there is no line.recipe.socket", path.display());
     };
-    let names = config.product_names();
-    ensure!(names.contains(&name), "{}: there is no recipe {name:?}; expected one of {}", path.display(), names.join(", "));
+    let names: Vec<&str> = config.products.iter().map(|product| product.name.as_str()).collect();
+    ensure!(names.contains(&name), "{}: there is no product {name:?}; expected one of {}", path.display(), names.join(", "));
     send(name.as_bytes(), socket)
 }
 

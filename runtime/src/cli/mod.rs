@@ -9,7 +9,6 @@ mod evaluate;
 mod line;
 mod model;
 mod output;
-mod parts;
 mod run;
 mod score;
 mod seat;
@@ -28,8 +27,7 @@ use detector::scorer::SECOND_LOOK;
 use detector::{Declined, Detector, Setup, placement};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
-use config::SHARE_LIMIT;
-use config::THREADS_LIMIT;
+use config::{SHARE_LIMIT, THREADS_LIMIT};
 
 /// Judges images with a bundle that `apc-export` wrote: single files, data sets, and live on a production line.
 ///

@@ -8,8 +8,7 @@ use serde::Serialize;
 
 use super::{Answer, Judged, Model, output};
 use store::State;
-use store::models;
-use store::models::Models;
+use store::models::{self, Models};
 
 /// Prepare bundles for this machine, and choose which one is active
 ///

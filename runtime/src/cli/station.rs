@@ -7,19 +7,14 @@ use detector::files::{self, Disk};
 use detector::picture::Picture;
 use serde::Serialize;
 
-use super::parts::each_part;
-use super::run::stop_on_signals;
-use super::seat::Seat;
-use super::{Answer, output};
+use super::{Answer, output, seat};
 use crate::commissioning::golden::{self, Finding};
-use config::Config;
-use config::SourceConfig;
-use store::models;
-use store::models::Model;
+use crate::commissioning::parts::each_part;
+use crate::live::signals::stop_on_signals;
+use config::{Config, MAIN, SourceConfig};
+use store::models::{self, Model};
 use store::station::Station;
-use store::MAIN;
-use store::State;
-use store::golden as store;
+use store::{State, golden as record};
 
 /// Carry a station over to a spare camera, and see whether it stands as it should
 #[derive(clap::Args)]
@@ -101,7 +96,7 @@ struct Golden {
 #[derive(Serialize)]
 struct Document<'a> {
     holds: bool,
-    golden: &'a store::Golden,
+    golden: &'a record::Golden,
     findings: &'a [Finding],
 }
 
@@ -154,14 +149,13 @@ fn golden(args: &Golden) -> Result<Answer> {
         Some(path) => (path.display().to_string(), Picture::read(path)?),
         None => next_part(&config)?,
     };
-    let dimensions = picture.pixels.dimensions();
-    let looked_at = golden::region_of(&picture.pixels, region);
-    let pixels = looked_at.with_context(|| format!("the detector's region does not lie in the picture of {dimensions:?} px"))?;
+    let looked_at = region.map_or_else(|| Ok(picture.pixels.clone()), |region| region.crop(&picture.pixels));
+    let pixels = looked_at.context("the detector's region cannot be cut out")?;
     if args.capture {
         let png = output::png(&Picture { pixels: pixels.clone(), colour: picture.colour })?;
         let by = output::who(args.by.as_deref());
         let state = State::open(state)?;
-        let golden = store::write(&state, &mut Disk::default(), MAIN, (&png, &pixels), region, (by, source))?;
+        let golden = record::write(&state, &mut Disk::default(), MAIN, (&png, golden::measure(&pixels)), region, (by, source))?;
         let [red, green, blue] = golden.measures.levels;
         let sharpness = golden.measures.sharpness;
         match args.json {
@@ -172,7 +166,7 @@ fn golden(args: &Golden) -> Result<Answer> {
         }
         return Ok(Answer::Done);
     }
-    let Some((golden, reference)) = store::read(state, MAIN)? else {
+    let Some((golden, reference)) = record::read(state, MAIN)? else {
         bail!(
             "no golden part was captured in {}: `apc-runtime station golden --capture` while everything is right",
             state.display()
@@ -181,7 +175,7 @@ fn golden(args: &Golden) -> Result<Answer> {
     if golden.region != region {
         bail!("the golden part was captured for another region of the picture than the bundle's: capture it again");
     }
-    let mm = match &config.source {
+    let mm = match &config.views[0].source {
         SourceConfig::Camera(camera) => camera.scene.map(|scene| scene.width_mm / f64::from(camera.width)),
         SourceConfig::Replay(_) => None,
     };
@@ -203,7 +197,7 @@ fn golden(args: &Golden) -> Result<Answer> {
 fn next_part(config: &Config) -> Result<(String, Picture)> {
     let stop = stop_on_signals()?;
     let mut found = None;
-    each_part(config, Seat::first(config), &stop, |part| {
+    each_part(config, seat::first(config), &stop, |part| {
         match part.picture {
             Ok(picture) => found = Some((part.source, picture)),
             Err(problem) => log::warn!("part {}: {problem}", part.number),

@@ -4,8 +4,7 @@ use std::fs;
 
 use detector::{Error, Result};
 
-use config::Config;
-use config::SourceConfig;
+use config::{Config, SourceConfig};
 
 /// The service's unit allows it this share of the machine's memory (`MemoryMax`).
 const SHARE: f64 = 0.75;
@@ -44,8 +43,8 @@ fn hold(taken: f64, pictures: f64, limit: f64, bundles: usize) -> Result<String>
 }
 
 /// Pictures that may be held at once, in MiB; those of a replay, whose size nobody knows, are left out.
-fn pictures(config: &LineConfig) -> f64 {
-    let sizes = config.view_names().into_iter().filter_map(|view| match config.view_source(view) {
+fn pictures(config: &Config) -> f64 {
+    let sizes = config.views.iter().filter_map(|view| match &view.source {
         SourceConfig::Camera(camera) => Some(3 * u64::from(camera.width) * u64::from(camera.height)),
         SourceConfig::Replay(_) => None,
     });
@@ -85,7 +84,7 @@ mod tests {
     fn pictures_that_wait_are_counted() {
         let text = "[detector]\nbundle = \"a\"\n[frames]\nqueue = 10\n[source.camera]\ndevice = \"v\"\nformat = \"GREY\"\nwidth = 1024\n\
                     height = 1024\n";
-        let config = LineConfig::parse(Path::new("line.toml"), text).unwrap();
+        let config = Config::parse(Path::new("line.toml"), text).unwrap();
         assert_eq!(pictures(&config), 3.0 * 16.0);
     }
 }

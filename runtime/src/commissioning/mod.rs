@@ -3,4 +3,5 @@
 pub mod golden;
 pub mod memory;
 pub mod optics;
+pub mod parts;
 pub mod takt;

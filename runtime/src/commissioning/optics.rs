@@ -3,9 +3,7 @@
 use detector::preprocess::{Preprocess, Rect, Resize};
 use detector::{Error, Result};
 
-use config::CameraConfig;
-use config::Scene;
-use detector::preprocess::Rect;
+use config::{CameraConfig, Scene};
 
 /// Blur beyond this hides what the network could see.
 const LARGEST_BLUR_PX: f64 = 2.0;
@@ -41,11 +39,11 @@ pub(crate) fn blur(scene: &Scene, width: u32) -> Result<(String, ())> {
 pub(crate) fn smallest_defect(
     scene: &Scene,
     camera: &CameraConfig,
-    region: Option<Region>,
+    region: Option<Rect>,
     input: &Preprocess,
 ) -> Result<(String, ())> {
-    let [.., width, height] = region.unwrap_or([0, 0, camera.width, camera.height]);
-    let looked_at = input.region.unwrap_or(Rect { x: 0, y: 0, width, height });
+    let whole = Rect { x: 0, y: 0, width: camera.width, height: camera.height };
+    let looked_at = input.region.or(region).unwrap_or(whole);
     let across = f64::from(looked_at.width) / f64::from(input.size.width);
     let down = f64::from(looked_at.height) / f64::from(input.size.height);
     // Stretching blurs one direction more than the other; letterboxing scales by the larger of both. Enlarging adds nothing.
@@ -107,16 +105,17 @@ mod tests {
         };
         let told =
             |scene: &Scene, region, input: Preprocess| smallest_defect(scene, &camera, region, &input).map(|(text, ())| text);
+        let square = Some(Rect { x: 0, y: 0, width: 640, height: 640 });
         // 0.1 mm for each of the camera's pixels.
         let whole = told(&SCENE, None, input(Resize::Stretch, None)).unwrap();
         assert!(whole.contains("0.400 mm across, 4.0 px of the camera: defects below 0.80 mm (2 px)"), "{whole}");
         assert!(told(&SCENE, None, input(Resize::Letterbox, None)).unwrap().contains("0.400 mm, 4.0 px"));
-        assert!(told(&SCENE, Some([0, 0, 640, 640]), input(Resize::Stretch, None)).unwrap().contains("below 0.40 mm"));
+        assert!(told(&SCENE, square, input(Resize::Stretch, None)).unwrap().contains("below 0.40 mm"));
         let inner = Some(Rect { x: 10, y: 10, width: 160, height: 160 });
-        assert!(told(&SCENE, Some([0, 0, 640, 640]), input(Resize::Stretch, inner)).unwrap().contains("below 0.20 mm"));
+        assert!(told(&SCENE, square, input(Resize::Stretch, inner)).unwrap().contains("below 0.20 mm"));
         let wanted = Scene { smallest_defect_mm: Some(0.5), ..SCENE };
         let error = told(&wanted, None, input(Resize::Stretch, None)).unwrap_err().to_string();
         assert!(error.contains("smallest_defect_mm is 0.5") && error.contains("smaller region"), "{error}");
-        assert!(told(&wanted, Some([0, 0, 640, 640]), input(Resize::Stretch, None)).is_ok());
+        assert!(told(&wanted, square, input(Resize::Stretch, None)).is_ok());
     }
 }

@@ -5,12 +5,8 @@ use std::time::{Duration, Instant};
 use detector::bundle::Bundle;
 use detector::{Detector, Error, Result};
 
-use config::line::Travel;
-use config::line::TriggerBy;
-use config::line::TriggerConfig;
-use config::Binding;
-use config::Config;
-use config::SourceConfig;
+use config::line::{Travel, TriggerBy, TriggerConfig};
+use config::{Binding, Config, SourceConfig};
 
 /// Verdicts before the measurement: the first ones are slower.
 const WARM_UP: usize = 2;
@@ -35,9 +31,9 @@ pub(crate) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Du
     for (number, reference) in references.iter().cycle().take(WARM_UP + MEASURED).enumerate() {
         let picture = bundle.reference(reference)?;
         let score = detector.scorer().score_prepared(&picture)?.score;
-        let (mut look, judge) = detector.stages();
+        let (mut extractor, scorer) = detector.stages();
         let start = Instant::now();
-        judge.score(look.extract_prepared(&picture)?.with_threshold(score))?;
+        scorer.score(extractor.extract_prepared(&picture)?.with_threshold(score))?;
         if number >= WARM_UP {
             times.push(start.elapsed());
         }
@@ -54,7 +50,7 @@ pub(crate) fn check(views: &[&[Duration]], config: &Config, product: usize, fram
 
 impl Demand {
     fn of(config: &Config, product: usize, frames: Option<f64>) -> Demand {
-        let scene = match &config.source {
+        let scene = match &config.views[0].source {
             SourceConfig::Camera(camera) => camera.scene,
             SourceConfig::Replay(_) => None,
         };
@@ -65,14 +61,14 @@ impl Demand {
             (None, Some(TriggerBy::Interval(every))) => Some((1.0 / every.as_secs_f64(), "line.trigger.every_ms")),
             _ => frames.filter(|_| each_frame).map(|rate| (rate, "each frame is a part")),
         };
-        let timing = config.line.as_ref().map(|line| line.control.timing(product));
+        let timing = config.line.as_ref().map(|line| line.control.timings[product]);
         let answer = timing.and_then(|timing| match (timing.deadline, timing.delay) {
             (Some(deadline), _) => Some((deadline, "line.deadline_ms")),
             (None, Travel::Time(delay)) => Some((delay, "line.delay_ms")),
             (None, Travel::Pulses(_)) => None,
         });
         // A frame that is the part itself is not waited for; other views of it are.
-        let waits = |trigger: &&TriggerConfig| !trigger.is_a_frame() || !config.views.is_empty();
+        let waits = |trigger: &&TriggerConfig| !trigger.is_a_frame() || config.views.len() > 1;
         Demand { parts, answer, wait: trigger.filter(waits).map_or(Duration::ZERO, |trigger| wait(trigger, frames)) }
     }
 }

@@ -5,9 +5,7 @@ use gpiocdev::chip::Chip;
 use gpiocdev::request::Config;
 
 use super::GpioError;
-use config::line::Bias;
-use config::line::Level;
-use config::line::GpioLine;
+use config::line::{Bias, GpioLine, GpioPlace, Level};
 
 /// Names that an error lists at most.
 const OFFERED: usize = 24;
@@ -75,13 +73,9 @@ pub fn list() -> Listing {
 pub fn find(key: &str, config: &GpioLine) -> Result<Found, GpioError> {
     let (key, line) = (key.to_owned(), wanted(config));
     let Listing { lines, denied } = list();
-    let fits = |other: &&Line| {
-        let right_chip = config.chip.as_ref().is_none_or(|chip| *chip == other.chip);
-        let right_line = match (&config.line, config.offset) {
-            (Some(name), _) => *name == other.name,
-            (None, offset) => offset == Some(other.offset),
-        };
-        right_chip && right_line
+    let fits = |other: &&Line| match &config.place {
+        GpioPlace::Named { line, chip } => *line == other.name && chip.as_ref().is_none_or(|chip| *chip == other.chip),
+        GpioPlace::Numbered { chip, offset } => *chip == other.chip && *offset == other.offset,
     };
     let found: Vec<&Line> = lines.iter().filter(fits).collect();
     match found[..] {
@@ -129,12 +123,10 @@ fn device_files() -> Vec<PathBuf> {
 }
 
 fn wanted(config: &GpioLine) -> String {
-    match (&config.line, &config.chip, config.offset) {
-        (Some(line), None, _) => format!("{line:?}"),
-        (Some(line), Some(chip), _) => format!("{line:?} on the chip {chip:?}"),
-        (None, chip, offset) => {
-            format!("{} on the chip {:?}", offset.unwrap_or_default(), chip.as_deref().unwrap_or_default())
-        }
+    match &config.place {
+        GpioPlace::Named { line, chip: None } => format!("{line:?}"),
+        GpioPlace::Named { line, chip: Some(chip) } => format!("{line:?} on the chip {chip:?}"),
+        GpioPlace::Numbered { chip, offset } => format!("{offset} on the chip {chip:?}"),
     }
 }
 

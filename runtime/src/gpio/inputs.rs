@@ -7,9 +7,7 @@ use gpiocdev::request::Config;
 
 use super::find::{Found, find};
 use super::{CONSUMER, GpioError};
-use config::line::InputRole;
-use config::line::GpioLine;
-use config::line::LineSettings;
+use config::line::{GpioLine, InputRole, LineSettings};
 
 /// Edges that are read at once.
 const BATCH: usize = 64;

@@ -1,5 +1,5 @@
-use verdict::Output;
 use std::collections::BTreeMap;
+use verdict::Output;
 
 use gpiocdev::Request;
 use gpiocdev::line::{Offset, Value};
@@ -7,8 +7,7 @@ use gpiocdev::request::Config;
 
 use super::find::find;
 use super::{CONSUMER, GpioError};
-use config::line;
-use config::line::Safe;
+use config::line::{GpioOutputs, Safe};
 
 /// The outputs that the configuration names; each is at its safe level until it is set, and again when this is dropped.
 #[derive(Debug)]
@@ -28,21 +27,21 @@ impl Outputs {
     ///
     /// # Errors
     /// When a line does not exist or cannot be had.
-    pub fn request(config: &line::Outputs) -> Result<Outputs, GpioError> {
+    pub fn request(config: &GpioOutputs) -> Result<Outputs, GpioError> {
         let mut pins = [const { None }; Output::ALL.len()];
         let mut seen = BTreeMap::new();
         for output in Output::ALL {
             let Some(settings) = config.get(output) else { continue };
             let key = format!("line.outputs.{}", output.word());
-            let line = settings.line();
-            let found = find(&key, &line)?;
+            let line = &settings.line;
+            let found = find(&key, line)?;
             if let Some(other) = seen.insert((found.chip.clone(), found.offset), output) {
                 let consumer = format!("line.outputs.{} of this configuration", other.word());
                 return Err(GpioError::Taken { key, line: found.name, consumer });
             }
             let safe = value(settings.safe == Safe::Active);
             let mut request = Config::default();
-            found.configure(&mut request, &line).as_output(safe);
+            found.configure(&mut request, line).as_output(safe);
             let request = Request::from_config(request).with_consumer(CONSUMER).request();
             let request = request.map_err(|error| found.refused(&key, error))?;
             pins[output as usize] = Some(Pin { request, offset: found.offset, safe });

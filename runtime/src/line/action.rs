@@ -1,34 +1,34 @@
-use verdict::{Output, Verdict};
 use std::fmt;
 use std::time::Duration;
 
+use verdict::{Disposition, Output, Verdict};
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Change an output.
     Set(Output, bool),
-    /// A part has its final answer. Each part is settled exactly once, in the order in which they were seen; only those for which there
-    /// was no room are settled at once.
-    Decision(Decision),
+    /// A part is decided. Each part is decided exactly once, in the order of the triggers; only parts for which there was no room are
+    /// decided at once.
+    Decided(Decision),
     /// The stop output was raised, for this reason.
     Stopped(StopCause),
-    /// An answer came for a part that was settled or never seen.
+    /// A verdict came for a part that was decided before, or that never had a trigger.
     Late(u64),
 }
 
-/// The final answer for a part.
+/// What the line decided about a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Which part.
     pub part: u64,
-    /// What was known in time.
-    pub found: Verdict,
-    /// What was done.
+    /// The verdict that was known in time.
+    pub verdict: Verdict,
+    /// What was done with the part.
     pub disposition: Disposition,
     /// Time of its trigger.
     pub at: Duration,
-    /// From there to now.
+    /// From its trigger to the decision.
     pub after: Duration,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for StopCause {
             StopCause::PulsesTooClose(output) => write!(f, "{} had to pulse again before its min_gap_ms was over", output.word()),
             StopCause::TooManyParts => f.write_str("more parts are in transit than line.parts"),
             StopCause::EncoderLost => f.write_str("encoder pulses were lost or came too fast: the belt's position is unknown"),
-            StopCause::NoSuchProduct => f.write_str("the code, or the name at the socket, is that of no recipe"),
+            StopCause::NoSuchProduct => f.write_str("the code, or the name at the socket, belongs to no product"),
             StopCause::TooLate => f.write_str("the line thread woke too late: a pulse would have hit another part"),
         }
     }

@@ -1,7 +1,6 @@
-use verdict::Reason;
 use std::collections::VecDeque;
 use std::time::Duration;
-
+use verdict::Reason;
 
 /// Times that are remembered: a frame that is a part may come so many changes after it was taken.
 const EPOCHS: usize = 8;

@@ -1,19 +1,17 @@
-use verdict::{Disposition, Output, Reason, Verdict};
 use std::collections::VecDeque;
 use std::time::Duration;
+use verdict::{Disposition, Output, Reason, Verdict};
 
 use super::action::{Action, Decision, StopCause};
 use super::part::{Due, Part, Place};
-use super::pulse::{Fired, Pulse};
-use config::line::ControlConfig;
-use config::line::OnUnknown;
-use config::line::Travel;
+use super::pulse::{Fired, Pulse, PulseOutput};
+use config::line::{ControlConfig, OnUnknown, PulseConfig, Travel};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A part was seen. Numbers grow.
-    TriggeredPart {
+    Triggered {
         /// Which part.
         part: u64,
         /// Where it is.
@@ -30,7 +28,7 @@ pub enum Event {
         /// Which camera.
         view: usize,
         /// The answer.
-        found: Verdict,
+        verdict: Verdict,
     },
     /// Parts seen since then may be of another product than was thought.
     Doubt {
@@ -78,18 +76,15 @@ pub struct Control {
 impl Control {
     /// A line without parts; every output is inactive.
     pub fn new(config: ControlConfig) -> Control {
-        let pulse = |output| {
-            let settings = config.pulse(output);
-            Pulse::new(settings.width, settings.rest)
-        };
+        let pulse = |config: PulseConfig| Pulse::new(config.width, config.rest);
         Control {
             parts: VecDeque::with_capacity(config.parts),
             last: None,
             count: 0,
             count_at: Duration::ZERO,
-            reject: pulse(Output::Reject),
-            good: pulse(Output::Good),
-            strobe: pulse(Output::Strobe),
+            reject: pulse(config.pulses.reject),
+            good: pulse(config.pulses.good),
+            strobe: pulse(config.pulses.strobe),
             busy: false,
             stopped: false,
             unknowns: 0,
@@ -102,8 +97,8 @@ impl Control {
     pub fn step(&mut self, event: Event, now: Duration, act: &mut impl FnMut(Action)) {
         self.advance(now, act);
         match event {
-            Event::TriggeredPart { part, place, product, doubt } => self.admit(part, place, product, doubt, now, act),
-            Event::Judged { part, view, found } => self.judge(part, view, found, act),
+            Event::Triggered { part, place, product, doubt } => self.admit(part, place, product, doubt, now, act),
+            Event::Judged { part, view, verdict } => self.judge(part, view, verdict, act),
             Event::Doubt { since } => {
                 let unknown = Verdict::Unknown(Reason::ProductChange);
                 self.parts.iter_mut().filter(|part| part.place.at >= since).for_each(|part| part.decide(unknown));
@@ -122,14 +117,14 @@ impl Control {
             }
             Event::Abandon => {
                 while let Some(part) = self.parts.pop_front() {
-                    let found = Verdict::Unknown(Reason::Stopped);
-                    act(settled(&part, found, Disposition::Nothing, now));
+                    let verdict = Verdict::Unknown(Reason::Stopped);
+                    act(decided(&part, verdict, Disposition::Nothing, now));
                 }
             }
             Event::Tick => {}
         }
         self.advance(now, act);
-        let busy = self.parts.iter().any(|part| part.found.is_none());
+        let busy = self.parts.iter().any(|part| part.verdict.is_none());
         if std::mem::replace(&mut self.busy, busy) != busy {
             act(Action::Set(Output::Busy, busy));
         }
@@ -172,7 +167,10 @@ impl Control {
             // Two clocks may disagree by a moment; the order of parts is not theirs to change.
             place = Place { at: place.at.max(last.place.at), count: place.count.max(last.place.count) };
         }
-        let mut part = Part::new(number, place, self.config.timing(product), self.config.views);
+        // There is a timing for every product of the configuration, and the first for a line that has one product only.
+        let timing = self.config.timings.get(product).or(self.config.timings.first());
+        let Some(timing) = timing.copied() else { return };
+        let mut part = Part::new(number, place, timing, self.config.views);
         if let Some(reason) = doubt {
             part.decide(Verdict::Unknown(reason));
         }
@@ -191,9 +189,9 @@ impl Control {
                 neighbour.decide(crowded);
             }
         }
-        self.fire(Output::Strobe, now, act);
+        self.fire(PulseOutput::Strobe, now, act);
         if self.parts.len() == self.config.parts {
-            act(settled(&part, Verdict::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
+            act(decided(&part, Verdict::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
             self.raise(StopCause::TooManyParts, act);
         } else {
             self.parts.push_back(part);
@@ -214,10 +212,10 @@ impl Control {
         }
     }
 
-    fn judge(&mut self, number: u64, view: usize, found: Verdict, act: &mut impl FnMut(Action)) {
+    fn judge(&mut self, number: u64, view: usize, verdict: Verdict, act: &mut impl FnMut(Action)) {
         let index = self.parts.binary_search_by_key(&number, |part| part.number);
         let part = index.ok().and_then(|index| self.parts.get_mut(index));
-        if !part.is_some_and(|part| part.answer(view, found)) {
+        if !part.is_some_and(|part| part.answer(view, verdict)) {
             act(Action::Late(number));
         }
     }
@@ -251,19 +249,19 @@ impl Control {
 
     /// When the first part without an answer becomes unknown.
     fn deadline(&self) -> Option<Duration> {
-        self.parts.iter().filter(|part| part.found.is_none()).filter_map(|part| part.deadline).min()
+        self.parts.iter().filter(|part| part.verdict.is_none()).filter_map(|part| part.deadline).min()
     }
 
     fn expire(&mut self, now: Duration) {
-        let is_over = |part: &&mut Part| part.found.is_none() && part.deadline.is_some_and(|deadline| deadline <= now);
+        let is_over = |part: &&mut Part| part.verdict.is_none() && part.deadline.is_some_and(|deadline| deadline <= now);
         self.parts.iter_mut().filter(is_over).for_each(|part| part.decide(part.expired()));
     }
 
     /// The foremost part is at the actuator.
     fn settle(&mut self, lateness: Duration, now: Duration, act: &mut impl FnMut(Action)) {
         let Some(part) = self.parts.pop_front() else { return };
-        let found = part.expired();
-        let disposition = match (found, self.config.on_unknown) {
+        let verdict = part.expired();
+        let disposition = match (verdict, self.config.on_unknown) {
             (Verdict::Good, _) | (Verdict::Unknown(_), OnUnknown::Pass) => Disposition::Pass,
             (Verdict::Anomalous, _) | (Verdict::Unknown(_), OnUnknown::Reject) => Disposition::Reject,
             (Verdict::Unknown(_), OnUnknown::Stop) => Disposition::Stop,
@@ -271,14 +269,14 @@ impl Control {
         let too_late = lateness > self.config.tolerance;
         let disposition = if too_late { Disposition::Stop } else { disposition };
         match disposition {
-            Disposition::Pass => self.fire(Output::Good, now, act),
-            Disposition::Reject => self.fire(Output::Reject, now, act),
+            Disposition::Pass => self.fire(PulseOutput::Good, now, act),
+            Disposition::Reject => self.fire(PulseOutput::Reject, now, act),
             Disposition::Stop => self.raise(if too_late { StopCause::TooLate } else { StopCause::Unknown }, act),
             Disposition::Nothing => {}
         }
-        act(settled(&part, found, disposition, now));
+        act(decided(&part, verdict, disposition, now));
         let run = |count: u32, goes_on: bool| if goes_on { count.saturating_add(1) } else { 0 };
-        self.unknowns = run(self.unknowns, matches!(found, Verdict::Unknown(_)));
+        self.unknowns = run(self.unknowns, matches!(verdict, Verdict::Unknown(_)));
         self.rejects = run(self.rejects, disposition == Disposition::Reject);
         if self.config.stop_after_unknowns.is_some_and(|limit| self.unknowns >= limit) {
             self.raise(StopCause::UnknownsInARow, act);
@@ -288,30 +286,30 @@ impl Control {
         }
     }
 
-    fn pulse(&mut self, output: Output) -> &mut Pulse {
+    fn pulse(&mut self, output: PulseOutput) -> &mut Pulse {
         match output {
-            Output::Reject => &mut self.reject,
-            Output::Good => &mut self.good,
-            _ => &mut self.strobe,
+            PulseOutput::Reject => &mut self.reject,
+            PulseOutput::Good => &mut self.good,
+            PulseOutput::Strobe => &mut self.strobe,
         }
     }
 
-    fn fire(&mut self, output: Output, now: Duration, act: &mut impl FnMut(Action)) {
+    fn fire(&mut self, output: PulseOutput, now: Duration, act: &mut impl FnMut(Action)) {
         match self.pulse(output).fire(now) {
             Fired::Merged => {}
-            Fired::Started => act(Action::Set(output, true)),
+            Fired::Started => act(Action::Set(output.into(), true)),
             Fired::TooSoon => {
-                act(Action::Set(output, true));
-                self.raise(StopCause::PulsesTooClose(output), act);
+                act(Action::Set(output.into(), true));
+                self.raise(StopCause::PulsesTooClose(output.into()), act);
             }
         }
     }
 
     /// Ends the pulses that should have ended until `time`.
     fn end_pulses(&mut self, time: Duration, now: Duration, act: &mut impl FnMut(Action)) {
-        for output in [Output::Reject, Output::Good, Output::Strobe] {
+        for output in PulseOutput::ALL {
             if self.pulse(output).end(time, now) {
-                act(Action::Set(output, false));
+                act(Action::Set(output.into(), false));
             }
         }
     }
@@ -324,7 +322,7 @@ impl Control {
     }
 }
 
-fn settled(part: &Part, found: Verdict, disposition: Disposition, now: Duration) -> Action {
+fn decided(part: &Part, verdict: Verdict, disposition: Disposition, now: Duration) -> Action {
     let after = now.saturating_sub(part.place.at);
-    Action::Decision(Decision { part: part.number, found, disposition, at: part.place.at, after })
+    Action::Decided(Decision { part: part.number, verdict, disposition, at: part.place.at, after })
 }

@@ -1,10 +1,10 @@
-use verdict::{Outcome, Reason, ScoredVerdict, Ticket, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket, Verdict};
 
 use super::action::Decision;
 
-/// An answer that comes so long after its part was settled is no longer waited for.
+/// An answer that comes so long after its part was decided is no longer waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Joins what the cameras said of a part with what the line did: all come on their own ways, in any order. Each part is told once.
@@ -20,7 +20,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Part {
     outcomes: Vec<Outcome>,
-    settled: Option<Decision>,
+    decided: Option<Decision>,
 }
 
 impl Ledger {
@@ -40,31 +40,31 @@ impl Ledger {
     }
 
     /// Takes what the line did; gives the outcome that is to be told now.
-    pub fn settled(&mut self, settled: Decision) -> Option<Outcome> {
-        self.parts.entry(settled.part).or_default().settled = Some(settled);
-        self.complete(settled.part)
+    pub fn decided(&mut self, decided: Decision) -> Option<Outcome> {
+        self.parts.entry(decided.part).or_default().decided = Some(decided);
+        self.complete(decided.part)
     }
 
     /// Gives a part whose missing answers are no longer waited for.
     pub fn expired(&mut self, now: Duration) -> Option<Outcome> {
-        let is_over = |settled: &Decision| settled.at + settled.after + PATIENCE <= now;
-        let part = self.parts.iter().find(|(_, part)| part.settled.as_ref().is_some_and(is_over));
+        let is_over = |decided: &Decision| decided.at + decided.after + PATIENCE <= now;
+        let part = self.parts.iter().find(|(_, part)| part.decided.as_ref().is_some_and(is_over));
         let part = part.map(|(part, _)| *part)?;
         self.give_up(part)
     }
 
-    /// What never found its other half.
+    /// What never verdict its other half.
     pub fn finish(&mut self) -> impl Iterator<Item = Outcome> {
         let views = self.views;
         std::mem::take(&mut self.parts).into_iter().filter_map(move |(number, part)| part.join(number, views))
     }
 
     fn complete(&mut self, number: u64) -> Option<Outcome> {
-        let is_complete = |part: &Part| part.settled.is_some() && part.outcomes.len() == self.views;
+        let is_complete = |part: &Part| part.decided.is_some() && part.outcomes.len() == self.views;
         if self.parts.get(&number).is_some_and(is_complete) {
             return self.parts.remove(&number)?.join(number, self.views);
         }
-        // Only when messages were lost: without them is better than never.
+        // Messages were lost: report the part without its views rather than never.
         let first = *self.parts.first_key_value()?.0;
         if self.parts.len() > self.limit { self.give_up(first) } else { None }
     }
@@ -83,24 +83,25 @@ impl Part {
     fn join(mut self, number: u64, views: usize) -> Option<Outcome> {
         let first = self.outcomes.first().map(|outcome| outcome.ticket.clone());
         // Where no camera said anything, the trigger is all that is known of the part.
-        let nothing = |at| Ticket { sequence: 0, part: Some(number), source: String::new(), captured: at, product: None, view: 0 };
-        let known = first.or_else(|| Some(nothing(self.settled?.at)))?;
-        let reason = match self.settled {
-            Some(Decision { found: Verdict::Unknown(reason), .. }) => reason,
+        let nothing =
+            |at| Ticket { sequence: 0, part: Some(number), source: String::new(), captured: at, product: None, view: 0 };
+        let known = first.or_else(|| Some(nothing(self.decided?.at)))?;
+        let reason = match self.decided {
+            Some(Decision { verdict: Verdict::Unknown(reason), .. }) => reason,
             _ => Reason::Deadline,
         };
         for view in 0..views {
             if !self.outcomes.iter().any(|outcome| outcome.ticket.view == view) {
                 let ticket = Ticket { view, source: String::new(), ..known.clone() };
-                let latency = self.settled.map_or(Duration::ZERO, |settled| settled.after);
-                self.outcomes.push(Outcome::new(ticket, Judgement::unknown(reason), latency));
+                let latency = self.decided.map_or(Duration::ZERO, |decided| decided.after);
+                self.outcomes.push(Outcome::new(ticket, ScoredVerdict::unknown(reason), latency));
             }
         }
         self.outcomes.sort_by_key(|outcome| outcome.ticket.view);
-        let worst = |worst: &Outcome, outcome: &Outcome| Verdict::from(worst).or_worse(Verdict::from(outcome)) != Verdict::from(worst);
+        let is_worse = |outcome: &Outcome, than: &Outcome| than.verdict().or_worse(outcome.verdict()) != than.verdict();
         let mut joined = self.outcomes.first()?.clone();
         for outcome in &self.outcomes[1..] {
-            if worst(&joined, outcome) {
+            if is_worse(outcome, &joined) {
                 joined = outcome.clone();
             }
         }
@@ -108,36 +109,26 @@ impl Part {
         if views > 1 {
             joined.views = self.outcomes;
         }
-        let Some(settled) = self.settled else { return Some(joined) };
-        joined.disposition = Some(settled.disposition);
-        if let (Verdict::Unknown(reason), Judgement::Scored { score, .. }) = (settled.found, &joined.judgement) {
-            joined.judgement = Judgement::Unknown { reason, detail: format!("the detector's score was {score:.4}") };
+        let Some(decided) = self.decided else { return Some(joined) };
+        joined.disposition = Some(decided.disposition);
+        if let (Verdict::Unknown(reason), Some(score)) = (decided.verdict, joined.judged.score) {
+            joined.judged = ScoredVerdict::unknown_because(reason, format!("the detector's score was {score:.4}"));
         }
         Some(joined)
     }
 }
 
-impl From<&Outcome> for Verdict {
-    fn from(outcome: &Outcome) -> Verdict {
-        match outcome.judgement {
-            Judgement::Scored { anomalous: true, .. } => Verdict::Anomalous,
-            Judgement::Scored { .. } => Verdict::Good,
-            Judgement::Unknown { reason, .. } => Verdict::Unknown(reason),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use verdict::Disposition;
     use super::*;
     use proptest::prelude::*;
+    use verdict::Disposition;
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn outcome(part: u64, view: usize, judgement: Judgement) -> Outcome {
+    fn outcome(part: u64, view: usize, judged: ScoredVerdict) -> Outcome {
         let ticket = Ticket {
             sequence: part,
             part: Some(part),
@@ -146,35 +137,35 @@ mod tests {
             product: Some(0),
             view,
         };
-        Outcome::new(ticket, judgement, ms(5))
+        Outcome::new(ticket, judged, ms(5))
     }
 
-    fn good() -> Judgement {
-        Judgement::Scored { score: 1.0, anomalous: false }
+    fn good() -> ScoredVerdict {
+        ScoredVerdict::scored(1.0, false)
     }
 
-    fn settled(part: u64, found: Verdict, disposition: Disposition) -> Decision {
-        Decision { part, found, disposition, at: ms(part), after: ms(100) }
+    fn decided(part: u64, verdict: Verdict, disposition: Disposition) -> Decision {
+        Decision { part, verdict, disposition, at: ms(part), after: ms(100) }
     }
 
     #[test]
     fn halves_meet_in_any_order_and_the_line_has_the_last_word() {
         let mut ledger = Ledger::new(1, 8);
         assert_eq!(ledger.judged(outcome(1, 0, good())), None);
-        assert_eq!(ledger.settled(settled(2, Verdict::Unknown(Reason::Deadline), Disposition::Reject)), None);
-        let first = ledger.settled(settled(1, Verdict::Good, Disposition::Pass)).unwrap();
-        assert_eq!((first.judgement.verdict(), first.disposition), ("good", Some(Disposition::Pass)));
+        assert_eq!(ledger.decided(decided(2, Verdict::Unknown(Reason::Deadline), Disposition::Reject)), None);
+        let first = ledger.decided(decided(1, Verdict::Good, Disposition::Pass)).unwrap();
+        assert_eq!((first.verdict(), first.disposition), (Verdict::Good, Some(Disposition::Pass)));
         assert!(first.views.is_empty(), "one camera has nothing to add");
         let second = ledger.judged(outcome(2, 0, good())).unwrap();
-        assert!(matches!(second.judgement, Judgement::Unknown { reason: Reason::Deadline, .. }));
+        assert_eq!((second.verdict(), second.judged.score), (Verdict::Unknown(Reason::Deadline), None));
         assert_eq!(second.disposition, Some(Disposition::Reject));
         assert_eq!(ledger.finish().count(), 0);
     }
 
     #[test]
     fn the_worst_view_is_the_parts_verdict() {
-        let anomalous = || Judgement::Scored { score: 9.0, anomalous: true };
-        let blind = || Judgement::unknown(Reason::NoFrame);
+        let anomalous = || ScoredVerdict::scored(9.0, true);
+        let blind = || ScoredVerdict::unknown(Reason::NoFrame);
         for (views, verdict, worst) in [
             ([good(), good(), good()], "good", 0),
             ([good(), blind(), good()], "unknown", 1),
@@ -182,11 +173,11 @@ mod tests {
             ([anomalous(), blind(), anomalous()], "anomalous", 0),
         ] {
             let mut ledger = Ledger::new(3, 8);
-            for (view, judgement) in views.into_iter().enumerate() {
-                assert_eq!(ledger.judged(outcome(1, view, judgement)), None);
+            for (view, judged) in views.into_iter().enumerate() {
+                assert_eq!(ledger.judged(outcome(1, view, judged)), None);
             }
-            let told = ledger.settled(settled(1, Verdict::Good, Disposition::Pass)).unwrap();
-            assert_eq!((told.judgement.verdict(), told.ticket.view, told.views.len()), (verdict, worst, 3));
+            let told = ledger.decided(decided(1, Verdict::Good, Disposition::Pass)).unwrap();
+            assert_eq!((told.verdict().word(), told.ticket.view, told.views.len()), (verdict, worst, 3));
         }
     }
 
@@ -194,10 +185,10 @@ mod tests {
     fn a_view_that_says_nothing_is_unknown_after_a_while() {
         let mut ledger = Ledger::new(2, 8);
         assert_eq!(ledger.judged(outcome(1, 1, good())), None);
-        assert_eq!(ledger.settled(settled(1, Verdict::Unknown(Reason::Deadline), Disposition::Reject)), None);
+        assert_eq!(ledger.decided(decided(1, Verdict::Unknown(Reason::Deadline), Disposition::Reject)), None);
         assert_eq!(ledger.expired(ms(2000)), None);
         let told = ledger.expired(ms(2101)).unwrap();
-        assert_eq!((told.judgement.verdict(), told.ticket.view), ("unknown", 0));
+        assert_eq!((told.verdict().word(), told.ticket.view), ("unknown", 0));
         assert_eq!(ledger.judged(outcome(1, 0, good())), None, "told already");
         assert_eq!((ledger.expired(ms(9000)), ledger.finish().count()), (None, 0));
     }
@@ -223,7 +214,7 @@ mod tests {
                     }
                     known.insert(part);
                     told.extend(match view {
-                        3 => ledger.settled(Decision { at: now, ..settled(part, Verdict::Good, Disposition::Pass) }),
+                        3 => ledger.decided(Decision { at: now, ..decided(part, Verdict::Good, Disposition::Pass) }),
                         view => ledger.judged(outcome(part, view, good())),
                     });
                 }

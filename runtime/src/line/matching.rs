@@ -1,6 +1,6 @@
-use verdict::Reason;
 use std::collections::VecDeque;
 use std::time::Duration;
+use verdict::Reason;
 
 use super::trigger::TriggeredPart;
 use config::line::TriggerConfig;

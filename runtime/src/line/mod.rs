@@ -35,5 +35,5 @@ pub use ledger::Ledger;
 pub use matching::{Match, Matching, MatchingEvent};
 pub use part::Place;
 pub use presence::Presence;
-pub use pulse::{Fired, Pulse};
-pub use trigger::{Edge, TriggeredPart, Trigger, TriggerCounts};
+pub use pulse::{Fired, Pulse, PulseOutput};
+pub use trigger::{Edge, Trigger, TriggerCounts, TriggeredPart};

@@ -1,8 +1,7 @@
-use verdict::Reason;
 use std::time::Duration;
+use verdict::{Reason, Verdict};
 
-use config::line::Timing;
-use config::line::Travel;
+use config::line::{Timing, Travel};
 
 /// Where a part was when its trigger came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub(super) struct Part {
     waits_for: u32,
     worst: Verdict,
     /// What counts, once it is certain.
-    pub found: Option<Verdict>,
+    pub verdict: Option<Verdict>,
 }
 
 impl Part {
@@ -31,30 +30,30 @@ impl Part {
     pub fn new(number: u64, place: Place, timing: Timing, views: usize) -> Part {
         let deadline = timing.deadline.map(|deadline| place.at + deadline);
         let waits_for = (1 << views) - 1;
-        Part { number, place, due: Due::of(place, timing), deadline, waits_for, worst: Verdict::Good, found: None }
+        Part { number, place, due: Due::of(place, timing), deadline, waits_for, worst: Verdict::Good, verdict: None }
     }
 
     /// Takes a camera's answer in; the first of each counts, and what became unknown stays unknown. False if nobody waited for it.
-    pub fn answer(&mut self, view: usize, found: Verdict) -> bool {
+    pub fn answer(&mut self, view: usize, verdict: Verdict) -> bool {
         if self.waits_for >> view & 1 == 0 {
             return false;
         }
         self.waits_for &= !(1 << view);
-        self.worst = self.worst.or_worse(found);
+        self.worst = self.worst.or_worse(verdict);
         if self.waits_for == 0 || self.worst == Verdict::Anomalous {
-            self.found = Some(self.worst);
+            self.verdict = Some(self.worst);
         }
         true
     }
 
     /// Nothing can change this any more.
-    pub fn decide(&mut self, found: Verdict) {
-        (self.waits_for, self.found) = (0, Some(found));
+    pub fn decide(&mut self, verdict: Verdict) {
+        (self.waits_for, self.verdict) = (0, Some(verdict));
     }
 
     /// What counts when nobody is waited for any more.
     pub fn expired(&self) -> Verdict {
-        self.found.unwrap_or(match self.worst {
+        self.verdict.unwrap_or(match self.worst {
             Verdict::Unknown(reason) => Verdict::Unknown(reason),
             _ => Verdict::Unknown(Reason::Deadline),
         })
@@ -96,18 +95,18 @@ mod tests {
     fn part(views: usize, answers: &[(usize, Verdict)]) -> Part {
         let timing = Timing { delay: Travel::Pulses(5), deadline: None };
         let mut part = Part::new(1, Place { at: Duration::ZERO, count: 0 }, timing, views);
-        answers.iter().for_each(|(view, found)| assert!(part.answer(*view, *found)));
+        answers.iter().for_each(|(view, verdict)| assert!(part.answer(*view, *verdict)));
         part
     }
 
     #[test]
     fn all_views_must_answer_but_one_that_saw_a_defect_is_enough() {
-        assert_eq!(part(1, &[(0, Verdict::Good)]).found, Some(Verdict::Good));
-        assert_eq!(part(2, &[(1, Verdict::Good)]).found, None);
-        assert_eq!(part(2, &[(1, Verdict::Good), (0, Verdict::Good)]).found, Some(Verdict::Good));
-        assert_eq!(part(2, &[(1, Verdict::Good), (0, NO_FRAME)]).found, Some(NO_FRAME));
-        assert_eq!(part(3, &[(2, Verdict::Anomalous)]).found, Some(Verdict::Anomalous));
-        assert_eq!(part(3, &[(2, NO_FRAME), (0, Verdict::Anomalous), (1, Verdict::Good)]).found, Some(Verdict::Anomalous));
+        assert_eq!(part(1, &[(0, Verdict::Good)]).verdict, Some(Verdict::Good));
+        assert_eq!(part(2, &[(1, Verdict::Good)]).verdict, None);
+        assert_eq!(part(2, &[(1, Verdict::Good), (0, Verdict::Good)]).verdict, Some(Verdict::Good));
+        assert_eq!(part(2, &[(1, Verdict::Good), (0, NO_FRAME)]).verdict, Some(NO_FRAME));
+        assert_eq!(part(3, &[(2, Verdict::Anomalous)]).verdict, Some(Verdict::Anomalous));
+        assert_eq!(part(3, &[(2, NO_FRAME), (0, Verdict::Anomalous), (1, Verdict::Good)]).verdict, Some(Verdict::Anomalous));
     }
 
     #[test]
@@ -120,7 +119,7 @@ mod tests {
     #[test]
     fn only_the_first_answer_of_a_view_counts_and_none_after_the_decision() {
         let mut part = part(2, &[(0, Verdict::Good)]);
-        assert!(!part.answer(0, Verdict::Anomalous) && !part.answer(2, Verdict::Anomalous) && part.found.is_none());
+        assert!(!part.answer(0, Verdict::Anomalous) && !part.answer(2, Verdict::Anomalous) && part.verdict.is_none());
         part.decide(Verdict::Unknown(Reason::Crowded));
         assert!(!part.answer(1, Verdict::Good));
         assert_eq!(part.expired(), Verdict::Unknown(Reason::Crowded));

@@ -1,4 +1,5 @@
 use detector::picture::Picture;
+use detector::preprocess::Rect;
 
 use config::line::PresenceConfig;
 
@@ -36,7 +37,8 @@ impl Presence {
     /// Share of the region that does not look like the belt; of a region beyond the picture, the share that lies in it counts.
     fn coverage(&self, picture: &Picture) -> f64 {
         let (columns, rows) = picture.pixels.dimensions();
-        let [left, top, width, height] = self.config.region.unwrap_or([0, 0, columns, rows]);
+        let whole = Rect { x: 0, y: 0, width: columns, height: rows };
+        let Rect { x: left, y: top, width, height } = self.config.region.unwrap_or(whole);
         let [darkest, brightest] = self.config.belt;
         let points = |from: u32, length: u32, end: u32| {
             (from..from.saturating_add(length).min(end)).step_by(length.div_ceil(GRID).max(1) as usize)
@@ -63,6 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn presence(region: Option<[u32; 4]>) -> Presence {
+        let region = region.map(|[x, y, width, height]| Rect { x, y, width, height });
         Presence::new(PresenceConfig { region, belt: [20, 60], coverage: 0.5 })
     }
 

@@ -1,5 +1,33 @@
 use std::time::Duration;
 
+use verdict::Output;
+
+/// The outputs that pulse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PulseOutput {
+    /// See [`Output::Reject`].
+    Reject,
+    /// See [`Output::Good`].
+    Good,
+    /// See [`Output::Strobe`].
+    Strobe,
+}
+
+impl PulseOutput {
+    /// All of them.
+    pub const ALL: [PulseOutput; 3] = [PulseOutput::Reject, PulseOutput::Good, PulseOutput::Strobe];
+}
+
+impl From<PulseOutput> for Output {
+    fn from(output: PulseOutput) -> Output {
+        match output {
+            PulseOutput::Reject => Output::Reject,
+            PulseOutput::Good => Output::Good,
+            PulseOutput::Strobe => Output::Strobe,
+        }
+    }
+}
+
 /// A pulse output: how long it is active, and how long it must rest.
 #[derive(Clone, Debug)]
 pub struct Pulse {

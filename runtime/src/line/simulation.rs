@@ -1,8 +1,8 @@
 //! A production line in virtual time against [`Control`]: what the outputs did is compared with where the parts were.
 
-use verdict::{Disposition, Output, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use verdict::{Disposition, Output, Reason, Verdict};
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -11,11 +11,7 @@ use rand::{Rng, SeedableRng};
 use super::action::{Action, Decision, StopCause};
 use super::control::{Control, Event};
 use super::part::Place;
-use config::line::ControlConfig;
-use config::line::OnUnknown;
-use config::line::PulseConfig;
-use config::line::Timing;
-use config::line::Travel;
+use config::line::{ControlConfig, OnUnknown, PulseConfig, Pulses, Timing, Travel};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -28,24 +24,22 @@ const fn us(us: u64) -> Duration {
 pub fn config() -> ControlConfig {
     let pulse = PulseConfig { width: ms(12), rest: Duration::ZERO };
     ControlConfig {
-        delay: Travel::Time(ms(400)),
-        deadline: Some(ms(390)),
+        timings: vec![Timing { delay: Travel::Time(ms(400)), deadline: Some(ms(390)) }],
         spacing: Travel::Time(ms(12)),
         on_unknown: OnUnknown::Reject,
         stop_after_unknowns: None,
         stop_after_rejects: None,
         parts: 64,
         tolerance: ms(5),
-        pulses: [pulse; 3],
+        pulses: Pulses { reject: pulse, good: pulse, strobe: pulse },
         views: 1,
-        products: vec![],
     }
 }
 
 /// Everything that a control did.
 #[derive(Default)]
 struct Record {
-    settled: Vec<Decision>,
+    decided: Vec<Decision>,
     /// When each output was active.
     active: BTreeMap<Output, Vec<(Duration, Duration)>>,
     since: BTreeMap<Output, Duration>,
@@ -61,7 +55,7 @@ impl Record {
                 let since = self.since.remove(&output).expect("it was inactive already");
                 self.active.entry(output).or_default().push((since, now));
             }
-            Action::Decision(settled) => self.settled.push(settled),
+            Action::Decided(decided) => self.decided.push(decided),
             Action::Stopped(cause) => self.stops.push(cause),
             Action::Late(_) => self.late += 1,
         }
@@ -80,28 +74,26 @@ struct Truth {
     at: Duration,
     /// When it passes the actuator.
     passes: Duration,
-    found: Verdict,
+    verdict: Verdict,
     /// When the answer comes, if ever.
     answer: Option<Duration>,
     crowded: bool,
 }
 
 /// Lets a control follow the parts. The thread wakes up to `oversleep` late.
-fn follow(
-    config: &ControlConfig,
-    parts: &[Truth],
-    belt: Option<&[(Duration, i64)]>,
-    oversleep: Duration,
-    seed: u64,
-) -> Record {
+fn follow(config: &ControlConfig, parts: &[Truth], belt: Option<&[(Duration, i64)]>, oversleep: Duration, seed: u64) -> Record {
     let mut random = StdRng::seed_from_u64(seed);
     let mut events: Vec<(Duration, u8, Event)> = vec![];
     // Of a belt's pulses those matter after which something is to be done; the others would only cost the test time.
     for (number, part) in (1..).zip(parts) {
         let count = belt.map_or(0, |belt| belt[belt.partition_point(|(at, _)| *at <= part.at) - 1].1);
-        events.push((part.at, 1, Event::TriggeredPart { part: number, place: Place { at: part.at, count }, product: 0, doubt: None }));
+        events.push((
+            part.at,
+            1,
+            Event::Triggered { part: number, place: Place { at: part.at, count }, product: 0, doubt: None },
+        ));
         if let Some(answer) = part.answer {
-            events.push((answer, 2, Event::Judged { part: number, view: 0, found: part.found }));
+            events.push((answer, 2, Event::Judged { part: number, view: 0, verdict: part.verdict }));
         }
     }
     events.extend(belt.unwrap_or_default().iter().map(|(at, count)| (*at, 0, Event::Count { count: *count, at: *at })));
@@ -148,34 +140,34 @@ fn triggers(count: usize, random: &mut StdRng) -> Vec<Duration> {
 fn answers(triggers: Vec<Duration>, random: &mut StdRng) -> Vec<Truth> {
     let mut parts: Vec<Truth> = vec![];
     for at in triggers {
-        let found = if random.random_bool(0.1) { Verdict::Anomalous } else { Verdict::Good };
+        let verdict = if random.random_bool(0.1) { Verdict::Anomalous } else { Verdict::Good };
         // One in a hundred comes late, one in two hundred never.
         let answer = match random.random_range(0..200) {
             0 => None,
             1 | 2 => Some(at + us(random.random_range(390_000..900_000))),
             _ => Some(at + us(random.random_range(20_000..385_000))),
         };
-        parts.push(Truth { at, passes: at, found, answer, crowded: false });
+        parts.push(Truth { at, passes: at, verdict, answer, crowded: false });
     }
     parts
 }
 
 /// What must have become of each part; how many parts were wrongly hit or wrongly left alone is the result.
 fn judge(parts: &[Truth], record: &Record, deadline: impl Fn(&Truth) -> Duration, oversleep: Duration) -> (usize, usize) {
-    assert_eq!(record.settled.len(), parts.len(), "a part without an outcome");
+    assert_eq!(record.decided.len(), parts.len(), "a part without an outcome");
     let mut wrong = 0;
     let mut unknown = 0;
-    for (index, (part, settled)) in parts.iter().zip(&record.settled).enumerate() {
-        assert_eq!(settled.part, index as u64 + 1, "parts are settled in order, each once");
+    for (index, (part, decided)) in parts.iter().zip(&record.decided).enumerate() {
+        assert_eq!(decided.part, index as u64 + 1, "parts are decided in order, each once");
         let in_time = part.answer.is_some_and(|answer| answer < deadline(part));
         let expected = match (part.crowded, in_time) {
             (true, _) => Verdict::Unknown(Reason::Crowded),
-            (false, true) => part.found,
+            (false, true) => part.verdict,
             (false, false) => Verdict::Unknown(Reason::Deadline),
         };
-        assert_eq!(settled.found, expected, "part {}: {part:?}", settled.part);
+        assert_eq!(decided.verdict, expected, "part {}: {part:?}", decided.part);
         let disposition = if expected == Verdict::Good { Disposition::Pass } else { Disposition::Reject };
-        assert_eq!(settled.disposition, disposition);
+        assert_eq!(decided.disposition, disposition);
         unknown += usize::from(matches!(expected, Verdict::Unknown(_)));
         // The actuator is looked at where its pulse must have begun even if the thread overslept.
         let looked = part.passes + oversleep;
@@ -233,9 +225,8 @@ fn a_hundred_thousand_parts_while_the_belt_changes_speed() {
     // 12 ms at 2000 pulses a second are 24 pulses.
     let (delay, spacing) = (400u32, 26u32);
     let config = ControlConfig {
-        delay: Travel::Pulses(delay),
+        timings: vec![Timing { delay: Travel::Pulses(delay), deadline: None }],
         spacing: Travel::Pulses(spacing),
-        deadline: None,
         parts: 512,
         ..config()
     };
@@ -261,7 +252,7 @@ fn a_hundred_thousand_parts_while_the_belt_changes_speed() {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     TriggeredPart { product: usize },
-    Judged { back: u64, view: usize, found: Verdict },
+    Judged { back: u64, view: usize, verdict: Verdict },
     Pulses(i64),
     Lost,
     Doubt { back: u64 },
@@ -271,10 +262,10 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
-    let found = prop_oneof![Just(Verdict::Good), Just(Verdict::Anomalous), Just(Verdict::Unknown(Reason::Stale))];
+    let verdict = prop_oneof![Just(Verdict::Good), Just(Verdict::Anomalous), Just(Verdict::Unknown(Reason::Stale))];
     let step = prop_oneof![
         30 => (0usize..3).prop_map(|product| Step::TriggeredPart { product }),
-        40 => (0u64..6, 0usize..3, found).prop_map(|(back, view, found)| Step::Judged { back, view, found }),
+        40 => (0u64..6, 0usize..3, verdict).prop_map(|(back, view, verdict)| Step::Judged { back, view, verdict }),
         20 => (-5i64..40).prop_map(Step::Pulses),
         1 => Just(Step::Lost),
         1 => (0u64..100).prop_map(|back| Step::Doubt { back }),
@@ -286,7 +277,7 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: every part is settled exactly once and in order, pulses are whole, and the control holds no
+    /// Whatever happens in whatever order: every part is decided exactly once and in order, pulses are whole, and the control holds no
     /// more than it may.
     #[test]
     fn no_part_is_lost_or_told_twice(
@@ -303,7 +294,7 @@ proptest! {
             settings.spacing = Travel::Pulses(20);
         }
         let delay = |delay| if encoder { Travel::Pulses(delay) } else { Travel::Time(ms(delay.into())) };
-        settings.products = delays.into_iter().map(|way| Timing { delay: delay(way), deadline: deadline.map(ms) }).collect();
+        settings.timings = delays.into_iter().map(|way| Timing { delay: delay(way), deadline: deadline.map(ms) }).collect();
         let mut control = Control::new(settings);
         let mut record = Record::default();
         let (mut now, mut seen, mut count) = (ms(1000), 0, 0);
@@ -318,9 +309,9 @@ proptest! {
             let event = match step {
                 Step::TriggeredPart { product } => {
                     seen += 1;
-                    Event::TriggeredPart { part: seen, place: Place { at: now, count }, product, doubt: None }
+                    Event::Triggered { part: seen, place: Place { at: now, count }, product, doubt: None }
                 }
-                Step::Judged { back, view, found } => Event::Judged { part: seen.saturating_sub(back), view, found },
+                Step::Judged { back, view, verdict } => Event::Judged { part: seen.saturating_sub(back), view, verdict },
                 Step::Doubt { back } => Event::Doubt { since: now - ms(back) },
                 Step::NoSuchProduct => Event::NoSuchProduct,
                 Step::Pulses(pulses) => {
@@ -335,8 +326,8 @@ proptest! {
             prop_assert!(control.in_transit() <= parts);
         }
         control.step(Event::Abandon, now, &mut |action| record.take(action, now));
-        let mut told: Vec<u64> = record.settled.iter().map(|settled| settled.part).collect();
-        let overflown = record.settled.iter().filter(|settled| settled.found == Verdict::Unknown(Reason::LineOverflow));
+        let mut told: Vec<u64> = record.decided.iter().map(|decided| decided.part).collect();
+        let overflown = record.decided.iter().filter(|decided| decided.verdict == Verdict::Unknown(Reason::LineOverflow));
         if overflown.count() == 0 {
             prop_assert!(told.is_sorted(), "{:?}", told);
         }
@@ -346,16 +337,16 @@ proptest! {
             let pulses = record.active.get(&output).cloned().unwrap_or_default();
             prop_assert!(pulses.iter().all(|(from, to)| *to - *from >= ms(12)));
         }
-        for settled in &record.settled {
-            let sound = match (settled.found, settled.disposition) {
-                (_, Disposition::Nothing) => matches!(settled.found, Verdict::Unknown(Reason::Stopped | Reason::LineOverflow)),
+        for decided in &record.decided {
+            let sound = match (decided.verdict, decided.disposition) {
+                (_, Disposition::Nothing) => matches!(decided.verdict, Verdict::Unknown(Reason::Stopped | Reason::LineOverflow)),
                 (Verdict::Good, disposition) => disposition == Disposition::Pass,
                 (Verdict::Anomalous, disposition) => disposition == Disposition::Reject,
                 (Verdict::Unknown(_), Disposition::Pass) => on_unknown == OnUnknown::Pass,
                 (Verdict::Unknown(_), Disposition::Reject) => on_unknown == OnUnknown::Reject,
                 (Verdict::Unknown(_), Disposition::Stop) => on_unknown == OnUnknown::Stop,
             };
-            prop_assert!(sound, "{:?}", settled);
+            prop_assert!(sound, "{:?}", decided);
         }
     }
 }

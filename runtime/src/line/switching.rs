@@ -1,9 +1,9 @@
 //! A line that changes its product, in virtual time: code lines, line thread, capture thread and a camera that obeys late, each with delays
 //! of its own, against what the code and the camera truly were.
 
-use verdict::{Disposition, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use verdict::{Disposition, Reason, Verdict};
 
 use proptest::prelude::*;
 use rand::rngs::StdRng;
@@ -16,11 +16,7 @@ use super::matching::{Match, Matching, MatchingEvent};
 use super::part::Place;
 use super::trigger::TriggeredPart;
 use crate::camera::Settling;
-use config::line::ControlConfig;
-use config::line::Timing;
-use config::line::Travel;
-use config::line::TriggerBy;
-use config::line::TriggerConfig;
+use config::line::{ControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
 
 const PRODUCTS: usize = 3;
 /// Codes beyond the products' are nobody's.
@@ -67,7 +63,7 @@ struct World {
     set: (usize, u32),
     frames: Vec<(u64, Truth)>,
     judged: BTreeMap<u64, (usize, Truth)>,
-    settled: Vec<Decision>,
+    decided: Vec<Decision>,
 }
 
 impl World {
@@ -101,9 +97,8 @@ impl World {
             }
         }
         let control = ControlConfig {
-            deadline: None,
             spacing: Travel::Time(ms(21)),
-            products: DELAYS.map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None }).to_vec(),
+            timings: DELAYS.map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None }).to_vec(),
             ..super::simulation::config()
         };
         let trigger = TriggerConfig { by: TriggerBy::Frame, sensor_waits: false, exposure: ms(0), window: ms(5) };
@@ -127,7 +122,7 @@ impl World {
             set: (0, 0),
             frames: vec![],
             judged: BTreeMap::new(),
-            settled: vec![],
+            decided: vec![],
         }
     }
 
@@ -159,7 +154,7 @@ impl World {
             let (product, doubt) = self.choice.at(ms(at));
             let seen = TriggeredPart { part: self.parts, at: ms(at), product, doubt };
             self.seen.insert(self.parts, at);
-            self.step(Event::TriggeredPart { part: seen.part, place: Place { at: seen.at, count: 0 }, product, doubt }, time);
+            self.step(Event::Triggered { part: seen.part, place: Place { at: seen.at, count: 0 }, product, doubt }, time);
             self.told.push(seen);
         }
         if self.choice.due().is_some_and(|due| due <= time) {
@@ -179,10 +174,10 @@ impl World {
     }
 
     fn step(&mut self, event: Event, now: Duration) {
-        let World { control, settled, .. } = self;
+        let World { control, decided, .. } = self;
         control.step(event, now, &mut |action| {
-            if let Action::Decision(one) = action {
-                settled.push(one);
+            if let Action::Decided(one) = action {
+                decided.push(one);
             }
         });
     }
@@ -195,9 +190,9 @@ impl World {
             self.busy_until = now + self.random.random_range(0..STALL);
         }
         let time = ms(now);
-        let mut found = vec![];
+        let mut verdict = vec![];
         let World { matching, told, .. } = self;
-        told.drain(..).for_each(|seen| matching.step(MatchingEvent::Part(seen), time, &mut |one| found.push(one)));
+        told.drain(..).for_each(|seen| matching.step(MatchingEvent::Part(seen), time, &mut |one| verdict.push(one)));
         if self.chosen != self.product && !self.matching.waits_for_other_than(self.chosen) {
             self.product = self.chosen;
             self.settling.change(self.product, false, self.start + time);
@@ -209,25 +204,25 @@ impl World {
             let here = at + TRANSPORT <= now;
             if here {
                 let frame = (settling.taken(*start + ms(*at)), *truth);
-                matching.step(MatchingEvent::Frame { at: ms(*at), frame }, time, &mut |one| found.push(one));
+                matching.step(MatchingEvent::Frame { at: ms(*at), frame }, time, &mut |one| verdict.push(one));
             }
             !here
         });
-        matching.step(MatchingEvent::Tick, time, &mut |one| found.push(one));
-        for one in found {
+        matching.step(MatchingEvent::Tick, time, &mut |one| verdict.push(one));
+        for one in verdict {
             let (part, answer) = match one {
                 Match::Bound(seen, (taken, truth)) => (seen.part, seen.judgeable(taken).map(|()| (seen.product, truth))),
                 Match::Unmatched(seen, reason) => (seen.part, Err(reason)),
                 Match::Surplus(_) => continue,
             };
-            let found = match answer {
+            let verdict = match answer {
                 Ok(judged) => {
                     self.judged.insert(part, judged);
                     Verdict::Good
                 }
                 Err(reason) => Verdict::Unknown(reason),
             };
-            self.step(Event::Judged { part, view: 0, found }, time);
+            self.step(Event::Judged { part, view: 0, verdict }, time);
         }
     }
 }
@@ -242,26 +237,26 @@ proptest! {
         pauses in prop::collection::vec(30u64..120, 10..120),
     ) {
         let world = World::new(seed, &changes, &pauses).run();
-        let parts: Vec<u64> = world.settled.iter().map(|settled| settled.part).collect();
+        let parts: Vec<u64> = world.decided.iter().map(|decided| decided.part).collect();
         prop_assert_eq!(&parts, &(1..=world.triggers.len() as u64).collect::<Vec<_>>(), "each part once, in order");
-        for settled in &world.settled {
-            let at = world.seen[&settled.part];
+        for decided in &world.decided {
+            let at = world.seen[&decided.part];
             let calm = |from: u64| !world.changes.iter().any(|change| (from..=at).contains(change));
             let code = world.code[at as usize];
-            if settled.found == Verdict::Good {
-                let (product, truth) = world.judged[&settled.part];
-                prop_assert_eq!((product, truth), (code, Some(code)), "part {} at {}", settled.part, at);
-                prop_assert!(settled.after == ms(DELAYS[code]) && settled.disposition == Disposition::Pass, "its own way");
+            if decided.verdict == Verdict::Good {
+                let (product, truth) = world.judged[&decided.part];
+                prop_assert_eq!((product, truth), (code, Some(code)), "part {} at {}", decided.part, at);
+                prop_assert!(decided.after == ms(DELAYS[code]) && decided.disposition == Disposition::Pass, "its own way");
             } else {
                 // Long after the last change a part is unknown only for reasons that have nothing to do with products.
-                let expected = match settled.found {
+                let expected = match decided.verdict {
                     Verdict::Unknown(Reason::ProductChange) => at < 250 || !calm(at - 250),
                     Verdict::Unknown(Reason::NoProduct) => code == PRODUCTS || !calm(at.saturating_sub(100)),
                     // Trigger times and frames drift through each other, and delays of different products too.
                     Verdict::Unknown(Reason::Ambiguous | Reason::NoFrame | Reason::Crowded) => true,
                     other => { prop_assert!(false, "{:?}", other); false }
                 };
-                prop_assert!(expected, "part {} at {}: {:?}", settled.part, at, settled.found);
+                prop_assert!(expected, "part {} at {}: {:?}", decided.part, at, decided.verdict);
             }
         }
     }
@@ -272,28 +267,28 @@ fn most_parts_are_judged() {
     let (mut good, mut changing, mut all) = (0, 0, 0);
     for seed in 0..20 {
         let world = World::new(seed, &[300, 700, 900, 800], &[60; 60]).run();
-        all += world.settled.len();
-        good += world.settled.iter().filter(|settled| settled.found == Verdict::Good).count();
-        changing += world.settled.iter().filter(|settled| settled.found == Verdict::Unknown(Reason::ProductChange)).count();
+        all += world.decided.len();
+        good += world.decided.iter().filter(|decided| decided.verdict == Verdict::Good).count();
+        changing += world.decided.iter().filter(|decided| decided.verdict == Verdict::Unknown(Reason::ProductChange)).count();
     }
     assert!(good > all / 3 && changing > 20, "{good} good, {changing} while changing, of {all}: too easy or too hard a line");
 }
 
 /// What becomes of good parts that are seen at these times, of these products.
-fn settled(parts: &[(u64, usize)]) -> Vec<(Duration, Verdict)> {
+fn decided(parts: &[(u64, usize)]) -> Vec<(Duration, Verdict)> {
     let delays = [400, 300].map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None });
-    let mut control = Control::new(ControlConfig { products: delays.to_vec(), deadline: None, ..super::simulation::config() });
+    let mut control = Control::new(ControlConfig { timings: delays.to_vec(), ..super::simulation::config() });
     let mut told = vec![];
     for now in (0..2000).map(ms) {
         let mut take = |action| {
-            if let Action::Decision(settled) = action {
-                told.push((now, settled.found));
+            if let Action::Decided(decided) = action {
+                told.push((now, decided.verdict));
             }
         };
         for (part, (at, product)) in (1..).zip(parts).filter(|(_, (at, _))| ms(*at) == now) {
             let (place, product) = (Place { at: ms(*at), count: 0 }, *product);
-            control.step(Event::TriggeredPart { part, place, product, doubt: None }, now, &mut take);
-            control.step(Event::Judged { part, view: 0, found: Verdict::Good }, now, &mut take);
+            control.step(Event::Triggered { part, place, product, doubt: None }, now, &mut take);
+            control.step(Event::Judged { part, view: 0, verdict: Verdict::Good }, now, &mut take);
         }
         control.step(Event::Tick, now, &mut take);
     }
@@ -303,8 +298,8 @@ fn settled(parts: &[(u64, usize)]) -> Vec<(Duration, Verdict)> {
 #[test]
 fn parts_of_different_delays_must_not_meet_at_the_actuator() {
     let crowded = Verdict::Unknown(Reason::Crowded);
-    assert_eq!(settled(&[(100, 0), (300, 1)]), [(ms(500), Verdict::Good), (ms(600), Verdict::Good)]);
-    assert_eq!(settled(&[(100, 0), (205, 1)]), [(ms(500), crowded), (ms(505), crowded)], "far apart at the trigger only");
-    assert_eq!(settled(&[(100, 0), (150, 1)]), [(ms(500), crowded), (ms(500), crowded)], "no part overtakes another");
-    assert_eq!(settled(&[(100, 1), (105, 0)]), [(ms(400), crowded), (ms(505), crowded)], "near each other on the belt");
+    assert_eq!(decided(&[(100, 0), (300, 1)]), [(ms(500), Verdict::Good), (ms(600), Verdict::Good)]);
+    assert_eq!(decided(&[(100, 0), (205, 1)]), [(ms(500), crowded), (ms(505), crowded)], "far apart at the trigger only");
+    assert_eq!(decided(&[(100, 0), (150, 1)]), [(ms(500), crowded), (ms(500), crowded)], "no part overtakes another");
+    assert_eq!(decided(&[(100, 1), (105, 0)]), [(ms(400), crowded), (ms(505), crowded)], "near each other on the belt");
 }

@@ -1,6 +1,5 @@
-use verdict::Reason;
 use std::time::Duration;
-
+use verdict::Reason;
 
 /// An edge on the trigger's line, as the kernel saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The threads that take frames, one for each camera.
 
-use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::Duration;
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 
 use detector::picture::Picture;
 
@@ -14,9 +14,9 @@ use super::progress::Worker;
 use super::queue::Frame;
 use super::threads::{Line, OnDrop, PATIENCE, Pipeline, PipelineError};
 use crate::camera::{Capture, Shot, Source};
+use crate::line::{Match, Matching, MatchingEvent, Presence, TriggeredPart};
 use config::Binding;
 use config::line::TriggerBy;
-use crate::line::{Match, Matching, MatchingEvent, Presence, TriggeredPart};
 
 /// [`PATIENCE`] while parts and products come by other ways than frames.
 const SHORT_PATIENCE: Duration = Duration::from_millis(2);
@@ -48,7 +48,7 @@ impl Pipeline<'_> {
         });
         let mut parts = self.parts(view);
         let mut product = self.line.map_or(0, |line| line.product);
-        let polls = matches!(parts, Parts::Told(_)) || self.line.is_some_and(|line| line.settings.product.is_some());
+        let polls = matches!(parts, Parts::Told(_)) || self.line.is_some_and(|line| line.settings.selection.is_some());
         let patience = if polls { SHORT_PATIENCE } else { PATIENCE };
         let clock = self.progress.clock();
         let mut token = Duration::ZERO;
@@ -153,7 +153,7 @@ impl Pipeline<'_> {
         let at = self.progress.clock().at(shot.at);
         let doubt = if shot.product == Some(product) { None } else { Some(Reason::ProductChange) };
         if let Some((line, part)) = self.line.zip(part) {
-            line.link.send(Command::TriggeredPart(TriggeredPart { part, at, product, doubt }));
+            line.link.send(Command::Triggered(TriggeredPart { part, at, product, doubt }));
         }
         let product = shot.product;
         let ticket = Ticket { sequence: self.next_sequence(), part, source: shot.source, captured: at, product, view };
@@ -172,7 +172,7 @@ impl Pipeline<'_> {
             }
             // A part of no certain product is that, whether or not it was seen.
             Match::Unmatched(seen, reason) => {
-                Event::Unjudgeable(ticket(seen, String::new()), Judgement::unknown(seen.doubt.unwrap_or(reason)))
+                Event::Unjudgeable(ticket(seen, String::new()), ScoredVerdict::unknown(seen.doubt.unwrap_or(reason)))
             }
             Match::Surplus(_) => {
                 if let Some(Line { link, settings, .. }) = self.line
@@ -189,8 +189,8 @@ impl Pipeline<'_> {
 
 fn judgeable(ticket: Ticket, picture: Result<Picture, String>, doubt: Option<Reason>) -> Event<Picture> {
     match (picture, doubt) {
-        (_, Some(reason)) => Event::Unjudgeable(ticket, Judgement::unknown(reason)),
+        (_, Some(reason)) => Event::Unjudgeable(ticket, ScoredVerdict::unknown(reason)),
         (Ok(picture), None) => Event::Captured(Frame { ticket, picture }),
-        (Err(detail), None) => Event::Unjudgeable(ticket, Judgement::Unknown { reason: Reason::Unreadable, detail }),
+        (Err(detail), None) => Event::Unjudgeable(ticket, ScoredVerdict::unknown_because(Reason::Unreadable, detail)),
     }
 }

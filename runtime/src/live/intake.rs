@@ -1,12 +1,11 @@
 //! The decisions of the pipeline, as a pure state machine.
 
-use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 use std::collections::VecDeque;
 use std::time::Duration;
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 
 use super::queue::{Frame, Mailbox, PartQueue};
-use config::Binding;
-use config::FramesConfig;
+use config::{Binding, FramesConfig};
 
 /// What happened.
 #[derive(Debug)]
@@ -14,13 +13,13 @@ pub enum Event<P> {
     /// The source delivered a frame.
     Captured(Frame<P>),
     /// There is a part or a frame, but nothing that could be judged.
-    Unjudgeable(Ticket, Judgement),
+    Unjudgeable(Ticket, ScoredVerdict),
     /// The source has nothing: a sign of life for the detector, behind the frames that wait.
     Token,
     /// The detector's first half has nothing to do.
     Ready,
     /// The detector has judged the oldest of the frames that it was given.
-    Judged(Judgement),
+    Judged(ScoredVerdict),
     /// The source will deliver no more.
     Ended,
     /// Somebody wants the service to stop: what is being judged is finished, what waits becomes `unknown`.
@@ -106,7 +105,7 @@ impl<P> Intake<P> {
         self.expire(now, &mut actions);
         match event {
             Event::Captured(frame) => self.admit(frame, now, &mut actions),
-            Event::Unjudgeable(ticket, judgement) => actions.push(tell(ticket, judgement, now)),
+            Event::Unjudgeable(ticket, judged) => actions.push(tell(ticket, judged, now)),
             Event::Token => self.token = true,
             // Its second half has enough to do, and a frame that waits here may still be replaced, or told in time that it is stale.
             Event::Ready if self.judging.len() >= AHEAD => {}
@@ -119,14 +118,14 @@ impl<P> Intake<P> {
                 None if std::mem::take(&mut self.token) => actions.push(Action::Live),
                 None => {}
             },
-            Event::Judged(judgement) => {
-                actions.extend(self.judging.pop_front().map(|ticket| tell(ticket, judgement, now)));
+            Event::Judged(judged) => {
+                actions.extend(self.judging.pop_front().map(|ticket| tell(ticket, judged, now)));
             }
             Event::Ended => self.ended = true,
             Event::Stop => self.close(Reason::Stopped, now, &mut actions),
             Event::DetectorLost => {
                 let judging = self.judging.drain(..);
-                actions.extend(judging.map(|ticket| tell(ticket, Judgement::unknown(Reason::DetectorLost), now)));
+                actions.extend(judging.map(|ticket| tell(ticket, ScoredVerdict::unknown(Reason::DetectorLost), now)));
                 self.close(Reason::DetectorLost, now, &mut actions);
             }
         }
@@ -148,14 +147,14 @@ impl<P> Intake<P> {
 
     fn admit(&mut self, frame: Frame<P>, now: Duration, actions: &mut Vec<Action<P>>) {
         if let Some(reason) = self.closed {
-            actions.push(tell(frame.ticket, Judgement::unknown(reason), now));
+            actions.push(tell(frame.ticket, ScoredVerdict::unknown(reason), now));
             return;
         }
         match &mut self.waiting {
             Waiting::Free(mailbox) => mailbox.put(frame),
             Waiting::Parts(queue) => {
                 if let Err(frame) = queue.put(frame) {
-                    actions.push(tell(frame.ticket, Judgement::unknown(Reason::QueueOverflow), now));
+                    actions.push(tell(frame.ticket, ScoredVerdict::unknown(Reason::QueueOverflow), now));
                 }
             }
         }
@@ -166,7 +165,7 @@ impl<P> Intake<P> {
         let max_age = self.max_age;
         let is_stale = |frame: &Frame<P>| now.saturating_sub(frame.ticket.captured) > max_age;
         while self.waiting.front().is_some_and(is_stale) {
-            actions.extend(self.waiting.take().map(|frame| tell(frame.ticket, Judgement::unknown(Reason::Stale), now)));
+            actions.extend(self.waiting.take().map(|frame| tell(frame.ticket, ScoredVerdict::unknown(Reason::Stale), now)));
         }
     }
 
@@ -174,12 +173,12 @@ impl<P> Intake<P> {
         self.ended = true;
         self.closed.get_or_insert(reason);
         while let Some(frame) = self.waiting.take() {
-            actions.push(tell(frame.ticket, Judgement::unknown(reason), now));
+            actions.push(tell(frame.ticket, ScoredVerdict::unknown(reason), now));
         }
     }
 }
 
-fn tell<P>(ticket: Ticket, judgement: Judgement, now: Duration) -> Action<P> {
+fn tell<P>(ticket: Ticket, judged: ScoredVerdict, now: Duration) -> Action<P> {
     let latency = now.saturating_sub(ticket.captured);
-    Action::Tell(Outcome::new(ticket, judgement, latency))
+    Action::Tell(Outcome::new(ticket, judged, latency))
 }

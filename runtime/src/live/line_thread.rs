@@ -3,10 +3,10 @@
 //! From [`LineThread::run`] on it neither allocates nor locks nor logs nor touches a disk: it sleeps until the next due time or event,
 //! and talks to the others through [`LineLink`].
 
-use verdict::{Output, Reason, Verdict};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
+use verdict::{Output, Reason, Verdict};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
@@ -14,19 +14,16 @@ use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, 
 use super::link::{Command, LineLink, Report};
 use super::progress::Worker;
 use super::socket::Socket;
-use config::line::CODE_LINES;
-use config::line::Selection;
-use config::line::InputRole;
-use config::line::LineSettings;
-use config::line::Travel;
-use config::line::TriggerBy;
 use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
-use crate::line::{Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Heartbeat, Place, TriggeredPart, Trigger, Turn, };
+use crate::line::{
+    Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Heartbeat, Place, Trigger, TriggeredPart,
+    Turn,
+};
+use config::Product;
+use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 
 /// Descriptors beside those of the inputs.
 const OWN: usize = 4;
-/// Longest name of a product.
-pub const NAME_LIMIT: usize = 64;
 /// Groups of inputs: each has a chip of its own.
 const GROUPS: usize = 4;
 /// What is still in transit at the end of the service is waited for at most so long beyond its delay.
@@ -74,7 +71,7 @@ pub struct LineThread<'a> {
     views: usize,
     /// Who must make progress.
     workers: Vec<Worker>,
-    products: Products,
+    products: Vec<Product>,
     choice: Option<Choice>,
     drain: Duration,
     inputs: Inputs,
@@ -84,23 +81,12 @@ pub struct LineThread<'a> {
     timer: OwnedFd,
 }
 
-/// What the line thread knows of the products: by which code or name each is chosen.
-#[derive(Clone, Debug, Default)]
-pub struct Products {
-    /// The name of each; its place is its number.
-    pub names: Vec<String>,
-    /// The code of each, if there are codes.
-    pub codes: Vec<Option<u32>>,
-    /// The one that the line begins with.
-    pub first: usize,
-}
-
 impl<'a> LineThread<'a> {
     /// Takes hold of the lines; outputs are at their safe levels then.
     ///
     /// # Errors
     /// Names the key and the line that is missing, taken or refused.
-    pub fn new(settings: &LineSettings, products: Products, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
+    pub fn new(settings: &LineSettings, products: Vec<Product>, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
         let (inputs, outputs) = match settings.simulated {
             true => (Inputs::default(), Outputs::simulated()),
             false => (Inputs::request(settings)?, Outputs::request(&settings.outputs)?),
@@ -123,14 +109,14 @@ impl<'a> LineThread<'a> {
             _ => None,
         };
         let now = link.clock().now();
-        let (choice, product_socket) = match &settings.product {
+        let (choice, product_socket) = match &settings.selection {
             None => (None, None),
             Some(Selection::Code { strobe, settle, .. }) => (Some(Choice::by_code(*settle, strobe.is_some(), now)), None),
-            Some(Selection::Socket { path, .. }) => {
-                (Some(Choice::by_name(products.first)), Some(Socket::listen("line.recipe.socket", path)?))
+            Some(Selection::Socket { path, start }) => {
+                (Some(Choice::by_name(*start)), Some(Socket::listen("line.recipe.socket", path)?))
             }
         };
-        let drain = settings.control.timings().map(|timing| match timing.delay {
+        let drain = settings.control.timings.iter().map(|timing| match timing.delay {
             Travel::Time(delay) => delay + PATIENCE,
             Travel::Pulses(_) => BELT_PATIENCE,
         });
@@ -276,10 +262,10 @@ impl<'a> LineThread<'a> {
         let TriggeredPart { part, at, product, doubt } = seen;
         let place = Place { at, count: self.encoder.as_ref().map_or(0, Encoder::count) };
         let now = self.link.clock().now();
-        self.step(Event::TriggeredPart { part, place, product, doubt }, now);
+        self.step(Event::Triggered { part, place, product, doubt }, now);
         for view in self.first_told..self.views {
             if !self.link.tell_part(view, seen) {
-                self.step(Event::Judged { part, view, found: Verdict::Unknown(Reason::QueueOverflow) }, now);
+                self.step(Event::Judged { part, view, verdict: Verdict::Unknown(Reason::QueueOverflow) }, now);
             }
         }
     }
@@ -291,12 +277,12 @@ impl<'a> LineThread<'a> {
     fn obey(&mut self, command: Command) {
         match command {
             // A frame that is a part was taken some time ago, on the settings of a product that may not have been its own.
-            Command::TriggeredPart(seen) => {
+            Command::Triggered(seen) => {
                 let (product, doubt) = self.product_at(seen.at);
                 let other = (seen.product != product).then_some(Reason::ProductChange);
                 self.admit(TriggeredPart { product, doubt: doubt.or(seen.doubt).or(other), ..seen });
             }
-            Command::Judged { part, view, found } => self.step(Event::Judged { part, view, found }, self.link.clock().now()),
+            Command::Judged { part, view, verdict } => self.step(Event::Judged { part, view, verdict }, self.link.clock().now()),
         }
     }
 
@@ -325,16 +311,16 @@ impl<'a> LineThread<'a> {
         if code.is_none() {
             self.link.report(Report::InputFailed);
         }
-        let product = code.and_then(|code| self.products.codes.iter().position(|other| *other == Some(code)));
+        let product = code.and_then(|code| self.products.iter().position(|product| product.code == Some(code)));
         self.choose(ChoiceEvent::Read(product));
     }
 
     /// Datagrams with a product's name.
     fn receive_product(&mut self) {
-        let mut name = [0; NAME_LIMIT + 1];
+        let mut name = [0; config::NAME_LIMIT + 1];
         while let Some(length) = self.product_socket.as_ref().and_then(|socket| socket.receive(&mut name).ok()) {
             let name = &name[..length];
-            let product = self.products.names.iter().position(|other| other.as_bytes() == name);
+            let product = self.products.iter().position(|product| product.name.as_bytes() == name);
             self.choose(ChoiceEvent::Asked(product));
         }
     }
@@ -358,7 +344,7 @@ impl<'a> LineThread<'a> {
                 set(outputs, link, output, active);
                 rose |= active;
             }
-            Action::Decision(settled) => link.report(Report::Decision(settled)),
+            Action::Decided(decided) => link.report(Report::Decided(decided)),
             Action::Stopped(cause) => link.report(Report::Stopped(cause)),
             Action::Late(part) => link.report(Report::Late(part)),
         });

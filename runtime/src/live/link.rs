@@ -1,22 +1,22 @@
-use verdict::{Output, Verdict};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use verdict::{Output, Verdict};
 
 use crossbeam_queue::ArrayQueue;
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::clock::Clock;
 use super::progress::Progress;
+use crate::line::{Decision, StopCause, TriggerCounts, TriggeredPart};
 use config::line::LineSettings;
-use crate::line::{TriggeredPart, Decision, StopCause, TriggerCounts};
 
 /// What the line thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// A frame that is a part was taken.
-    TriggeredPart(TriggeredPart),
+    Triggered(TriggeredPart),
     /// There is a camera's answer for a part.
     Judged {
         /// Which part.
@@ -24,7 +24,7 @@ pub enum Command {
         /// Which camera.
         view: usize,
         /// The answer.
-        found: Verdict,
+        verdict: Verdict,
     },
 }
 
@@ -32,7 +32,7 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
     /// A part has its final answer.
-    Decision(Decision),
+    Decided(Decision),
     /// An output changed.
     Output {
         /// Which.
@@ -135,7 +135,7 @@ impl<'a> LineLink<'a> {
         self.wake_up();
     }
 
-    /// Messages that found no room.
+    /// Messages that verdict no room.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }

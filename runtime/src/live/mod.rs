@@ -12,6 +12,7 @@ pub mod progress;
 mod queue;
 pub mod realtime;
 pub mod service;
+pub mod signals;
 #[cfg(test)]
 mod simulation;
 mod socket;
@@ -19,7 +20,7 @@ mod summary;
 mod threads;
 
 pub use intake::{Action, Event, Intake};
-pub use line_thread::{LineError, LineThread, NAME_LIMIT, Products};
+pub use line_thread::{LineError, LineThread};
 pub use link::{Command, LineLink, Report};
 pub use queue::{Frame, Mailbox, PartQueue};
 pub use summary::Summary;

@@ -1,7 +1,8 @@
 //! Where frames wait for the detector.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+
+use verdict::Ticket;
 
 /// A ticket and its picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +96,7 @@ impl<P> PartQueue<P> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn frame(sequence: u64) -> Frame<()> {
         let ticket = Ticket { sequence, part: None, source: String::new(), captured: Duration::ZERO, product: Some(0), view: 0 };

@@ -1,15 +1,14 @@
 //! Random schedules in virtual time against [`Intake`].
 
-use verdict::{Reason, ScoredVerdict, Ticket};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use verdict::{Reason, ScoredVerdict, Ticket};
 
 use proptest::prelude::*;
 
 use super::intake::{Action, Event, Intake};
 use super::queue::Frame;
-use config::Binding;
-use config::FramesConfig;
+use config::{Binding, FramesConfig};
 
 /// One thing that happens, some milliseconds after the last.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +37,8 @@ fn config(bind: Binding, queue: usize) -> FramesConfig {
     FramesConfig { bind, queue, max_age_ms: 100 }
 }
 
-fn cut() -> Judgement {
-    Judgement::Unknown { reason: Reason::Unreadable, detail: "cut".into() }
+fn cut() -> ScoredVerdict {
+    ScoredVerdict::unknown_because(Reason::Unreadable, "cut".into())
 }
 
 /// What a schedule led to.
@@ -47,7 +46,7 @@ fn cut() -> Judgement {
 struct History {
     captured: u64,
     /// Judgements of each sequence number.
-    told: BTreeMap<u64, Vec<Judgement>>,
+    told: BTreeMap<u64, Vec<ScoredVerdict>>,
     /// Sequence numbers in the order in which they were judged.
     judged: Vec<u64>,
     replaced: u64,
@@ -71,7 +70,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                 }
                 Action::Tell(outcome) => {
                     assert_eq!(outcome.latency, now - outcome.ticket.captured);
-                    history.told.entry(outcome.ticket.sequence).or_default().push(outcome.judgement);
+                    history.told.entry(outcome.ticket.sequence).or_default().push(outcome.judged);
                 }
                 Action::Live | Action::Finish => {}
             }
@@ -89,7 +88,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                 if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unjudgeable(ticket, cut()) }
             }
             Step::Ready if !lost => Event::Ready,
-            Step::Judged { anomalous } if busy > 0 => Event::Judged(Judgement::Scored { score: 1.0, anomalous: *anomalous }),
+            Step::Judged { anomalous } if busy > 0 => Event::Judged(ScoredVerdict::scored(1.0, *anomalous)),
             Step::Token => Event::Token,
             Step::Stop => Event::Stop,
             Step::DetectorLost => Event::DetectorLost,
@@ -111,7 +110,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
     carry_out(&mut history, actions, now);
     let mut finished = lost;
     while !finished {
-        let event = if busy > 0 { Event::Judged(Judgement::Scored { score: 0.0, anomalous: false }) } else { Event::Ready };
+        let event = if busy > 0 { Event::Judged(ScoredVerdict::scored(0.0, false)) } else { Event::Ready };
         busy -= usize::from(matches!(event, Event::Judged(_)));
         let actions = intake.step(event, now);
         finished = actions.contains(&Action::Finish);
@@ -147,7 +146,7 @@ fn a_full_queue_makes_the_next_part_unknown_at_once() {
     let frame = |readable| (1, Step::Frame { readable });
     let history = play(&config(Binding::Part, 2), &[frame(true), frame(true), frame(true), frame(false)]);
     let told = |sequence| history.told[&sequence][0].clone();
-    assert_eq!(told(3), Judgement::unknown(Reason::QueueOverflow));
+    assert_eq!(told(3), ScoredVerdict::unknown(Reason::QueueOverflow));
     assert_eq!(told(4), cut());
     assert_eq!(history.judged, [1, 2]);
 }
@@ -158,15 +157,15 @@ fn what_waits_when_the_service_stops_is_unknown_and_what_is_judged_is_finished()
     let judged = (1, Step::Judged { anomalous: true });
     let history = play(&config(Binding::Part, 4), &[frame, frame, (1, Step::Ready), (1, Step::Stop), judged, frame]);
     let told = |sequence| history.told[&sequence][0].clone();
-    assert_eq!(told(1), Judgement::Scored { score: 1.0, anomalous: true });
-    assert_eq!([told(2), told(3)], [(); 2].map(|()| Judgement::unknown(Reason::Stopped)));
+    assert_eq!(told(1), ScoredVerdict::scored(1.0, true));
+    assert_eq!([told(2), told(3)], [(); 2].map(|()| ScoredVerdict::unknown(Reason::Stopped)));
 }
 
 #[test]
 fn a_lost_detector_leaves_no_part_behind() {
     let frame = (1, Step::Frame { readable: true });
     let history = play(&config(Binding::Part, 4), &[frame, frame, (1, Step::Ready), (1, Step::DetectorLost), frame]);
-    assert!(history.told.values().flatten().all(|judgement| *judgement == Judgement::unknown(Reason::DetectorLost)));
+    assert!(history.told.values().flatten().all(|judged| *judged == ScoredVerdict::unknown(Reason::DetectorLost)));
     assert_eq!(history.told.len(), 3);
 }
 
@@ -174,8 +173,8 @@ fn a_lost_detector_leaves_no_part_behind() {
 fn a_frame_that_waited_too_long_is_stale() {
     let frame = (0, Step::Frame { readable: true });
     let history = play(&config(Binding::Part, 4), &[frame, (101, Step::Ready), frame, (100, Step::Ready)]);
-    assert_eq!(history.told[&1], [Judgement::unknown(Reason::Stale)]);
+    assert_eq!(history.told[&1], [ScoredVerdict::unknown(Reason::Stale)]);
     assert_eq!(history.judged, [2]);
     let history = play(&config(Binding::Free, 1), &[frame, (101, Step::Ready)]);
-    assert_eq!(history.told[&1], [Judgement::unknown(Reason::Stale)]);
+    assert_eq!(history.told[&1], [ScoredVerdict::unknown(Reason::Stale)]);
 }

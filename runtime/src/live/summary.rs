@@ -1,12 +1,11 @@
 //! Counts for the last line of a run.
 
-use verdict::{Outcome, Reason, ScoredVerdict};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
+use verdict::{Outcome, Reason, Verdict};
 
 use detector::evaluate::Latency;
-
 
 /// Latencies that percentiles are computed from.
 const LATENCIES_LIMIT: usize = 10_000;
@@ -28,20 +27,18 @@ pub struct Summary {
 impl Summary {
     /// Counts an outcome.
     pub fn add(&mut self, outcome: &Outcome) {
-        match outcome.judgement {
-            Judgement::Scored { anomalous, .. } => {
-                if anomalous {
-                    self.anomalous += 1;
-                } else {
-                    self.good += 1;
-                }
-                if self.latencies.len() == LATENCIES_LIMIT {
-                    self.latencies.pop_front();
-                }
-                self.latencies.push_back(outcome.latency);
+        match outcome.verdict() {
+            Verdict::Good => self.good += 1,
+            Verdict::Anomalous => self.anomalous += 1,
+            Verdict::Unknown(reason) => {
+                *self.unknown.entry(reason).or_default() += 1;
+                return;
             }
-            Judgement::Unknown { reason, .. } => *self.unknown.entry(reason).or_default() += 1,
         }
+        if self.latencies.len() == LATENCIES_LIMIT {
+            self.latencies.pop_front();
+        }
+        self.latencies.push_back(outcome.latency);
     }
 
     /// Capture to verdict of the last 10,000 that were judged.
@@ -65,18 +62,19 @@ impl fmt::Display for Summary {
 
 #[cfg(test)]
 mod tests {
-    use verdict::Ticket;
     use super::*;
+    use verdict::ScoredVerdict;
+    use verdict::Ticket;
 
     #[test]
     fn counts_and_reads_well() {
         let mut summary = Summary { replaced: 3, ..Summary::default() };
-        let scored = |anomalous| Judgement::Scored { score: 1.0, anomalous };
-        let unknown = Judgement::unknown;
-        for judgement in [scored(true), scored(false), scored(false), unknown(Reason::Stopped), unknown(Reason::QueueOverflow)] {
+        let scored = |anomalous| ScoredVerdict::scored(1.0, anomalous);
+        let unknown = ScoredVerdict::unknown;
+        for judged in [scored(true), scored(false), scored(false), unknown(Reason::Stopped), unknown(Reason::QueueOverflow)] {
             let ticket =
                 Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO, product: Some(0), view: 0 };
-            summary.add(&Outcome::new(ticket, judgement, Duration::from_millis(20)));
+            summary.add(&Outcome::new(ticket, judged, Duration::from_millis(20)));
         }
         let expected = "2 good, 1 anomalous, 2 unknown (1 queue_overflow, 1 stopped); 3 frames replaced; \
                         latency p50 20.0 ms, p95 20.0 ms";

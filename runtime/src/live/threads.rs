@@ -1,12 +1,12 @@
 //! The threads that carry out what [`Intake`] decides.
 
-use verdict::{Outcome, ScoredVerdict, Ticket, Verdict};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
+use verdict::{Outcome, ScoredVerdict, Ticket};
 
 use detector::picture::Picture;
 
@@ -17,10 +17,9 @@ use super::progress::{Progress, Worker};
 use super::realtime;
 use super::summary::Summary;
 use crate::camera::Source;
-use config::line::LineSettings;
-use config::Binding;
-use config::FramesConfig;
 use crate::line::Ledger;
+use config::line::LineSettings;
+use config::{Binding, FramesConfig};
 
 /// Longest time after which a thread looks whether it should stop.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
@@ -129,7 +128,7 @@ impl<'a> Pipeline<'a> {
         self,
         mut sources: Vec<impl Source>,
         mut look: impl FnMut(&Ticket, &Picture) -> L + Send,
-        mut judge: impl FnMut(&Ticket, L) -> Judgement + Send,
+        mut judge: impl FnMut(&Ticket, L) -> ScoredVerdict + Send,
         line_thread: Option<LineThread<'a>>,
         mut tell: impl FnMut(News<'_>) -> io::Result<()>,
     ) -> (Summary, Result<(), PipelineError>) {
@@ -219,14 +218,14 @@ impl<'a> Pipeline<'a> {
     fn judge<L>(
         &self,
         handed: Receiver<Handed<L>>,
-        judge: &mut impl FnMut(&Ticket, L) -> Judgement,
+        judge: &mut impl FnMut(&Ticket, L) -> ScoredVerdict,
         outcomes: SyncSender<Outcome>,
     ) {
         let lost = OnDrop(|| self.post(Event::DetectorLost, &outcomes));
         for handed in handed {
             if let Handed::Frame(ticket, looked) = handed {
-                let judgement = judge(&ticket, looked);
-                self.post(Event::Judged(judgement), &outcomes);
+                let judged = judge(&ticket, looked);
+                self.post(Event::Judged(judged), &outcomes);
             }
             // A token has passed through both halves.
             self.progress.beat(Worker::Detector);
@@ -255,7 +254,7 @@ impl<'a> Pipeline<'a> {
     /// to tell only if the pipeline could not start.
     fn send(&self, outcomes: &SyncSender<Outcome>, outcome: Outcome) {
         if let Some((line, part)) = self.line.zip(outcome.ticket.part) {
-            line.link.send(Command::Judged { part, view: outcome.ticket.view, found: Verdict::from(&outcome) });
+            line.link.send(Command::Judged { part, view: outcome.ticket.view, verdict: outcome.verdict() });
         }
         drop(outcomes.send(outcome));
     }
@@ -329,8 +328,8 @@ impl<'a> Pipeline<'a> {
 fn reports(link: &LineLink<'_>, ledger: &mut Ledger, news: &mut impl FnMut(News<'_>)) {
     while let Some(report) = link.next_report() {
         news(News::Line(report));
-        if let Report::Decision(settled) = report
-            && let Some(outcome) = ledger.settled(settled)
+        if let Report::Decided(decided) = report
+            && let Some(outcome) = ledger.decided(decided)
         {
             news(News::Outcome(&outcome));
         }

@@ -21,10 +21,7 @@ pub(super) fn delay(raw: &RawLine) -> Result<Travel, Problem> {
     match (raw.delay_ms, raw.delay_pulses) {
         (Some(delay), None) => Ok(Travel::Time(delay)),
         (None, Some(delay)) => Ok(Travel::Pulses(delay)),
-        _ => Err(Problem::new(
-            "[line]",
-            "needs delay_ms or delay_pulses, the way from trigger to actuator: exactly one of them",
-        )),
+        _ => Err(Problem::new("[line]", "needs delay_ms or delay_pulses, the way from trigger to actuator: exactly one of them")),
     }
 }
 
@@ -45,9 +42,8 @@ pub(super) fn spacing(raw: &RawLine, delay: Travel, Pulses { reject, good, .. }:
         (Travel::Pulses(_), None, Some(spacing), Some(encoder)) => {
             let least = Duration::from_secs_f64(f64::from(spacing) / encoder.max_rate);
             if least < longest {
-                let problem = format!(
-                    "lasts {least:?} at line.encoder.max_rate, which is less than the longest pulse, {longest:?}: {hit}"
-                );
+                let problem =
+                    format!("lasts {least:?} at line.encoder.max_rate, which is less than the longest pulse, {longest:?}: {hit}");
                 return Err(Problem::new("line.spacing_pulses", problem));
             }
             Ok(Travel::Pulses(spacing))

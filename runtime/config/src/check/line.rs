@@ -1,7 +1,7 @@
 use super::control::{delay, pulses, spacing, timings};
+use super::gpio;
 use super::selection::selection;
 use super::trigger::trigger;
-use super::gpio;
 use crate::error::Problem;
 use crate::line::{ControlConfig, EncoderConfig, LineSettings, Travel};
 use crate::raw::{RawEncoder, RawLine, RawProduct};
@@ -17,10 +17,8 @@ pub(super) fn settings(raw: RawLine, products: &[(String, RawProduct)], views: u
         && let Travel::Time(spacing) = spacing
         && spacing < 2 * trigger.window
     {
-        let problem = format!(
-            "must be at least twice line.trigger.window_ms ({:?}): a frame could belong to two parts",
-            trigger.window
-        );
+        let problem =
+            format!("must be at least twice line.trigger.window_ms ({:?}): a frame could belong to two parts", trigger.window);
         return Err(Problem::new("line.spacing_ms", problem));
     }
     let limit = |count: u32| (count > 0).then_some(count);

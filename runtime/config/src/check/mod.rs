@@ -22,10 +22,8 @@ pub(crate) fn check(raw: RawConfig, path: &Path, text: &str) -> Result<Config, C
     let at = |line: Option<usize>| move |problem: Problem| problem.at(path, line);
 
     if raw.line.is_some() && raw.frames.bind == Binding::Free {
-        let problem = Problem::new(
-            "frames.bind",
-            "is \"free\", which binds no frame to a part, but [line] follows parts; use \"part\"",
-        );
+        let problem =
+            Problem::new("frames.bind", "is \"free\", which binds no frame to a part, but [line] follows parts; use \"part\"");
         return Err(at(None)(problem));
     }
     let is_active = |bundle: &PathBuf| bundle.as_os_str() == ACTIVE;

@@ -110,7 +110,10 @@ fn overlay(raw: &RawConfig, view: &View, product: &Product) -> RawOverlay {
 fn check_name(section: &str, name: &str) -> Result<(), Problem> {
     match (1..=NAME_LIMIT).contains(&name.len()) {
         true => Ok(()),
-        false => Err(Problem::new(format!("{section}.{name:?}"), format!("has a name of {} bytes; expected 1 to {NAME_LIMIT} bytes", name.len()))),
+        false => Err(Problem::new(
+            format!("{section}.{name:?}"),
+            format!("has a name of {} bytes; expected 1 to {NAME_LIMIT} bytes", name.len()),
+        )),
     }
 }
 

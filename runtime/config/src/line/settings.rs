@@ -53,8 +53,7 @@ pub struct EncoderConfig {
 impl LineSettings {
     /// Every GPIO line with its key.
     pub fn gpio_lines(&self) -> Vec<(String, GpioLine)> {
-        let output =
-            |output: Output| Some((format!("line.outputs.{}", output.word()), self.outputs.get(output)?.line.clone()));
+        let output = |output: Output| Some((format!("line.outputs.{}", output.word()), self.outputs.get(output)?.line.clone()));
         let inputs = self.inputs().map(|(role, line)| (role.key().to_owned(), line.clone()));
         Output::ALL.into_iter().filter_map(output).chain(inputs).collect()
     }

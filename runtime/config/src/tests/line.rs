@@ -50,7 +50,10 @@ fn what_cannot_work_together_is_refused() {
     refused("delay_ms = 500\nspacing_ms = 5", &["longest pulse"]);
     refused("delay_ms = 10", &["[line]", "at least spacing_ms"]);
     refused("delay_pulses = 100\nspacing_pulses = 10", &["encoder"]);
-    refused("delay_pulses = 5\nspacing_pulses = 20\n[line.encoder]\na = { line = \"A\" }\nmax_rate = 500.0", &["delay_pulses", "neighbour"]);
+    refused(
+        "delay_pulses = 5\nspacing_pulses = 20\n[line.encoder]\na = { line = \"A\" }\nmax_rate = 500.0",
+        &["delay_pulses", "neighbour"],
+    );
     let encoder = "[line.encoder]\na = { line = \"A\" }\nmax_rate = ";
     refused(&format!("delay_pulses = 100\nspacing_pulses = 10\n{encoder}1000.0"), &["longest pulse", "10ms"]);
     assert!(parse(&format!("delay_pulses = 100\nspacing_pulses = 20\n{encoder}1000.0")).is_ok());

@@ -84,7 +84,7 @@ fn paths_lead_from_the_configuration() {
     std::fs::write(&path, text).unwrap();
     let config = Config::read(&path).unwrap();
     assert_eq!(config.detector.bundle, folder.path().join("a.apc"));
-    let SourceConfig::Replay(replay) = config.source else { panic!("no replay") };
+    let SourceConfig::Replay(replay) = &config.views[0].source else { panic!("no replay") };
     assert_eq!(replay.images, Images::Listed(vec![folder.path().join("a.png"), "/b.png".into()]));
     assert_eq!(config.output.verdicts, folder.path().join("v.jsonl"));
     std::fs::write(&path, LEAST).unwrap();

@@ -37,7 +37,9 @@ fn a_product_says_what_differs() {
     let config = parse(&text).unwrap();
     assert_eq!(names(config.products.iter().map(|product| &product.name)), ["bolt", "nut"]);
     assert_eq!(names(config.views.iter().map(|view| &view.name)), ["main", "side"]);
-    let [bolt, bolt_side, nut, nut_side] = &config.seats().map(|(_, seat)| seat.clone()).collect::<Vec<Seat>>()[..] else { panic!() };
+    let [bolt, bolt_side, nut, nut_side] = &config.seats().map(|(_, seat)| seat.clone()).collect::<Vec<Seat>>()[..] else {
+        panic!()
+    };
     assert_eq!((&bolt.bundle, bolt.region, bolt.threshold), (&"a.apc".into(), None, None));
     assert_eq!(bolt.controls["gain"], Setting::Integer(5));
     let region = Some(Rect { x: 0, y: 0, width: 320, height: 240 });

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
-use crate::camera::format::{BayerOrder, Conversion, FourCc, Matrix, Range};
+use crate::camera::format::{BayerOrder, Conversion};
+use config::{FourCc, Matrix, Range};
 
 #[derive(Deserialize)]
 struct Golden {

@@ -1,7 +1,9 @@
 //! Luma and chroma into red, green and blue.
 
 use super::Plane;
-use crate::camera::format::{Conversion, Matrix, Range};
+use config::{Matrix, Range};
+
+use crate::camera::format::Conversion;
 
 /// Bits behind the point: the rounded result equals that of real arithmetic but for ties.
 const FRACTION: u32 = 20;

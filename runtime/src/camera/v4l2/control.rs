@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use config::Setting;
 use detector::{Error, Result};
-use serde::Deserialize;
 
 use super::abi::*;
 use super::device::{Device, text};
@@ -42,28 +42,6 @@ pub enum Kind {
     Menu(Vec<(i32, String)>),
     /// Something that a configuration cannot hold.
     Other,
-}
-
-/// What a configuration sets a control to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "expected true, false, a whole number, or the name of a menu entry")]
-pub enum Setting {
-    /// Yes or no.
-    Boolean(bool),
-    /// A number; of a menu, the entry's number.
-    Integer(i32),
-    /// An entry of a menu.
-    Entry(String),
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Setting::Boolean(value) => write!(f, "{value}"),
-            Setting::Integer(value) => write!(f, "{value}"),
-            Setting::Entry(value) => write!(f, "{value:?}"),
-        }
-    }
 }
 
 impl Control {

@@ -4,13 +4,15 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use detector::preprocess::Rect;
 use detector::{Error, Result};
 use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
 use super::abi::*;
 use super::sys::{self, Argument};
-use crate::camera::format::{Conversion, FourCc, Matrix, PixelFormat, Range};
+use crate::camera::format::{Conversion, PixelFormat};
+use config::{FourCc, Matrix, Range};
 
 /// A list of a driver's is read up to here: no driver may keep us for ever.
 const LIST_LIMIT: u32 = 256;
@@ -245,7 +247,10 @@ impl Device {
     ///
     /// # Errors
     /// When the camera cannot, or only another region.
-    pub fn set_region(&self, wished: Rectangle) -> Result<()> {
+    pub fn set_region(&self, Rect { x, y, width, height }: Rect) -> Result<()> {
+        // A configuration's region holds no number beyond a signed one.
+        let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let wished = Rectangle { left: signed(x), top: signed(y), width, height };
         let mut selection = Selection { type_: TYPE_CAPTURE, target: SELECTION_CROP, r: wished, ..Selection::zero() };
         let set = sys::SET_SELECTION.send(&self.descriptor, &mut selection);
         set.map_err(|errno| self.failed("read only a region (leave `region` out, and set the region when training)", errno))?;

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::Answer;
 use crate::cli::output;
-use crate::cli::parts::{Part, each_part};
-use crate::cli::run::stop_on_signals;
 use crate::cli::seat::SeatArgs;
+use crate::commissioning::parts::{Part, each_part};
+use crate::live::signals::stop_on_signals;
 use config::Config;
 use store::now;
 

@@ -8,9 +8,7 @@ use super::Answer;
 use crate::camera::{Camera, Capture, Source};
 use crate::cli::output;
 use crate::cli::seat::SeatArgs;
-use config::CameraConfig;
-use config::Config;
-use config::SourceConfig;
+use config::{CameraConfig, Config, SourceConfig};
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -64,12 +62,14 @@ impl CameraArgs {
     fn open(&self) -> Result<Camera> {
         let config = Config::read(&self.config)?;
         let seat = self.seat.of(&config)?;
-        match config.view_source(seat.view) {
+        match &config.views[seat.view].source {
             SourceConfig::Camera(camera) => {
-                let controls = seat.product(&config).controls;
+                let controls = config.seat(seat).controls.clone();
                 Ok(Camera::open(&CameraConfig { controls, ..camera.clone() }, false)?)
             }
-            SourceConfig::Replay(_) => bail!("{}: the source of {} is a replay, not a camera", self.config.display(), seat.view),
+            SourceConfig::Replay(_) => {
+                bail!("{}: the source of {} is a replay, not a camera", self.config.display(), config.views[seat.view].name)
+            }
         }
     }
 }

@@ -6,9 +6,10 @@
 mod align;
 mod plane;
 
-use detector::preprocess::Rect;
+use config::GoldenLimits;
 use image::RgbImage;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use store::golden::Measures;
 
 pub use align::{Alignment, align};
 pub use plane::Plane;
@@ -18,61 +19,11 @@ const LONGEST: usize = 512;
 /// Below this correlation the picture shows something else, or nothing.
 const SAME_PART: f64 = 0.6;
 
-/// `[golden]`: how far a station may be from its golden part.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Of the position, in percent of the region's longer side.
-    #[serde(deserialize_with = "limit")]
-    pub shift_percent: f64,
-    /// Of the rotation.
-    #[serde(deserialize_with = "limit")]
-    pub rotation_degrees: f64,
-    /// Of the size.
-    #[serde(deserialize_with = "limit")]
-    pub scale_percent: f64,
-    /// Of each channel's mean.
-    #[serde(deserialize_with = "limit")]
-    pub brightness_percent: f64,
-    /// Of the sharpness.
-    #[serde(deserialize_with = "limit")]
-    pub sharpness_percent: f64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { shift_percent: 1.0, rotation_degrees: 1.0, scale_percent: 1.0, brightness_percent: 5.0, sharpness_percent: 20.0 }
-    }
-}
-
-fn limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    config::bounded(deserializer, |limit| (0.01..=100.0).contains(limit), format_args!("0.01 to 100"))
-}
-
-/// Light and focus of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Measures {
-    /// Means of red, green and blue, 0 to 255.
-    pub levels: [f64; 3],
-    /// See [`Plane::sharpness`].
-    pub sharpness: f64,
-}
-
-impl Measures {
-    /// Measures the part of a picture that the detector looks at.
-    pub fn of(region: &RgbImage) -> Measures {
-        let count = (region.width() as usize * region.height() as usize).max(1) as f64;
-        let sum = |channel: usize| region.as_raw().iter().skip(channel).step_by(3).map(|byte| u64::from(*byte)).sum::<u64>();
-        Measures { levels: [0, 1, 2].map(|channel| sum(channel) as f64 / count), sharpness: Plane::of(region, 1).sharpness() }
-    }
-}
-
-/// The part of a picture that a detector looks at; nothing where it does not lie in the picture.
-pub fn region_of(picture: &RgbImage, region: Option<Rect>) -> Option<RgbImage> {
-    let Some(Rect { x, y, width, height }) = region else { return Some(picture.clone()) };
-    let inside = x.checked_add(width)? <= picture.width() && y.checked_add(height)? <= picture.height();
-    inside.then(|| image::imageops::crop_imm(picture, x, y, width, height).to_image())
+/// Measures the part of a picture that the detector looks at.
+pub fn measure(region: &RgbImage) -> Measures {
+    let count = (region.width() as usize * region.height() as usize).max(1) as f64;
+    let sum = |channel: usize| region.as_raw().iter().skip(channel).step_by(3).map(|byte| u64::from(*byte)).sum::<u64>();
+    Measures { levels: [0, 1, 2].map(|channel| sum(channel) as f64 / count), sharpness: Plane::of(region, 1).sharpness() }
 }
 
 /// One thing that was compared.
@@ -90,7 +41,7 @@ pub struct Finding {
 }
 
 /// Compares a picture's region with the golden part's. `mm_per_pixel` is known where the configuration has a scene.
-pub fn compare(reference: &RgbImage, now: &RgbImage, limits: &Limits, mm_per_pixel: Option<f64>) -> Vec<Finding> {
+pub fn compare(reference: &RgbImage, now: &RgbImage, limits: &GoldenLimits, mm_per_pixel: Option<f64>) -> Vec<Finding> {
     let longest = reference.width().max(reference.height()) as usize;
     let by = longest.div_ceil(LONGEST).max(1);
     let found = match reference.dimensions() == now.dimensions() {
@@ -133,7 +84,7 @@ pub fn compare(reference: &RgbImage, now: &RgbImage, limits: &Limits, mm_per_pix
         let advice = "check the distance of the camera and the lens: larger is too near, smaller too far";
         add("scale", percent.abs() <= limits.scale_percent, text, advice);
     }
-    let (then, here) = (Measures::of(reference), Measures::of(now));
+    let (then, here) = (measure(reference), measure(now));
     let change = |now: f64, then: f64| (now / then.max(0.5) - 1.0) * 100.0;
     let changes = [0, 1, 2].map(|channel| change(here.levels[channel], then.levels[channel]));
     let [red, green, blue] = changes;

@@ -3,6 +3,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use detector::preprocess::Rect;
 
 const WIDTH: u32 = 420;
 const HEIGHT: u32 = 300;
@@ -127,7 +128,7 @@ fn a_round_part_has_no_rotation_to_complain_of() {
 }
 
 fn compared(truth: &Truth) -> Vec<Finding> {
-    compare(&taken(&TRUE), &taken(&Truth { seed: 3, ..*truth }), &Limits::default(), Some(0.1))
+    compare(&taken(&TRUE), &taken(&Truth { seed: 3, ..*truth }), &GoldenLimits::default(), Some(0.1))
 }
 
 /// Exactly these do not hold.
@@ -173,7 +174,7 @@ fn something_else_is_not_the_golden_part() {
     let even = RgbImage::from_pixel(WIDTH, HEIGHT, Rgb([90; 3]));
     let smaller = RgbImage::from_pixel(40, 30, Rgb([90; 3]));
     for other in [&noise, &even, &smaller] {
-        let findings = compare(&taken(&TRUE), other, &Limits::default(), None);
+        let findings = compare(&taken(&TRUE), other, &GoldenLimits::default(), None);
         assert!(
             findings[0].what == "part" && !findings[0].holds && findings[0].advice.contains("not to be seen"),
             "{findings:?}"
@@ -183,7 +184,7 @@ fn something_else_is_not_the_golden_part() {
     // Tiny and even pictures are no reason to panic either way round.
     for small in [1, 2, 7, 9] {
         let small = RgbImage::from_pixel(small, 1, Rgb([3; 3]));
-        compare(&small, &small, &Limits::default(), None);
+        compare(&small, &small, &GoldenLimits::default(), None);
     }
 }
 
@@ -192,7 +193,7 @@ fn large_pictures_are_measured_in_their_own_pixels() {
     let enlarge =
         |picture: RgbImage| image::imageops::resize(&picture, 4 * WIDTH, 4 * HEIGHT, image::imageops::FilterType::Nearest);
     let (then, now) = (enlarge(taken(&TRUE)), enlarge(taken(&Truth { right: 5.0, seed: 2, ..TRUE })));
-    let findings = compare(&then, &now, &Limits::default(), None);
+    let findings = compare(&then, &now, &GoldenLimits::default(), None);
     let position = findings.iter().find(|finding| finding.what == "position").unwrap();
     let pixels: f64 = position.text.split(' ').next().unwrap().parse().unwrap();
     assert!((pixels - 20.0).abs() < 0.5, "{position:?}");
@@ -200,16 +201,8 @@ fn large_pictures_are_measured_in_their_own_pixels() {
 
 #[test]
 fn narrow_regions_are_measured_too() {
-    let strip = |truth: &Truth| region_of(&taken(truth), Some(Rect { x: 0, y: 140, width: WIDTH, height: 40 })).unwrap();
+    let strip = |truth: &Truth| Rect { x: 0, y: 140, width: WIDTH, height: 40 }.crop(&taken(truth)).unwrap();
     let (then, now) = (strip(&TRUE), strip(&Truth { right: 6.0, seed: 2, ..TRUE }));
     let found = align(&Plane::of(&then, 1), &Plane::of(&now, 1)).unwrap();
     assert!((found.shift[0] - 6.0).abs() < 0.3 && found.shift[1].abs() < 0.3, "{found:?}");
-}
-
-#[test]
-fn a_region_outside_of_the_picture_is_none() {
-    let picture = taken(&TRUE);
-    let rect = |x, width| Some(Rect { x, y: 0, width, height: 10 });
-    assert_eq!(region_of(&picture, rect(10, 20)).unwrap().dimensions(), (20, 10));
-    assert!(region_of(&picture, rect(WIDTH - 5, 20)).is_none() && region_of(&picture, rect(u32::MAX, 2)).is_none());
 }

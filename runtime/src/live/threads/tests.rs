@@ -1,12 +1,12 @@
 //! The real threads, with a source and a judge of the test's own.
 
-use verdict::Reason;
 use super::*;
 use crate::camera::{Capture, Shot};
 use crate::live::clock::Clock;
 use detector::picture::Colour;
 use image::RgbImage;
 use std::time::Instant;
+use verdict::Reason;
 
 /// As many frames as it says; every `unreadable`-th is damaged.
 struct Frames {
@@ -43,11 +43,11 @@ fn config(bind: Binding, queue: usize) -> FramesConfig {
 
 fn look(_: &Ticket, _: &Picture) {}
 
-fn good(_: &Ticket, (): ()) -> Judgement {
-    Judgement::Scored { score: 0.0, anomalous: false }
+fn good(_: &Ticket, (): ()) -> ScoredVerdict {
+    ScoredVerdict::scored(0.0, false)
 }
 
-fn slow(ticket: &Ticket, (): ()) -> Judgement {
+fn slow(ticket: &Ticket, (): ()) -> ScoredVerdict {
     thread::sleep(Duration::from_millis(2));
     good(ticket, ())
 }
@@ -58,7 +58,7 @@ struct Run {
     result: Result<(), PipelineError>,
 }
 
-fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Ticket, ()) -> Judgement + Send) -> Run {
+fn run(config: &FramesConfig, source: Frames, judge: impl FnMut(&Ticket, ()) -> ScoredVerdict + Send) -> Run {
     run_both(config, source, look, judge)
 }
 
@@ -66,7 +66,7 @@ fn run_both(
     config: &FramesConfig,
     source: Frames,
     look: impl FnMut(&Ticket, &Picture) + Send,
-    judge: impl FnMut(&Ticket, ()) -> Judgement + Send,
+    judge: impl FnMut(&Ticket, ()) -> ScoredVerdict + Send,
 ) -> Run {
     let stop = AtomicBool::new(false);
     let mut told = Vec::new();

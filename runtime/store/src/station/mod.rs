@@ -175,7 +175,12 @@ impl Station {
     ///
     /// # Errors
     /// When the parts do not fit together; `path` names it.
-    pub fn build(devices: Vec<Device>, files: BTreeMap<String, Vec<u8>>, by: &str, path: &Path) -> std::result::Result<(Station, Vec<u8>), StationError> {
+    pub fn build(
+        devices: Vec<Device>,
+        files: BTreeMap<String, Vec<u8>>,
+        by: &str,
+        path: &Path,
+    ) -> std::result::Result<(Station, Vec<u8>), StationError> {
         let (kit, hashes) = (env!("CARGO_PKG_VERSION").into(), archive::hashes(&files));
         let manifest = Manifest { format: FORMAT, kit, at: now(), by: by.into(), devices, files: hashes };
         let manifest = toml::to_string(&manifest).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))?;
@@ -250,9 +255,7 @@ impl Station {
         let mut overlays = Vec::new();
         for name in files.keys().filter(|name| name.starts_with("site/")) {
             let overlay = Overlay::parse(&path.join(name), entry(name)?)?;
-            if format!("{SITE}/{MAIN}/{}", overlay.binding.file()) != *name
-                || !history.contains(&overlay.binding.bundle)
-            {
+            if format!("{SITE}/{MAIN}/{}", overlay.binding.file()) != *name || !history.contains(&overlay.binding.bundle) {
                 return Err(Error::file(path.join(name), "is not bound to a model of this station").into());
             }
             expected.push(name.clone());

@@ -151,7 +151,7 @@ fn nothing_that_differs_is_overwritten() {
 }
 
 /// The sound station with a change that whoever writes a hostile one would make: all hashes are right.
-fn changed(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Result<Station> {
+fn changed(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> std::result::Result<Station, StationError> {
     let here = tempfile::tempdir().unwrap();
     let (mut station, _) = Station::export(&commissioned(here.path()), "ana").unwrap();
     change(&mut station.files);

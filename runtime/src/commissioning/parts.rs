@@ -1,30 +1,25 @@
 //! Parts as the running line would see them, for commissioning: same source, decoder, trigger and matching; nothing is judged.
 
-use verdict::Reason;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
+use verdict::Reason;
 
 use anyhow::{Context, Result, anyhow};
 use detector::picture::Picture;
 use log::warn;
 
-use super::run::{open_source, products};
-use super::seat::Seat;
+use crate::assembly::sources;
 use crate::camera::{Capture, Shot, Source};
-use config::Config;
-use config::line::LineSettings;
-use config::line::OnUnknown;
-use config::line::Outputs;
-use config::line::TriggerBy;
-use config::MAIN;
 use crate::gpio;
 use crate::line::{Match, Matching, MatchingEvent, Presence};
 use crate::live::clock::Clock;
 use crate::live::progress::Progress;
-use crate::live::{LineLink, LineThread, Products};
+use crate::live::{LineLink, LineThread};
+use config::line::{GpioOutputs, LineSettings, OnUnknown, TriggerBy};
+use config::{Config, SeatId};
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -32,7 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const SHORT_PATIENCE: Duration = Duration::from_millis(2);
 
 /// One part.
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Counts the parts, from 1.
     pub number: u64,
     /// Time of its trigger, or of its capture.
@@ -45,32 +40,31 @@ pub(super) struct Part {
 
 /// Hands each part, as this camera sees it on the product's settings, to `take`, until it breaks, the source ends, or `stop` becomes true. Outputs stay at their safe levels, as while the
 /// service does not run, but for the strobe: without it there may be no light. While `take` works, frames wait as on the line.
-pub(super) fn each_part(
+pub(crate) fn each_part(
     config: &Config,
-    seat: Seat<'_>,
+    seat: SeatId,
     stop: &AtomicBool,
     mut take: impl FnMut(Part) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let progress = Progress::new(Clock::start(), 1);
     let triggered = config.line.as_ref().filter(|line| !line.trigger.is_a_frame()).map(without_verdicts);
-    let mut presence = config.line.as_ref().filter(|_| seat.view == MAIN).and_then(|line| match &line.trigger.by {
+    let mut presence = config.line.as_ref().filter(|_| seat.view == 0).and_then(|line| match &line.trigger.by {
         TriggerBy::Presence(config) => Some(Presence::new(config.clone())),
         _ => None,
     });
     // Held until the end, so that nothing else drives them meanwhile.
     let _safe = match &config.line {
-        Some(line) if !line.simulated => Some(gpio::Outputs::request(&Outputs { strobe: None, ..line.outputs.clone() })?),
+        Some(line) if !line.simulated => Some(gpio::Outputs::request(&GpioOutputs { strobe: None, ..line.outputs.clone() })?),
         _ => None,
     };
     let link = triggered
         .as_ref()
-        .map(|line| LineLink::new(line, seat.number, &progress))
+        .map(|line| LineLink::new(line, seat.product, &progress))
         .transpose()
         .context("cannot start the line")?;
     let line = triggered.as_ref().zip(link.as_ref());
-    let line_thread =
-        line.map(|(line, link)| LineThread::new(line, Products { first: seat.number, ..products(config) }, link)).transpose()?;
-    let source = open_source(config, seat.view, seat.number)?;
+    let line_thread = line.map(|(line, link)| LineThread::new(line, config.products.clone(), link)).transpose()?;
+    let source = sources::open(config, seat)?;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(config.frames.queue);
@@ -107,11 +101,11 @@ pub(super) fn each_part(
 /// The line with nothing on it but its trigger and its strobe: no part is judged, so nothing may act on a part or stop.
 fn without_verdicts(line: &LineSettings) -> LineSettings {
     let mut line = line.clone();
-    line.outputs = Outputs { strobe: line.outputs.strobe, ..Outputs::default() };
+    line.outputs = GpioOutputs { strobe: line.outputs.strobe, ..GpioOutputs::default() };
     line.control.on_unknown = OnUnknown::Pass;
     (line.control.stop_after_unknowns, line.control.stop_after_rejects) = (None, None);
     // The product is the one that was asked for, and no other camera takes part.
-    (line.reset, line.record, line.product) = (None, None, None);
+    (line.reset, line.record, line.selection) = (None, None, None);
     line.control.views = 1;
     line
 }

@@ -5,11 +5,15 @@
 
 use std::hint::black_box;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use detector::Result;
 use detector::bank::{MemoryBank, Quantisation, kernels};
 use detector::descriptor::{FeatureMap, PatchDescriptor};
+use detector::engine::Engine;
+use detector::map::Smoothing;
 use detector::picture::Colour;
-use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preprocess, Resize, Size};
+use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Preparer, Preprocess, Resize, Size};
+use detector::scorer::{PatchScorer, Scorer};
 use image::RgbImage;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -66,20 +70,77 @@ fn describe(criterion: &mut Criterion) {
     criterion.bench_function("describe", |bencher| bencher.iter(|| PatchDescriptor::Concat.describe(black_box(&layers))));
 }
 
+fn rule(resize: Resize) -> Preprocess {
+    let size = Size { height: 256, width: 256 };
+    let (colour, mean, std) = (Colour::Rgb, IMAGENET_MEAN, IMAGENET_STD);
+    Preprocess { colour, region: None, size, resize, crop: None, mean, std }
+}
+
 fn preprocess(criterion: &mut Criterion) {
     let mut rng = StdRng::seed_from_u64(3);
     let picture = RgbImage::from_fn(1280, 960, |_, _| image::Rgb(std::array::from_fn(|_| rng.random())));
-    let size = Size { height: 256, width: 256 };
-    let (colour, resize, mean, std) = (Colour::Rgb, Resize::Stretch, IMAGENET_MEAN, IMAGENET_STD);
-    let preprocess = Preprocess { colour, region: None, size, resize, crop: None, mean, std };
-    let prepared = preprocess.prepare(&picture).expect("a picture");
-    criterion.bench_function("resize", |bencher| bencher.iter(|| preprocess.prepare(black_box(&picture))));
-    criterion.bench_function("normalise", |bencher| bencher.iter(|| preprocess.normalise(black_box(&prepared.pixels))));
+    let stretch = rule(Resize::Stretch);
+    let prepared = stretch.prepare(&picture).expect("a picture");
+    criterion.bench_function("resize", |bencher| bencher.iter(|| stretch.prepare(black_box(&picture))));
+    criterion.bench_function("normalise", |bencher| bencher.iter(|| stretch.normalise(black_box(&prepared.pixels))));
+    // From the picture to the network's input, as on a line: one frame after the other, in memory that is kept.
+    let mut group = criterion.benchmark_group("preprocess");
+    for (name, resize) in [("stretch", Resize::Stretch), ("letterbox", Resize::Letterbox)] {
+        let mut preparer = Preparer::new(rule(resize));
+        group.bench_function(name, |bencher| bencher.iter(|| preparer.prepare(black_box(&picture)).expect("a picture")));
+    }
+}
+
+/// A network that gives the same features for every image.
+struct Still(Vec<FeatureMap>);
+
+impl Engine for Still {
+    fn name(&self) -> &'static str {
+        "still"
+    }
+
+    fn run(&mut self, _: &[f32]) -> Result<Vec<FeatureMap>> {
+        Ok(self.0.clone())
+    }
+}
+
+/// From features to a score, and to a score map where somebody asks for one.
+fn after_backbone(criterion: &mut Criterion) {
+    let mut rng = StdRng::seed_from_u64(4);
+    let grid = |side: usize| (0..side * side).map(move |i| ((i % side) as f32 / side as f32, (i / side) as f32 / side as f32));
+    // Points are rows, feature maps have a plane for each value.
+    let mut layer = |first: usize, channels: usize, side: usize| {
+        let rows = points(&mut rng, grid(side));
+        let value = |i: usize| rows[i % (side * side) * DIMS + first + i / (side * side)];
+        FeatureMap { channels, height: side, width: side, values: (0..channels * side * side).map(value).collect() }
+    };
+    let layers = vec![layer(0, 128, 32), layer(128, 256, 16)];
+    let positions: Vec<(f32, f32)> = (0..2_140).map(|_| (rng.random_range(0.0..1.0), rng.random_range(0.0..1.0))).collect();
+    let bank = MemoryBank::new(&points(&mut rng, positions.into_iter()), DIMS, Quantisation::Int8).expect("a bank");
+    let smoothing = Smoothing::default();
+    let mut scorer = PatchScorer::new(Still(layers), rule(Resize::Stretch), PatchDescriptor::Concat, bank, None, smoothing);
+    let picture = RgbImage::from_pixel(256, 256, image::Rgb([100; 3]));
+    let prepared = rule(Resize::Stretch).prepare(&picture).expect("a picture");
+    let (mut extractor, features) = scorer.stages();
+    let mut group = criterion.benchmark_group("after_backbone");
+    for (name, with_map) in [("score", false), ("score_and_map", true)] {
+        group.bench_function(name, |bencher| {
+            let extract = || extractor.extract_prepared(&prepared).expect("features");
+            bencher.iter_batched(
+                extract,
+                |extracted| {
+                    let scored = features.score(extracted).expect("a score");
+                    (scored.score, with_map.then(|| scored.map()))
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
 }
 
 fn stages() -> Criterion {
     Criterion::default().noise_threshold(0.03).without_plots()
 }
 
-criterion_group! { name = benches; config = stages(); targets = search, describe, preprocess }
+criterion_group! { name = benches; config = stages(); targets = search, describe, preprocess, after_backbone }
 criterion_main!(benches);

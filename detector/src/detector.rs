@@ -2,10 +2,10 @@
 
 use crate::bundle::{Bundle, SelfTest, Variant};
 use crate::calibration::Calibration;
-use crate::engine::{Engine, EngineKind, Machine, VariantChoice};
+use crate::engine::{EngineKind, Machine, VariantChoice};
 use crate::picture::Picture;
-use crate::scorer::{FusedScorer, Judge, Look, PatchScorer, SECOND_LOOK, Scored, Scorer, SecondLook};
-use crate::{Error, Result};
+use crate::scorer::{Extractor, FeatureScorer, SECOND_LOOK, Scored, Scorer};
+use crate::{Error, Result, kinds};
 
 /// What may run a bundle, and where.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,22 +97,20 @@ impl Detector {
         let variant =
             setup.variant.on(engine, setup.engines.len() == 1, |variant| bundle.manifest.variants.contains_key(&variant));
         let second_look = if variant == Variant::Int8 { setup.second_look } else { 0.0 };
-        let (_, mut calibration, self_test) = bundle.variant(variant)?;
-        let (scorer, self_test_difference): (Box<dyn Scorer>, f32) = if second_look > 0.0 {
-            let mut fast = patch_scorer(bundle, engine, variant, &setup.machine)?;
-            let difference = self_test_on(bundle, engine, self_test, &mut fast)?;
-            let float = bundle.variant(Variant::Float)?;
-            // Parts near the threshold have the float network's score: its threshold is the one to hold it against.
-            calibration = float.1;
-            let mut exact = patch_scorer(bundle, engine, Variant::Float, &setup.machine)?;
-            self_test_on(bundle, engine, float.2, &mut exact)?;
-            let (share, threshold) = (second_look, calibration.threshold);
-            (Box::new(fast.with_second_look(SecondLook { engine: exact.into_engine(), share, threshold })), difference)
+        let mut test = |variant: Variant, scorer: &mut dyn Scorer| {
+            let (.., self_test) = bundle.variant(variant)?;
+            self_test_on(bundle, engine, self_test, scorer)
+        };
+        let (scorer, self_test_difference) = if second_look > 0.0 {
+            kinds::scorer_with_second_look(bundle, engine, second_look, &setup.machine, &mut test)?
         } else {
-            let mut scorer = untested_scorer(bundle, engine, variant, &setup.machine)?;
-            let difference = self_test_on(bundle, engine, self_test, scorer.as_mut())?;
+            let mut scorer = kinds::untested_scorer(bundle, engine, variant, &setup.machine)?;
+            let difference = test(variant, scorer.as_mut())?;
             (scorer, difference)
         };
+        // With a second look, parts near the threshold have the float network's score: its threshold is the one to compare with.
+        let (_, calibration, _) = bundle.variant(if second_look > 0.0 { Variant::Float } else { variant })?;
+        let (.., self_test) = bundle.variant(variant)?;
         Ok(Detector {
             scorer,
             self_test_difference,
@@ -141,8 +139,8 @@ impl Detector {
     }
 
     /// Both halves of it, which may work at the same time, on one picture after another.
-    pub fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
-        self.scorer.halves()
+    pub fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
+        self.scorer.stages()
     }
 
     /// Whether a score is above the threshold.
@@ -151,7 +149,7 @@ impl Detector {
     }
 
     /// The scorer, for evaluation and benchmarks.
-    pub fn untested_scorer(&mut self) -> &mut dyn Scorer {
+    pub fn scorer(&mut self) -> &mut dyn Scorer {
         self.scorer.as_mut()
     }
 }
@@ -174,59 +172,4 @@ fn self_test_on(bundle: &Bundle, engine: EngineKind, self_test: &SelfTest, score
         worst = worst.max(difference);
     }
     Ok(worst)
-}
-
-/// A scorer that has not been tested: only the exporter, which makes the self-test, may use it.
-///
-/// # Errors
-/// When the engine cannot start or the bundle's parts do not fit.
-pub fn untested_scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, machine: &Machine) -> Result<Box<dyn Scorer>> {
-    let manifest = &bundle.manifest;
-    match variant {
-        Variant::Fused => {
-            // Older graphs have added the head's share themselves.
-            let defects = manifest.defects.filter(|_| manifest.format >= crate::bundle::FUSED_APART);
-            let network = network(bundle, variant, engine, machine)?;
-            Ok(Box::new(FusedScorer::new(network, manifest.input.clone(), defects, manifest.smoothing)))
-        }
-        Variant::Float | Variant::Int8 => Ok(Box::new(patch_scorer(bundle, engine, variant, machine)?)),
-    }
-}
-
-/// A network of the bundle, and its memory bank.
-fn patch_scorer(
-    bundle: &Bundle,
-    engine: EngineKind,
-    variant: Variant,
-    machine: &Machine,
-) -> Result<PatchScorer<Box<dyn Engine>>> {
-    let manifest = &bundle.manifest;
-    let network = network(bundle, variant, engine, machine)?;
-    let (input, descriptor) = (manifest.input.clone(), manifest.descriptor.kind);
-    Ok(PatchScorer::new(network, input, descriptor, bundle.bank()?, manifest.defects, manifest.smoothing))
-}
-
-#[cfg_attr(not(all(feature = "tract", feature = "ort")), allow(unused_variables))]
-fn network(bundle: &Bundle, variant: Variant, engine: EngineKind, machine: &Machine) -> Result<Box<dyn Engine>> {
-    let (onnx, ..) = bundle.variant(variant)?;
-    if engine == EngineKind::Tract && variant != Variant::Float {
-        let others = if variant == Variant::Int8 { "ort-cpu" } else { "ort-cpu, cuda or tensorrt" };
-        let problem = format!("runs the float network only; the {} one needs ONNX Runtime: {others}", variant.name());
-        return Err(Error::Engine { engine: engine.name(), problem });
-    }
-    if engine.on_gpu() && variant == Variant::Int8 {
-        let problem = "does not run the int8 network, which is for processors: choose variant fused or float".into();
-        return Err(Error::Engine { engine: engine.name(), problem });
-    }
-    let size = bundle.manifest.input.input();
-    match engine {
-        #[cfg(feature = "tract")]
-        EngineKind::Tract => Ok(Box::new(crate::engine::TractEngine::load(onnx, size)?)),
-        #[cfg(feature = "ort")]
-        EngineKind::OrtCpu | EngineKind::Cuda | EngineKind::Tensorrt => {
-            Ok(Box::new(crate::engine::OrtEngine::load((onnx, variant), size, engine, machine, &bundle.id)?))
-        }
-        #[cfg(not(all(feature = "tract", feature = "ort")))]
-        missing => Err(Error::Engine { engine: missing.name(), problem: "was left out of this build".into() }),
-    }
 }

@@ -17,6 +17,7 @@ pub mod engine;
 mod error;
 pub mod evaluate;
 pub mod files;
+pub mod kinds;
 pub mod map;
 pub mod metrics;
 pub mod network;
@@ -27,5 +28,5 @@ pub mod run;
 pub mod scorer;
 pub mod tensors;
 
-pub use detector::{Declined, Detector, Setup, untested_scorer};
+pub use detector::{Declined, Detector, Setup};
 pub use error::{Error, Result};

@@ -1,5 +1,7 @@
 //! The score map: patch distances enlarged to the network's input size and smoothed.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,29 @@ pub struct ScoreMap {
     pub values: Vec<f32>,
     /// Where the picture lies (all of it, unless letterboxed); values outside mean nothing.
     pub content: Rect,
+}
+
+/// Scores of the patches of one image, from which its score map is made when somebody wants to see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PatchScores {
+    /// `[rows, columns]` of the patch grid.
+    scores: Vec<f32>,
+    content: Rect,
+    enlarger: Arc<Enlarger>,
+}
+
+impl PatchScores {
+    /// Scores `[rows, columns]` of the enlarger's patch grid; `content` is where the picture lies in the network's input.
+    pub(crate) fn new(scores: Vec<f32>, content: Rect, enlarger: Arc<Enlarger>) -> PatchScores {
+        PatchScores { scores, content, enlarger }
+    }
+
+    /// The scores enlarged to the network's input and smoothed.
+    pub fn map(&self) -> ScoreMap {
+        let Enlarger { rows, columns } = &*self.enlarger;
+        let values = self.enlarger.enlarge(&self.scores);
+        ScoreMap { height: rows.target, width: columns.target, values, content: self.content }
+    }
 }
 
 /// How patch distances become a score and a map.
@@ -58,13 +83,13 @@ impl Smoothing {
 
 /// Enlarges a grid of distances bilinearly and smooths it. Both are linear and act on rows and columns alone, so each axis needs
 /// one small matrix, made once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Enlarger {
     rows: Axis,
     columns: Axis,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Axis {
     source: usize,
     target: usize,

@@ -9,6 +9,7 @@ use detector::calibration::{Calibration, calibrate};
 use detector::dataset::{Dataset, Sample};
 use detector::engine::TractEngine;
 use detector::evaluate::evaluate;
+use detector::kinds::Kind;
 use detector::run::{ReferenceKind, Run, StoredPicture};
 use detector::scorer::Scorer;
 use detector::{Error, files};
@@ -104,6 +105,7 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
         format: FORMAT,
         detector: DetectorInfo {
             name: info.name.clone(),
+            kind: Kind::PatchCore,
             mode: info.mode.clone(),
             kit: env!("CARGO_PKG_VERSION").into(),
             created: info.created,

@@ -88,8 +88,9 @@ pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, pr
     let mut scorer = info.scorer(&mut *engine, bank);
     for ((reference, expected), picture) in references.iter().zip(&expected).zip(&pictures) {
         let scored = scorer.score_prepared(picture)?;
-        same_size(reference, "score map", scored.map.values.len(), expected.map.len())?;
-        let map = gate(reference, "score map", relative(&scored.map.values, &expected.map))?;
+        let found = scored.map().values;
+        same_size(reference, "score map", found.len(), expected.map.len())?;
+        let map = gate(reference, "score map", relative(&found, &expected.map))?;
         let score = gate(reference, "image score", relative(&[scored.score], &[reference.score]))?;
         let worst = entry(&mut kinds, reference.kind);
         worst.references += 1;

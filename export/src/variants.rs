@@ -3,7 +3,7 @@
 
 use detector::bank::MemoryBank;
 use detector::bundle::{Reference, SelfTest, Variant, VariantSection};
-use detector::calibration::calibrate;
+use detector::calibration::{calibrate, is_anomalous};
 use detector::dataset::Sample;
 use detector::engine::{Engine, TractEngine};
 use detector::evaluate::evaluate;
@@ -218,7 +218,7 @@ impl<'a> Float<'a> {
         let float_threshold = calibrate(&self.scores.calibration, self.run.info.false_reject_rate)?.threshold;
         let of_noise = self.run.info.references.iter().zip(found.references.iter().zip(&self.scores.references));
         for (reference, (found, float)) in of_noise.filter(|(reference, _)| reference.kind == ReferenceKind::Noise) {
-            if *float > float_threshold && (found.is_nan() || *found <= threshold) {
+            if is_anomalous(*float, float_threshold) && !is_anomalous(*found, threshold) {
                 let quantity = format!("noise ({}), no longer above the threshold, whose score", reference.picture.file);
                 return refuse(&quantity, crate::parity::relative(&[*found], &[*float]), report.limit);
             }

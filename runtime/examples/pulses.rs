@@ -4,6 +4,7 @@
 //! A probe that comes before everything else on the line thread's processor tells when that processor did not run at all: of a virtual
 //! machine, it is taken away now and then.
 
+use verdict::{Output, Verdict};
 use std::hint::black_box;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -14,11 +15,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use apc_runtime::clock::Clock;
-use apc_runtime::config::LineConfig;
-use apc_runtime::config::line::{LineSettings, Output};
-use apc_runtime::line::{Command, Found, LineLink, LineThread, Recipes, Report, realtime};
-use apc_runtime::progress::{Progress, Worker};
+use config::Config;
+use config::line::LineSettings;
+use apc_runtime::live::clock::Clock;
+use apc_runtime::live::progress::{Progress, Worker};
+use apc_runtime::live::{Command, LineLink, LineThread, Products, Report, realtime};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
@@ -92,7 +93,7 @@ fn run() -> Result<(String, bool)> {
     let settings = settings(&socket, priority)?;
     let progress = Progress::new(Clock::start(), 1);
     let link = LineLink::new(&settings, 0, &progress)?;
-    let line = LineThread::new(&settings, Recipes::default(), &link)?;
+    let line = LineThread::new(&settings, Products::default(), &link)?;
     let (over, realtime) = (AtomicBool::new(false), AtomicBool::new(false));
     let probe = LineSettings { priority: PROBE_PRIORITY, ..settings.clone() };
     let (anomalous, reports, gaps) = thread::scope(|scope| {
@@ -152,7 +153,7 @@ fn settings(socket: &Path, priority: usize) -> Result<LineSettings> {
          [line.outputs.good]\nline = \"GOOD\"\nwidth_ms = 5.0\n[line.outputs.reject]\nline = \"REJECT\"\nwidth_ms = 5.0\n",
         DELAY.as_secs_f64() * 1e3,
     );
-    let config = LineConfig::parse(Path::new("pulses"), &text)?;
+    let config = Config::parse(Path::new("pulses"), &text)?;
     config.line.context("the configuration has no line")
 }
 
@@ -212,7 +213,7 @@ fn judge(link: &LineLink<'_>, parts: usize, over: &AtomicBool) -> Vec<bool> {
         thread::sleep(ready.saturating_sub(link.clock().now()));
         let is_anomalous = random.random_bool(0.5);
         anomalous.push(is_anomalous);
-        let found = if is_anomalous { Found::Anomalous } else { Found::Good };
+        let found = if is_anomalous { Verdict::Anomalous } else { Verdict::Good };
         link.send(Command::Judged { part: seen.part, view: 0, found });
     }
     anomalous
@@ -225,7 +226,7 @@ fn listen(link: &LineLink<'_>, parts: usize) -> Vec<Report> {
     while settled < parts && link.clock().now() < last + Duration::from_secs(10) {
         thread::sleep(Duration::from_millis(5));
         while let Some(report) = link.next_report() {
-            settled += usize::from(matches!(report, Report::Settled(_)));
+            settled += usize::from(matches!(report, Report::Decision(_)));
             last = link.clock().now();
             reports.push(report);
         }
@@ -246,10 +247,10 @@ fn measure(
     for report in reports {
         match report {
             Report::Output { output: output @ (Output::Good | Output::Reject), active: true, at } => rises.push((*output, *at)),
-            Report::Settled(settled) => {
-                let told = anomalous.get(parts).map(|yes| if *yes { Found::Anomalous } else { Found::Good });
-                let is_unknown = matches!(settled.found, Found::Unknown(_));
-                let expected = if settled.found == Found::Good { Output::Good } else { Output::Reject };
+            Report::Decision(settled) => {
+                let told = anomalous.get(parts).map(|yes| if *yes { Verdict::Anomalous } else { Verdict::Good });
+                let is_unknown = matches!(settled.found, Verdict::Unknown(_));
+                let expected = if settled.found == Verdict::Good { Output::Good } else { Output::Reject };
                 match rises.as_slice() {
                     [(output, at)] if *output == expected && (is_unknown || told == Some(settled.found)) => {
                         let target = settled.at + DELAY;

@@ -5,19 +5,13 @@
 //!  edges -> line thread (trigger, parts in transit, outputs)   <- verdicts
 //! ```
 //!
-//! What happens to a frame is decided by a pure state machine ([`pipeline::Intake`]); threads only carry it out.
+//! What happens to a frame is decided by a pure state machine ([`live::Intake`]); threads only carry it out.
 
+pub mod assembly;
 pub mod camera;
 pub mod cli;
-pub mod clock;
-pub mod config;
-pub mod golden;
+pub mod commissioning;
 pub mod gpio;
-pub mod heatmap;
 pub mod line;
-pub mod pipeline;
-pub mod products;
-pub mod progress;
-pub mod report;
-pub mod service;
-pub mod state;
+pub mod live;
+pub mod workbench;

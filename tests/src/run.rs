@@ -213,7 +213,8 @@ fn write_references(
             expected.insert(format!("{i:03}.{}", output.layer), [map.channels, map.height, map.width], map.values);
         }
         let scored = scorer.score_prepared(prepared).expect("score");
-        expected.insert(format!("{i:03}.map"), [scored.map.height, scored.map.width], scored.map.values);
+        let map = scored.map();
+        expected.insert(format!("{i:03}.map"), [map.height, map.width], map.values);
         references.push(Reference { picture: store(run, "reference", i, prepared), kind: *kind, score: scored.score });
     }
     expected.write(&run.join("reference.safetensors")).expect("reference results");

@@ -1,8 +1,9 @@
 //! Int8 vectors: quantising, and the exact value that says which one is nearest.
 
+use super::answer::{Effort, Match, squared_distance};
+use super::codes::{CODE_LIMIT, PADDING, query_limit};
 use super::kernel::{FINE, Kernel, TILE};
 use super::sketch::{DIRECTIONS, Sketch, Sketches};
-use super::{CODE_LIMIT, Effort, Match, PADDING, query_limit};
 
 /// Bank vectors as codes, with what the search derives from them.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,7 +175,7 @@ impl Int8 {
         for ((value, code), mean) in vector.iter_mut().zip(codes).zip(&self.mean) {
             *value = mean + scale * f32::from(*code);
         }
-        super::search::squared_distance(query, vector).sqrt()
+        squared_distance(query, vector).sqrt()
     }
 }
 

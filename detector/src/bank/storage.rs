@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::codes::{DIMS_LIMIT, PADDING};
 use super::int8::{Int8, norm};
-use super::{DIMS_LIMIT, MemoryBank, PADDING, Quantisation, Vectors};
+use super::memory::{MemoryBank, Quantisation, Vectors};
 use crate::tensors::{Tensor, Tensors, Values};
 use crate::{Error, Result};
 

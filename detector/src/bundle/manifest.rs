@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bank::Quantisation;
 use crate::calibration::Calibration;
 use crate::descriptor::PatchDescriptor;
+use crate::kinds::Kind;
 use crate::map::Smoothing;
 use crate::network::Backbone;
 use crate::preprocess::{Preprocess, Rect};
@@ -56,6 +57,9 @@ pub struct Manifest {
 pub struct DetectorInfo {
     /// Name of the product.
     pub name: String,
+    /// How the detector works.
+    #[serde(default, skip_serializing_if = "Kind::is_default")]
+    pub kind: Kind,
     /// `patchcore`, `apc` or `apc+`.
     pub mode: String,
     /// Version of the kit that exported it.
@@ -212,5 +216,23 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detector_without_a_kind_is_a_patchcore_and_an_unknown_kind_is_refused_by_name() {
+        let plain = "name = \"ring\"\nmode = \"apc\"\nkit = \"0.1.0\"\ncreated = 1\nseed = 2\n";
+        let parse = |kind: &str| toml::from_str::<DetectorInfo>(&format!("{plain}{kind}"));
+        let old = parse("").unwrap();
+        assert_eq!(old.kind, Kind::PatchCore);
+        assert_eq!(parse("kind = \"patchcore\"").unwrap(), old);
+        // Older versions, which do not know the key, still read what this one writes.
+        assert_eq!(toml::to_string(&old).unwrap(), plain);
+        let error = parse("kind = \"prnet\"").unwrap_err().to_string();
+        assert!(error.contains("\"prnet\" is unknown") && error.contains("patchcore"), "{error}");
     }
 }

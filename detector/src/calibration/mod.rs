@@ -30,6 +30,18 @@ pub struct Calibration {
     pub good_quantiles: Vec<[f64; 2]>,
 }
 
+/// Whether a score is anomalous: above the threshold. A score equal to the threshold is good, and so is one that is not a number. Nothing
+/// else in this workspace compares a score with a threshold.
+pub fn is_anomalous(score: f32, threshold: f32) -> bool {
+    score > threshold
+}
+
+/// The fewest good images from which a threshold can promise a false-reject rate: `(n + 1) rate >= 1`, and never fewer than [`FEWEST`].
+pub fn images_needed(rate: f64) -> usize {
+    // A hair less than exact, as in `calibrate`, so that rounding never asks for one image more.
+    ((1.0 / rate - 1.0 - 1e-9).ceil().max(0.0) as usize).max(FEWEST)
+}
+
 /// The smallest threshold that supports the rate: the k-th smallest score, `k = ceil((n + 1) (1 - rate))`. With fewer than
 /// `1 / rate - 1` images no threshold does; the largest score then promises `1 / (n + 1)`, and says so.
 ///
@@ -71,7 +83,7 @@ impl Calibration {
 
     /// Whether a score is above the threshold.
     pub fn is_anomalous(&self, score: f32) -> bool {
-        score > self.threshold
+        is_anomalous(score, self.threshold)
     }
 
     /// Checks what may come from a file.
@@ -103,6 +115,24 @@ mod tests {
         assert!(calibrate(&scores[..4], 0.01).is_err());
         assert!(calibrate(&scores, 0.0).is_err());
         assert!(calibrate(&[f32::NAN; 9], 0.1).is_err());
+    }
+
+    #[test]
+    fn the_images_needed_support_the_rate_and_one_fewer_does_not() {
+        for (rate, images) in [(0.01, 99), (0.05, 19), (0.001, 999), (0.03, 33), (0.5, FEWEST), (0.9, FEWEST)] {
+            assert_eq!(images_needed(rate), images, "{rate}");
+            let scores: Vec<f32> = (0..images).map(|i| i as f32).collect();
+            assert!(calibrate(&scores, rate).unwrap().is_supported());
+            let fewer = calibrate(&scores[1..], rate);
+            assert!(fewer.is_err() || !fewer.unwrap().is_supported(), "{rate}");
+        }
+    }
+
+    #[test]
+    fn only_a_score_above_the_threshold_is_anomalous() {
+        assert!(is_anomalous(1.0 + f32::EPSILON, 1.0));
+        assert!(!is_anomalous(1.0, 1.0));
+        assert!(!is_anomalous(f32::NAN, 1.0) && !is_anomalous(1.0, f32::NAN));
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evaluation, cut, rank_pixels};
+use super::pixels::{cut, rank_pixels};
+use super::result::{Evaluation, ImageResult};
 use crate::metrics::{Bins, MetricsError};
 
 /// Bins from either class. Best F1 is a flat maximum and the area uses the middle of a bin: with so many, both are off by less than one
@@ -34,22 +35,25 @@ impl Evaluation {
     /// A map with a NaN.
     pub fn scores(&self, root: &Path) -> Result<Vec<ImageScore>, MetricsError> {
         let bins = rank_pixels(&self.images)?.map(|ranked| Bins::between_quantiles(ranked.pixels(), EACH));
-        let score = |image: &super::ImageResult| {
-            let pixels = |anomalous: bool| match (&bins, &image.mask) {
+        let score = |image: &ImageResult| {
+            let [good_pixels, anomalous_pixels] = match (&bins, &image.mask) {
                 (Some(bins), Some(mask)) => {
-                    let map = &image.scored.map;
-                    let pixels = cut(map, &map.values).into_iter().zip(cut(map, mask));
-                    bins.count(pixels.filter(|(_, inside)| *inside == anomalous).map(|(score, _)| score))
+                    let map = image.scored.map();
+                    let (scores, inside) = (cut(&map, &map.values), cut(&map, mask));
+                    [false, true].map(|anomalous| {
+                        let pixels = scores.iter().zip(&inside).filter(|(_, inside)| **inside == anomalous);
+                        bins.count(pixels.map(|(score, _)| *score))
+                    })
                 }
-                _ => Vec::new(),
+                _ => [Vec::new(), Vec::new()],
             };
             let path = image.sample.path.strip_prefix(root).unwrap_or(&image.sample.path);
             ImageScore {
                 path: path.to_string_lossy().into_owned(),
                 defect: image.sample.defect.clone(),
                 score: image.scored.score,
-                good_pixels: pixels(false),
-                anomalous_pixels: pixels(true),
+                good_pixels,
+                anomalous_pixels,
             }
         };
         Ok(self.images.iter().map(score).collect())

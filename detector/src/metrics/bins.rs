@@ -1,6 +1,7 @@
 //! Scores counted in bins: what is left of an image's pixels when figures over any choice of images are to be computed later.
 
-use super::{Ranking, score};
+use super::keys::score;
+use super::ranking::Ranking;
 
 /// Bins between quantiles of good and of anomalous scores, so that both classes are resolved where their scores lie.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! Connected regions of a mask.
 
-use super::{MetricsError, same_length};
+use super::error::{MetricsError, same_length};
 
 /// The 8-connected regions of a mask, numbered 0.. in row order of their first pixel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! Pixel figures over many score maps.
 
-use super::ranking::Runs;
-use super::{MetricsError, Ranking, Regions, check, key, same_length};
+use super::error::{MetricsError, same_length};
+use super::keys::{check, key};
+use super::label::Regions;
+use super::ranking::{Ranking, Runs};
 use rayon::slice::ParallelSliceMut;
 
 /// The limit that MVTec's evaluation and most papers use for AUPRO.

@@ -1,6 +1,8 @@
 //! Scores of two classes, sorted, and what follows from their order.
 
-use super::{MetricsError, check, key, same_length, score};
+use super::error::{MetricsError, same_length};
+use super::keys::{check, key, score};
+use crate::calibration::is_anomalous;
 use rayon::slice::ParallelSliceMut;
 use std::iter::Peekable;
 
@@ -159,9 +161,7 @@ impl Ranking {
 
     /// How `threshold` judges the scores: above it is anomalous. A NaN threshold finds nothing anomalous.
     pub fn at(&self, threshold: f32) -> Decisions {
-        let rejected = |keys: &[u32]| {
-            if threshold.is_nan() { 0 } else { keys.partition_point(|&k| k > key(threshold)) }
-        };
+        let rejected = |keys: &[u32]| keys.partition_point(|&k| is_anomalous(score(k), threshold));
         let (false_rejects, true_rejects) = (rejected(&self.good), rejected(&self.anomalous));
         Decisions {
             passed: self.good.len() - false_rejects,

@@ -1,3 +1,4 @@
+use super::keys::{key, score};
 use super::*;
 use proptest::prelude::*;
 use serde::Deserialize;

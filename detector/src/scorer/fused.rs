@@ -1,16 +1,21 @@
+//! The scorer of a graph with the memory bank inside.
+
 use std::time::Instant;
 
-use super::{Finish, Judge, KnownDefects, Look, Looked, Scored, Scorer, Times};
+use super::defects::KnownDefects;
+use super::finish::Finish;
+use super::scored::{Scored, Times};
+use super::stages::{Extractor, FeatureScorer, Features, Scorer};
 use crate::descriptor::FeatureMap;
 use crate::engine::Engine;
 use crate::map::Smoothing;
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Preparer, Preprocess};
 use crate::{Error, Result};
 
 /// The scorer of a graph with the memory bank inside: an image goes in, the patches' distances come out.
 pub struct FusedScorer<E> {
     engine: E,
-    preprocess: Preprocess,
+    preparer: Preparer,
     finish: Finish,
 }
 
@@ -19,20 +24,20 @@ impl<E: Engine> FusedScorer<E> {
     /// logits.
     pub fn new(engine: E, preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> FusedScorer<E> {
         let finish = Finish::new(&preprocess, defects, smoothing);
-        FusedScorer { engine, preprocess, finish }
+        FusedScorer { engine, preparer: Preparer::new(preprocess), finish }
     }
 }
 
 /// Of a fused graph, whose results are distances already.
-impl Judge for Finish {
-    fn judge(&mut self, Looked { results, content, times, .. }: Looked) -> Result<Scored> {
+impl FeatureScorer for Finish {
+    fn score(&mut self, Features { results, content, times, .. }: Features) -> Result<Scored> {
         let start = Instant::now();
         let mut results = results.into_iter();
         let Some(FeatureMap { channels: 1, height, width, values }) = results.next() else {
             return Err(Error::invalid("the fused network gives no map of distances"));
         };
-        let (score, map) = self.finish(values, results.next(), (height, width), content)?;
-        Ok(Scored { score, map, times: Times { after_backbone: start.elapsed(), ..times } })
+        let (score, patches) = self.finish(values, results.next(), (height, width), content)?;
+        Ok(Scored { score, times: Times { after_backbone: start.elapsed(), ..times }, patches })
     }
 }
 
@@ -42,10 +47,10 @@ impl<E: Engine> Scorer for FusedScorer<E> {
     }
 
     fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+        self.preparer.rule()
     }
 
-    fn halves(&mut self) -> (Look<'_>, &mut dyn Judge) {
-        (Look { engine: &mut self.engine, preprocess: &self.preprocess, again: false }, &mut self.finish)
+    fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
+        (Extractor { engine: &mut self.engine, preparer: &mut self.preparer, keeps_input: false }, &mut self.finish)
     }
 }

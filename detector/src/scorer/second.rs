@@ -1,3 +1,5 @@
+//! A second look at parts near the threshold.
+
 use crate::engine::Engine;
 
 /// Default of [`SecondLook::share`]: as much as the exporter lets int8 scores differ from float ones.

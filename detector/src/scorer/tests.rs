@@ -1,7 +1,11 @@
 use super::*;
-use crate::bank::Quantisation;
-use crate::picture::Colour;
-use crate::preprocess::{Resize, Size};
+use crate::Result;
+use crate::bank::{MemoryBank, Quantisation};
+use crate::descriptor::{FeatureMap, PatchDescriptor};
+use crate::engine::Engine;
+use crate::map::Smoothing;
+use crate::picture::{Colour, Picture};
+use crate::preprocess::{Prepared, Preprocess, Rect, Resize, Size};
 
 /// The mean of 8x8 blocks of the red channel.
 struct Blocks;
@@ -34,7 +38,8 @@ fn a_bright_spot_is_found_where_it_is() {
     let mut pixels = image::RgbImage::from_pixel(64, 64, image::Rgb([100; 3]));
     (0..64).for_each(|i| pixels.put_pixel(40 + i % 8, 16 + i / 8, image::Rgb([190; 3])));
     let scored = scorer(Resize::Stretch).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
-    let brightest = (0..64 * 64).max_by(|a, b| scored.map.values[*a].total_cmp(&scored.map.values[*b])).unwrap();
+    let map = scored.map().values;
+    let brightest = (0..64 * 64).max_by(|a, b| map[*a].total_cmp(&map[*b])).unwrap();
     let (y, x) = (brightest / 64, brightest % 64);
     // The spot is one block, and the 3x3 mean spreads it evenly over its neighbours.
     assert!((8..32).contains(&y) && (32..56).contains(&x), "{y} {x}");
@@ -55,7 +60,7 @@ fn padding_is_never_scored() {
     let scored = scorer(Resize::Letterbox).score(&Picture { pixels, colour: Colour::Rgb }).unwrap();
     // Rows next to the padding look like an edge; the first row of padding itself is off by 100/9.
     assert!(scored.score < 1.0, "{}", scored.score);
-    assert_eq!(scored.map.content, Rect { x: 0, y: 16, width: 64, height: 32 });
+    assert_eq!(scored.map().content, Rect { x: 0, y: 16, width: 64, height: 32 });
 }
 
 #[test]
@@ -98,7 +103,7 @@ impl Engine for Fused {
 fn a_fused_graphs_logits_join_its_smoothed_distances() {
     let map = |values: Vec<f32>| FeatureMap { channels: 1, height: 2, width: 2, values };
     let (distances, logits) = (map(vec![1.0, 2.0, 3.0, 6.0]), map(vec![0.0, 4.0, -200.0, -200.0]));
-    let preprocess = scorer(Resize::Stretch).preprocess;
+    let preprocess = scorer(Resize::Stretch).preprocess().clone();
     let pixels = image::RgbImage::new(64, 64);
     let prepared = Prepared { pixels, content: Rect { x: 0, y: 0, width: 64, height: 64 } };
     let score = |outputs: &[&FeatureMap], neighbourhood, defects| {
@@ -137,13 +142,13 @@ fn near_the_threshold_another_network_decides() {
     let second = SecondLook { engine: Box::new(Bright), share: 0.02, threshold: 10.1 };
     let mut scorer = scorer(Resize::Stretch).with_second_look(second);
     let mut judged = |threshold: Option<f32>| {
-        let (mut look, judge) = scorer.halves();
-        let looked = look.look(&picture).unwrap();
-        judge.judge(if let Some(threshold) = threshold { looked.against(threshold) } else { looked }).unwrap()
+        let (mut extractor, scorer) = scorer.stages();
+        let features = extractor.extract(&picture).unwrap();
+        scorer.score(if let Some(threshold) = threshold { features.with_threshold(threshold) } else { features }).unwrap()
     };
     let near = judged(None);
     assert!((near.score - 20.0).abs() < 0.1, "{}", near.score);
-    assert!(near.map.values.iter().fold(0.0f32, |most, value| most.max(*value)) > 15.0);
+    assert!(near.map().values.iter().fold(0.0f32, |most, value| most.max(*value)) > 15.0);
     for (threshold, expected) in [(10.15, 20.0), (9.9, 20.0), (10.3, 10.0), (9.7, 10.0), (20.0, 10.0), (f32::NAN, 10.0)] {
         let found = judged(Some(threshold)).score;
         assert!((found - expected).abs() < 0.1, "{threshold}: {found}");

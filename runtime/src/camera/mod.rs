@@ -9,8 +9,14 @@
 pub mod decode;
 pub mod format;
 pub mod list;
-pub mod source;
+mod replay;
+mod settling;
+mod source;
 pub mod v4l2;
+pub mod v4l2_source;
 pub mod watch;
 
-pub use source::Camera;
+pub use replay::Replay;
+pub use settling::Settling;
+pub use source::{Capture, Shot, Source};
+pub use v4l2_source::Camera;

@@ -5,18 +5,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use detector::Detector;
 use detector::bundle::Bundle;
-use detector::dataset;
 use detector::evaluate::Latency;
-use detector::files;
 use detector::picture::Picture;
 use detector::preprocess::Prepared;
 use detector::scorer::Times;
+use detector::{Detector, dataset, files};
 use serde::Serialize;
 
-use super::energy::{Energy, Meter};
-use super::{Answer, Judged, Model, compare, memory, output, stage_bar};
+use super::{Answer, Judged, Model, compare, output};
+use crate::commissioning::memory;
+use crate::workbench::energy::{Energy, Meter};
+use crate::workbench::stage_bar;
 
 /// Frames that are scored before the clock runs.
 const WARM_UP: usize = 3;
@@ -202,7 +202,7 @@ impl Pictures {
 /// Scores the picture whose turn it is.
 pub(super) fn score(detector: &mut Detector, pictures: &Pictures, frame: usize) -> Result<Times> {
     let scored = match pictures {
-        Pictures::References(pictures) => detector.untested_scorer().score_prepared(&pictures[frame % pictures.len()]),
+        Pictures::References(pictures) => detector.scorer().score_prepared(&pictures[frame % pictures.len()]),
         Pictures::Read(pictures) => detector.score(&pictures[frame % pictures.len()]),
     };
     Ok(scored.context("cannot score a picture")?.times)
@@ -210,7 +210,7 @@ pub(super) fn score(detector: &mut Detector, pictures: &Pictures, frame: usize) 
 
 /// Scores frames as the service does when they come as fast as they can be judged.
 fn overlap(detector: &mut Detector, pictures: &Pictures, frames: usize) -> Result<Overlapped> {
-    let (mut look, judge) = detector.halves();
+    let (mut look, judge) = detector.stages();
     let (hand, handed) = sync_channel(1);
     let begin = Instant::now();
     let latencies = thread::scope(|scope| {
@@ -218,8 +218,8 @@ fn overlap(detector: &mut Detector, pictures: &Pictures, frames: usize) -> Resul
             for frame in 0..frames {
                 let start = Instant::now();
                 let looked = match pictures {
-                    Pictures::References(pictures) => look.look_prepared(&pictures[frame % pictures.len()]),
-                    Pictures::Read(pictures) => look.look(&pictures[frame % pictures.len()]),
+                    Pictures::References(pictures) => look.extract_prepared(&pictures[frame % pictures.len()]),
+                    Pictures::Read(pictures) => look.extract(&pictures[frame % pictures.len()]),
                 };
                 // Nobody takes it only where judging has failed.
                 if hand.send((start, looked.context("cannot look at a picture")?)).is_err() {
@@ -229,7 +229,7 @@ fn overlap(detector: &mut Detector, pictures: &Pictures, frames: usize) -> Resul
             Ok(())
         });
         let judged = handed.iter().map(|(start, looked)| {
-            judge.judge(looked).context("cannot judge a picture")?;
+            judge.score(looked).context("cannot judge a picture")?;
             Ok(start.elapsed())
         });
         let latencies = judged.collect::<Result<Vec<Duration>>>();

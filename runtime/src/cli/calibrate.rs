@@ -3,12 +3,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use detector::Detector;
 use detector::bundle::Bundle;
-use detector::calibration::{Calibration, TailEstimate, calibrate};
+use detector::calibration::{Calibration, TailEstimate, calibrate, images_needed};
 use detector::files::{self, Disk};
 use detector::picture::Picture;
-use detector::{dataset, scorer};
+use detector::{Detector, dataset, scorer};
 use log::warn;
 use serde::Serialize;
 
@@ -16,11 +15,14 @@ use super::parts::{Part, each_part};
 use super::run::stop_on_signals;
 use super::seat::{Seat, SeatArgs};
 use super::{Answer, output};
-use crate::config::LineConfig;
-use crate::config::recipes::Region;
-use crate::products;
-use crate::state::site::{self, Binding, Overlay};
-use crate::state::{State, models};
+use crate::assembly::detectors;
+use config::Config;
+use detector::preprocess::Rect;
+use store::site;
+use store::site::Binding;
+use store::site::Overlay;
+use store::State;
+use store::models;
 
 /// Most parts of one calibration.
 const PARTS_LIMIT: usize = 100_000;
@@ -74,13 +76,13 @@ struct Document<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
-    let config = LineConfig::read(&args.config)?;
+    let config = Config::read(&args.config)?;
     let folder = &config.runtime.state;
     if folder.as_os_str().is_empty() {
         bail!("{}: runtime.state is not set: it names the folder that a site's threshold is kept in", args.config.display());
     }
     let seat = args.seat.of(&config)?;
-    let (role, product) = (site::role(seat.view, seat.recipe), seat.product(&config));
+    let (role, product) = (site::role(seat.view, seat.product), seat.product(&config));
     if let Some(threshold) = product.threshold {
         bail!(
             "{}: this view and recipe have a threshold of their own, {threshold}, which would go before the site's: remove it first",
@@ -98,7 +100,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let own = detector.calibration.clone();
     let rate = args.rate.unwrap_or(own.requested_rate);
     ensure!(rate > 0.0 && rate < 1.0, "--rate is {rate}; a share between 0 and 1 was expected, such as 0.01");
-    let needed = parts_for(rate);
+    let needed = images_needed(rate);
     let (scores, source) = match &args.images {
         Some(folder) => (from_images(&mut detector, product.region, &bundle, folder)?, folder.display().to_string()),
         None => {
@@ -109,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     };
     let values: Vec<f32> = scores.iter().map(|(_, score)| *score).collect();
     let calibration = calibrate(&values, rate).context("the threshold is unchanged")?;
-    let binding = Binding::of(&detector, &config, seat.view, seat.recipe);
+    let binding = Binding::of(&detector, &config, seat.view, seat.product);
     let state = State::open(folder)?;
     // One that does not fit judged nothing: then the bundle's was in force last.
     let previous = site::find(folder, &role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
@@ -130,11 +132,6 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         output::print(&told(&overlay, &own, needed, &highest))?;
     }
     Ok(Answer::Done)
-}
-
-/// The fewest parts whose highest score promises the rate.
-fn parts_for(rate: f64) -> usize {
-    ((1.0 / rate - 1.0 - 1e-9).ceil().max(0.0) as usize).max(detector::calibration::FEWEST)
 }
 
 fn told(overlay: &Overlay, own: &Calibration, needed: usize, highest: &[(String, f32)]) -> String {
@@ -208,21 +205,4 @@ fn from_line(detector: &mut Detector, config: &LineConfig, seat: Seat<'_>, wante
         warn!("{} of {wanted} parts came", scores.len());
     }
     Ok(scores)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn so_many_parts_support_a_rate_and_one_fewer_does_not() {
-        for (rate, parts) in [(0.01, 99), (0.05, 19), (0.001, 999), (0.03, 33), (0.5, 5)] {
-            assert_eq!(parts_for(rate), parts, "{rate}");
-            let scores: Vec<f32> = (0..parts).map(|i| i as f32).collect();
-            assert!(calibrate(&scores, rate).unwrap().is_supported());
-            if parts > 5 {
-                assert!(!calibrate(&scores[1..], rate).unwrap().is_supported());
-            }
-        }
-    }
 }

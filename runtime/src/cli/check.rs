@@ -7,18 +7,23 @@ use detector::bundle::Bundle;
 use detector::calibration::Calibration;
 use detector::{Declined, Detector, Error};
 
-use super::{Answer, memory, optics, output, processor, takt};
-use crate::camera::source::set_up;
+use super::{Answer, output};
+use crate::assembly::detectors::{self, Products};
+use crate::camera::Replay;
 use crate::camera::v4l2::device::Device;
-use crate::config::camera::CameraConfig;
-use crate::config::line::{LineSettings, Travel};
-use crate::config::recipes::MAIN;
-use crate::config::{LineConfig, SourceConfig};
+use crate::camera::v4l2_source::set_up;
+use crate::commissioning::{memory, optics, takt};
+use config::CameraConfig;
+use config::line::LineSettings;
+use config::line::Travel;
+use config::MAIN;
+use config::Config;
+use config::SourceConfig;
 use crate::gpio::{self, GpioError};
-use crate::pipeline::Replay;
-use crate::products::{self, Products};
-use crate::state::models;
-use crate::state::site::{self, SiteError};
+use store::models;
+use store::site;
+use store::site::SiteError;
+use crate::workbench::processor;
 
 /// Between two looks for a device that is not there yet.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -42,7 +47,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let mut checks = Checks::default();
     checks.add("processor", Ok::<_, Error>((processor::describe(), ())))?;
-    let parsed = LineConfig::read(&args.config).map(|config| (args.config.display().to_string(), config));
+    let parsed = Config::read(&args.config).map(|config| (args.config.display().to_string(), config));
     if let Some(config) = checks.add("configuration", parsed)? {
         let end = Instant::now() + Duration::from_secs(args.wait);
         while !is_all_there(&config) && Instant::now() < end {
@@ -75,7 +80,7 @@ struct Started {
 }
 
 /// Reads every bundle and starts its detector, which tests itself.
-fn start_all(checks: &mut Checks, config: &LineConfig, quick: bool) -> Result<Vec<Started>> {
+fn start_all(checks: &mut Checks, config: &Config, quick: bool) -> Result<Vec<Started>> {
     let mut all = Vec::new();
     for path in products::bundles(config) {
         let bundle = models::read_bundle(&path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
@@ -92,8 +97,8 @@ fn start_all(checks: &mut Checks, config: &LineConfig, quick: bool) -> Result<Ve
     Ok(all)
 }
 
-/// Whether the detectors keep up with the line, recipe by recipe: a part takes as long as all its views.
-fn latency(checks: &mut Checks, config: &LineConfig, mut all: Vec<Started>, rate: Option<f64>) -> Result<()> {
+/// Whether the detectors keep up with the line, product by product: a part takes as long as all its views.
+fn latency(checks: &mut Checks, config: &Config, mut all: Vec<Started>, rate: Option<f64>) -> Result<()> {
     let mut times = Vec::new();
     for started in &mut all {
         let (Some(bundle), Some(detector)) = (&started.bundle, &mut started.detector) else { return Ok(()) };
@@ -104,18 +109,18 @@ fn latency(checks: &mut Checks, config: &LineConfig, mut all: Vec<Started>, rate
     }
     let bundles: Vec<PathBuf> = all.iter().map(|started| started.path.clone()).collect();
     let detectors: Vec<Detector> = all.into_iter().filter_map(|started| started.detector).collect();
-    for (place, (recipe, view)) in products::pairs(config).into_iter().enumerate() {
-        let bundle = config.product(recipe, view).bundle;
+    for (place, (product, view)) in products::pairs(config).into_iter().enumerate() {
+        let bundle = config.product(product, view).bundle;
         let detector = bundles.iter().position(|path| *path == bundle).and_then(|at| detectors.get(at));
         let Some(detector) = detector else { continue };
-        let name = if place == 0 && recipe.is_empty() { "threshold".to_owned() } else { format!("threshold of {view} {recipe}") };
-        checks.add(name.trim_end(), threshold(detector, config, view, recipe).map(|text| (text, ())))?;
+        let name = if place == 0 && product.is_empty() { "threshold".to_owned() } else { format!("threshold of {view} {recipe}") };
+        checks.add(name.trim_end(), threshold(detector, config, view, product).map(|text| (text, ())))?;
     }
     let Ok(products) = Products::of(config, &detectors) else { return Ok(()) };
-    for recipe in 0..config.recipe_names().len() {
-        let of_views: Vec<_> = products.detectors(recipe).map(|detector| &times[detector][..]).collect();
-        let held = takt::check(&of_views, config, recipe, rate);
-        let name = products.recipe(recipe);
+    for product in 0..config.product_names().len() {
+        let of_views: Vec<_> = products.detectors(product).map(|detector| &times[detector][..]).collect();
+        let held = takt::check(&of_views, config, product, rate);
+        let name = products.product(product);
         let name = if name.is_empty() { "latency".to_owned() } else { format!("latency of {name}") };
         checks.add(&name, held.map(|text| (text, ())))?;
     }
@@ -123,7 +128,7 @@ fn latency(checks: &mut Checks, config: &LineConfig, mut all: Vec<Started>, rate
 }
 
 /// Starts the detector, which tests itself.
-fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Result<Option<Detector>> {
+fn self_test(checks: &mut Checks, bundle: &Bundle, config: &Config) -> Result<Option<Detector>> {
     let started = Detector::start(bundle, &config.setup());
     for Declined { engine, reason } in started.iter().flat_map(|detector| &detector.declined) {
         output::print(&format!("note    engine {engine} is not used: {reason}"))?;
@@ -139,23 +144,23 @@ fn self_test(checks: &mut Checks, bundle: &Bundle, config: &LineConfig) -> Resul
 }
 
 /// Which threshold judges, beside the bundle's.
-fn threshold(detector: &Detector, config: &LineConfig, view: &str, recipe: &str) -> Result<String, SiteError> {
+fn threshold(detector: &Detector, config: &Config, view: &str, product: &str) -> Result<String, SiteError> {
     let promised = |calibration: &Calibration| {
         let (rate, images) = (calibration.false_reject_rate * 100.0, calibration.images);
         format!("{:.4} (at most {rate:.2} % false rejects on average, from {images} good parts)", calibration.threshold)
     };
     let of_bundle = promised(&detector.calibration);
-    if let Some(threshold) = config.product(recipe, view).threshold {
+    if let Some(threshold) = config.product(product, view).threshold {
         return Ok(format!("the configuration's {threshold:.4}; the bundle's {of_bundle}"));
     }
-    Ok(match site::of(config, detector, view, recipe)? {
+    Ok(match site::of(config, detector, view, product)? {
         Some(site) => format!("this site's {}, by {}; the bundle's {of_bundle}", promised(&site.calibration), site.by),
         None => format!("the bundle's {of_bundle}; none of this site, see `apc-runtime calibrate`"),
     })
 }
 
 /// Whether every device is there; what it can do is another question.
-fn is_all_there(config: &LineConfig) -> bool {
+fn is_all_there(config: &Config) -> bool {
     let camera = config.view_names().into_iter().all(|view| match config.view_source(view) {
         SourceConfig::Camera(camera) => camera.device.exists(),
         SourceConfig::Replay(_) => true,
@@ -199,7 +204,7 @@ impl Checks {
 }
 
 /// A view's source; its rate, if it has one.
-fn source_check(checks: &mut Checks, config: &LineConfig, view: &str, started: &[Started]) -> Result<Option<f64>> {
+fn source_check(checks: &mut Checks, config: &Config, view: &str, started: &[Started]) -> Result<Option<f64>> {
     let of_view = |name: &str| if view == MAIN { name.to_owned() } else { format!("{name} of {view}") };
     let camera = match config.view_source(view) {
         SourceConfig::Replay(replay) => {
@@ -213,25 +218,25 @@ fn source_check(checks: &mut Checks, config: &LineConfig, view: &str, started: &
     if let Some(scene) = &camera.scene {
         checks.add(&of_view("takt"), optics::takt(scene, rate))?;
         checks.add(&of_view("blur"), optics::blur(scene, camera.width))?;
-        for recipe in config.recipe_names() {
-            let product = config.product(recipe, view);
+        for product in config.product_names() {
+            let product = config.product(product, view);
             let bundle =
                 started.iter().find(|started| started.path == product.bundle).and_then(|started| started.bundle.as_ref());
             let Some(bundle) = bundle else { continue };
             let found = optics::smallest_defect(scene, camera, product.region, &bundle.manifest.input);
-            let name = if recipe.is_empty() { "smallest defect".to_owned() } else { format!("smallest defect of {recipe}") };
+            let name = if product.is_empty() { "smallest defect".to_owned() } else { format!("smallest defect of {recipe}") };
             checks.add(&of_view(&name), found)?;
         }
     }
     Ok(rate)
 }
 
-/// Whether a camera takes its settings, those of every recipe.
-fn camera_check(config: &LineConfig, view: &str, camera: &CameraConfig) -> detector::Result<(String, Option<f64>)> {
+/// Whether a camera takes its settings, those of every product.
+fn camera_check(config: &Config, view: &str, camera: &CameraConfig) -> detector::Result<(String, Option<f64>)> {
     let device = Device::open(&camera.device)?;
     let agreed = set_up(&device, camera)?;
-    for recipe in config.recipe_names() {
-        device.set_controls(&config.product(recipe, view).controls)?;
+    for product in config.product_names() {
+        device.set_controls(&config.product(product, view).controls)?;
     }
     let rate = agreed.rate.map_or("a rate it does not tell".into(), |rate| format!("{rate:.2} frames per second"));
     let identity = &device.identity;

@@ -6,17 +6,16 @@ use detector::bundle::Bundle;
 use detector::calibration::Calibration;
 use detector::dataset::Dataset;
 use detector::evaluate::{Evaluation, Figures, evaluate};
-use detector::files;
 use detector::picture::Picture;
 use detector::run::{Split, Use};
 use detector::scorer::Scorer;
+use detector::{Declined, Detector, files};
 
 use super::seat::Seat;
 use super::{Answer, Model, output};
-use crate::config::LineConfig;
-use crate::report::{PixelFigures, Report, ReportImage, View};
-use crate::state::site;
-use detector::{Declined, Detector};
+use config::Config;
+use store::site;
+use crate::workbench::report::{PixelFigures, Report, ReportImage, View};
 use serde::Serialize;
 
 /// Measure a bundle on a data set
@@ -88,12 +87,12 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let samples = data.unseen(&bundle.split()?)?;
     let calibration = detector.calibration.clone();
     let bar = output::progress("evaluate", samples.len());
-    let evaluation = evaluate(detector.untested_scorer(), &samples, Some(&calibration), &mut || bar.inc(1));
+    let evaluation = evaluate(detector.scorer(), &samples, Some(&calibration), &mut || bar.inc(1));
     bar.finish_and_clear();
     let evaluation = evaluation.with_context(|| format!("cannot evaluate on {}", args.data.display()))?;
     let site = site.map(|calibration| AtSite::of(&calibration, &evaluation));
     if let Some(path) = &args.report {
-        let (scorer, data) = (detector.untested_scorer(), args.data.as_path());
+        let (scorer, data) = (detector.scorer(), args.data.as_path());
         Page { evaluation: &evaluation, bundle: &bundle, calibration: &calibration, scorer, data }.write(path)?;
     }
     if let Some(path) = &args.scores {
@@ -111,9 +110,9 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 
 /// The threshold that `apc-runtime calibrate` set for this camera.
 fn site_threshold(config: &Path, detector: &Detector) -> Result<Calibration> {
-    let line = LineConfig::read(config)?;
-    let Seat { view, recipe, .. } = Seat::first(&line);
-    let found = site::of(&line, detector, view, recipe)?;
+    let line = Config::read(config)?;
+    let Seat { view, product, .. } = Seat::first(&line);
+    let found = site::of(&line, detector, view, product)?;
     let found =
         found.with_context(|| format!("{}: this site has no threshold of its own: `apc-runtime calibrate`", config.display()));
     Ok(found?.calibration)
@@ -248,6 +247,6 @@ impl Page<'_> {
         let result = &self.evaluation.images[index];
         let picture = Picture::read(&result.sample.path)?;
         let prepared = self.scorer.preprocess().prepare(&picture.pixels)?;
-        Ok(View { prepared, map: result.scored.map.clone(), mask: result.mask.clone() })
+        Ok(View { prepared, map: result.scored.map(), mask: result.mask.clone() })
     }
 }

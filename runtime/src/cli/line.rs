@@ -5,11 +5,13 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Subcommand;
 
 use super::{Answer, output};
-use crate::config::LineConfig;
-use crate::config::line::{ChosenBy, LineSettings, TriggerBy};
+use config::Config;
+use config::line::Selection;
+use config::line::LineSettings;
+use config::line::TriggerBy;
 use crate::gpio::{self, Outputs};
 
-/// Look at GPIO lines, set outputs to their safe levels, trigger by software, choose a recipe
+/// Look at GPIO lines, set outputs to their safe levels, trigger by software, choose a product
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -24,15 +26,15 @@ enum Action {
     Safe(Config),
     /// Tell a running service that a part is there (line.trigger.mode = "software")
     Trigger(Config),
-    /// Tell a running service which product is made from now on (line.recipe.socket)
-    Recipe(RecipeArgs),
+    /// Tell a running service which product is made from now on (line.product.socket)
+    Product(ProductArgs),
 }
 
 #[derive(clap::Args)]
-struct RecipeArgs {
+struct ProductArgs {
     #[command(flatten)]
     config: Config,
-    /// The name of a recipe
+    /// The name of a product
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -46,7 +48,7 @@ struct Config {
 
 impl Config {
     fn line(&self) -> Result<Option<LineSettings>> {
-        Ok(LineConfig::read(&self.config)?.line)
+        Ok(Config::read(&self.config)?.line)
     }
 }
 
@@ -70,17 +72,17 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
             };
             send(b"part", &path)
         }
-        Action::Recipe(RecipeArgs { config, name }) => choose(config, name),
+        Action::Product(ProductArgs { config, name }) => choose(config, name),
     }
 }
 
 fn choose(Config { config: path }: &Config, name: &str) -> Result<Answer> {
-    let config = LineConfig::read(path)?;
-    let recipe = config.line.as_ref().and_then(|line| line.recipe.as_ref());
-    let Some(ChosenBy::Socket { path: socket, .. }) = recipe else {
+    let config = Config::read(path)?;
+    let product = config.line.as_ref().and_then(|line| line.product.as_ref());
+    let Some(Selection::Socket { path: socket, .. }) = product else {
         bail!("{}: recipes are not chosen at a socket: there is no line.recipe.socket", path.display());
     };
-    let names = config.recipe_names();
+    let names = config.product_names();
     ensure!(names.contains(&name), "{}: there is no recipe {name:?}; expected one of {}", path.display(), names.join(", "));
     send(name.as_bytes(), socket)
 }

@@ -5,21 +5,15 @@ mod calibrate;
 mod camera;
 mod check;
 mod compare;
-mod energy;
 mod evaluate;
 mod line;
-mod memory;
 mod model;
-mod optics;
 mod output;
 mod parts;
-mod processor;
 mod run;
 mod score;
 mod seat;
-mod stage_bar;
 mod station;
-mod takt;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -34,7 +28,8 @@ use detector::scorer::SECOND_LOOK;
 use detector::{Declined, Detector, Setup, placement};
 use simplelog::{ColorChoice, ConfigBuilder, LevelFilter, TermLogger, TerminalMode};
 
-use crate::config::{SHARE_LIMIT, THREADS_LIMIT};
+use config::SHARE_LIMIT;
+use config::THREADS_LIMIT;
 
 /// Judges images with a bundle that `apc-export` wrote: single files, data sets, and live on a production line.
 ///

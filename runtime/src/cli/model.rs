@@ -7,8 +7,9 @@ use detector::files::{self, Disk};
 use serde::Serialize;
 
 use super::{Answer, Judged, Model, output};
-use crate::state::State;
-use crate::state::models::{self, Models};
+use store::State;
+use store::models;
+use store::models::Models;
 
 /// Prepare bundles for this machine, and choose which one is active
 ///

@@ -1,5 +1,6 @@
 //! Parts as the running line would see them, for commissioning: same source, decoder, trigger and matching; nothing is judged.
 
+use verdict::Reason;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -10,16 +11,20 @@ use anyhow::{Context, Result, anyhow};
 use detector::picture::Picture;
 use log::warn;
 
-use super::run::{open_source, recipes};
+use super::run::{open_source, products};
 use super::seat::Seat;
-use crate::clock::Clock;
-use crate::config::LineConfig;
-use crate::config::line::{LineSettings, OnUnknown, Outputs, TriggerBy};
-use crate::config::recipes::MAIN;
+use crate::camera::{Capture, Shot, Source};
+use config::Config;
+use config::line::LineSettings;
+use config::line::OnUnknown;
+use config::line::Outputs;
+use config::line::TriggerBy;
+use config::MAIN;
 use crate::gpio;
-use crate::line::{LineLink, LineThread, Match, Matching, MatchingEvent, Presence, Recipes};
-use crate::pipeline::{Capture, Reason, Shot, Source};
-use crate::progress::Progress;
+use crate::line::{Match, Matching, MatchingEvent, Presence};
+use crate::live::clock::Clock;
+use crate::live::progress::Progress;
+use crate::live::{LineLink, LineThread, Products};
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -38,10 +43,10 @@ pub(super) struct Part {
     pub picture: std::result::Result<Picture, String>,
 }
 
-/// Hands each part, as this camera sees it on the recipe's settings, to `take`, until it breaks, the source ends, or `stop` becomes true. Outputs stay at their safe levels, as while the
+/// Hands each part, as this camera sees it on the product's settings, to `take`, until it breaks, the source ends, or `stop` becomes true. Outputs stay at their safe levels, as while the
 /// service does not run, but for the strobe: without it there may be no light. While `take` works, frames wait as on the line.
 pub(super) fn each_part(
-    config: &LineConfig,
+    config: &Config,
     seat: Seat<'_>,
     stop: &AtomicBool,
     mut take: impl FnMut(Part) -> Result<ControlFlow<()>>,
@@ -64,7 +69,7 @@ pub(super) fn each_part(
         .context("cannot start the line")?;
     let line = triggered.as_ref().zip(link.as_ref());
     let line_thread =
-        line.map(|(line, link)| LineThread::new(line, Recipes { first: seat.number, ..recipes(config) }, link)).transpose()?;
+        line.map(|(line, link)| LineThread::new(line, Products { first: seat.number, ..products(config) }, link)).transpose()?;
     let source = open_source(config, seat.view, seat.number)?;
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -105,8 +110,8 @@ fn without_verdicts(line: &LineSettings) -> LineSettings {
     line.outputs = Outputs { strobe: line.outputs.strobe, ..Outputs::default() };
     line.control.on_unknown = OnUnknown::Pass;
     (line.control.stop_after_unknowns, line.control.stop_after_rejects) = (None, None);
-    // The recipe is the one that was asked for, and no other camera takes part.
-    (line.reset, line.record, line.recipe) = (None, None, None);
+    // The product is the one that was asked for, and no other camera takes part.
+    (line.reset, line.record, line.product) = (None, None, None);
     line.control.views = 1;
     line
 }

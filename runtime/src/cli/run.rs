@@ -1,3 +1,4 @@
+use verdict::{Outcome, Output, ScoredVerdict, Verdict, VerdictLine};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,16 +13,18 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::{Answer, output, set_threads, start_log};
-use crate::camera::Camera;
-use crate::clock::Clock;
-use crate::config::camera::CameraConfig;
-use crate::config::line::Output;
-use crate::config::{Binding, LineConfig, STANDARD_OUTPUT, SourceConfig};
-use crate::line::{Found, LineLink, LineThread, Recipes, Report, Settled};
-use crate::pipeline::{Judgement, News, Outcome, Pipeline, Replay, Source, Summary, VerdictLine};
-use crate::products::{self, Products};
-use crate::progress::{Progress, Worker};
-use crate::service::{self, Service};
+use crate::assembly::detectors::{self, Products};
+use crate::camera::{Camera, Replay, Source};
+use config::CameraConfig;
+use config::Binding;
+use config::Config;
+use config::STANDARD_OUTPUT;
+use config::SourceConfig;
+use crate::line::Decision;
+use crate::live::clock::Clock;
+use crate::live::progress::{Progress, Worker};
+use crate::live::service::{self, Service};
+use crate::live::{LineLink, LineThread, News, Pipeline, Products, Report, Summary};
 
 /// Without a line, a thread that makes no progress for so long has hung.
 const STALL: Duration = Duration::from_secs(10);
@@ -41,7 +44,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
-    let mut config = LineConfig::read(&args.config)?;
+    let mut config = Config::read(&args.config)?;
     if let Some(bundle) = &args.bundle {
         ensure!(
             products::bundles(&config).len() == 1,
@@ -60,17 +63,17 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
 
     let views = config.view_names();
     let progress = Progress::new(Clock::start(), views.len());
-    let recipe = config.first_recipe();
-    let link = config.line.as_ref().map(|settings| LineLink::new(settings, recipe, &progress)).transpose();
+    let product = config.first_product();
+    let link = config.line.as_ref().map(|settings| LineLink::new(settings, product, &progress)).transpose();
     let link = link.context("cannot start the line")?;
     // After the detector: a camera that streams meanwhile would only fill its queue. Before the line: a camera may need seconds, and a trigger
     // that came meanwhile would be told too late.
-    let sources = views.iter().map(|view| open_source(&config, view, recipe)).collect::<Result<Vec<_>>>()?;
+    let sources = views.iter().map(|view| open_source(&config, view, product)).collect::<Result<Vec<_>>>()?;
     let mut pipeline = Pipeline::new(&config.frames, &progress, &stop);
     let mut workers: Vec<_> = (0..views.len()).map(Worker::Capture).chain([Worker::Detector]).collect();
     let (mut line_thread, mut stall) = (None, STALL);
     if let Some((settings, link)) = config.line.as_ref().zip(link.as_ref()) {
-        line_thread = Some(LineThread::new(settings, recipes(&config), link)?);
+        line_thread = Some(LineThread::new(settings, products(&config), link)?);
         pipeline = pipeline.on_line(link, settings);
         workers.push(Worker::Line);
         stall = settings.stall;
@@ -175,7 +178,7 @@ struct OutputLine {
 
 fn log_line(report: Report, products: &Products) {
     match report {
-        Report::Recipe(recipe) => info!("recipe {} from now on", products.recipe(recipe)),
+        Report::Recipe(recipe) => info!("product {} from now on", products.recipe(recipe)),
         Report::Missed(missed) => {
             error!("triggers came faster than they could be read: {missed} parts passed without being seen")
         }

@@ -9,7 +9,7 @@ use detector::{Detector, Error, files};
 use serde::Serialize;
 
 use super::{Answer, Judged, Model, output};
-use crate::heatmap;
+use crate::workbench::heatmap;
 
 /// Judge images, each good or anomalous
 ///
@@ -92,8 +92,8 @@ fn score(detector: &mut Detector, image: &Path, heatmap: Option<&Path>) -> detec
         return Err(Error::file(image, format!("was scored {}, which is no number to judge by", scored.score)));
     }
     if let Some(target) = heatmap {
-        let prepared = detector.untested_scorer().preprocess().prepare(&picture.pixels)?;
-        let overlay = heatmap::overlay(&prepared.pixels, &scored.map, detector.calibration.threshold)?;
+        let prepared = detector.scorer().preprocess().prepare(&picture.pixels)?;
+        let overlay = heatmap::overlay(&prepared.pixels, &scored.map(), detector.calibration.threshold)?;
         let mut png = Cursor::new(Vec::new());
         let encoded = overlay.write_to(&mut png, image::ImageFormat::Png);
         encoded.map_err(|error| Error::file(target, format!("cannot be encoded: {error}")))?;

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use crate::config::LineConfig;
-use crate::config::recipes::{MAIN, Product};
+use config::Config;
+use config::MAIN;
+use config::Seat;
 
 /// Which camera, and for which product.
 #[derive(Clone, Debug, clap::Args)]
@@ -11,47 +12,47 @@ pub(super) struct SeatArgs {
     /// The camera of this view, where several look at a part
     #[arg(long, value_name = "NAME", default_value = MAIN)]
     view: String,
-    /// For this recipe [default: that which the line begins with]
+    /// For this product [default: that which the line begins with]
     #[arg(long, value_name = "NAME")]
-    recipe: Option<String>,
+    product: Option<String>,
 }
 
-/// A view and a recipe that the configuration has.
+/// A view and a product that the configuration has.
 #[derive(Clone, Copy)]
 pub(super) struct Seat<'a> {
     pub view: &'a str,
-    pub recipe: &'a str,
-    /// The recipe's place among all.
+    pub product: &'a str,
+    /// The product's place among all.
     pub number: usize,
 }
 
 impl SeatArgs {
     /// Finds both in a configuration.
-    pub(super) fn of<'a>(&self, config: &'a LineConfig) -> Result<Seat<'a>> {
-        let (views, recipes) = (config.view_names(), config.recipe_names());
+    pub(super) fn of<'a>(&self, config: &'a Config) -> Result<Seat<'a>> {
+        let (views, products) = (config.view_names(), config.product_names());
         let view = views.iter().find(|view| **view == self.view);
         ensure!(view.is_some(), "the line has no view {}; expected one of {}", self.view, views.join(", "));
-        let number = match &self.recipe {
-            None => config.first_recipe(),
+        let number = match &self.product {
+            None => config.first_product(),
             Some(name) => {
-                let found = recipes.iter().position(|recipe| recipe == name);
-                ensure!(found.is_some(), "the line has no recipe {name}; expected one of {}", recipes.join(", "));
+                let found = products.iter().position(|product| product == name);
+                ensure!(found.is_some(), "the line has no recipe {name}; expected one of {}", products.join(", "));
                 found.unwrap_or(0)
             }
         };
-        Ok(Seat { view: view.copied().unwrap_or(MAIN), recipe: recipes[number], number })
+        Ok(Seat { view: view.copied().unwrap_or(MAIN), product: products[number], number })
     }
 }
 
 impl Seat<'_> {
-    /// The first camera, with the recipe that the line begins with.
-    pub(super) fn first(config: &LineConfig) -> Seat<'_> {
-        let number = config.first_recipe();
-        Seat { view: MAIN, recipe: config.recipe_names()[number], number }
+    /// The first camera, with the product that the line begins with.
+    pub(super) fn first(config: &Config) -> Seat<'_> {
+        let number = config.first_product();
+        Seat { view: MAIN, product: config.product_names()[number], number }
     }
 
     /// What its pictures are judged by.
-    pub(super) fn product(&self, config: &LineConfig) -> Product {
-        config.product(self.recipe, self.view)
+    pub(super) fn product(&self, config: &Config) -> Product {
+        config.product(self.product, self.view)
     }
 }

@@ -11,11 +11,15 @@ use super::parts::each_part;
 use super::run::stop_on_signals;
 use super::seat::Seat;
 use super::{Answer, output};
-use crate::config::{LineConfig, SourceConfig};
-use crate::golden::{self, Finding, store};
-use crate::state::models::{self, Model};
-use crate::state::station::Station;
-use crate::state::{MAIN, State};
+use crate::commissioning::golden::{self, Finding};
+use config::Config;
+use config::SourceConfig;
+use store::models;
+use store::models::Model;
+use store::station::Station;
+use store::MAIN;
+use store::State;
+use store::golden as store;
 
 /// Carry a station over to a spare camera, and see whether it stands as it should
 #[derive(clap::Args)]
@@ -140,7 +144,7 @@ fn import(args: &Import) -> Result<Answer> {
 }
 
 fn golden(args: &Golden) -> Result<Answer> {
-    let config = LineConfig::read(&args.config)?;
+    let config = Config::read(&args.config)?;
     let state = &config.runtime.state;
     if state.as_os_str().is_empty() {
         bail!("{}: runtime.state is not set: it names the folder that the golden part is kept in", args.config.display());
@@ -196,7 +200,7 @@ fn golden(args: &Golden) -> Result<Answer> {
 }
 
 /// The next part's sound picture, and where it comes from.
-fn next_part(config: &LineConfig) -> Result<(String, Picture)> {
+fn next_part(config: &Config) -> Result<(String, Picture)> {
     let stop = stop_on_signals()?;
     let mut found = None;
     each_part(config, Seat::first(config), &stop, |part| {

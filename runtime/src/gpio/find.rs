@@ -5,7 +5,9 @@ use gpiocdev::chip::Chip;
 use gpiocdev::request::Config;
 
 use super::GpioError;
-use crate::config::line::{Bias, Level, LineConfig};
+use config::line::Bias;
+use config::line::Level;
+use config::line::GpioLine;
 
 /// Names that an error lists at most.
 const OFFERED: usize = 24;
@@ -70,7 +72,7 @@ pub fn list() -> Listing {
 ///
 /// # Errors
 /// When there is none, more than one, or somebody else uses it.
-pub fn find(key: &str, config: &LineConfig) -> Result<Found, GpioError> {
+pub fn find(key: &str, config: &GpioLine) -> Result<Found, GpioError> {
     let (key, line) = (key.to_owned(), wanted(config));
     let Listing { lines, denied } = list();
     let fits = |other: &&Line| {
@@ -95,7 +97,7 @@ pub fn find(key: &str, config: &LineConfig) -> Result<Found, GpioError> {
 
 impl Found {
     /// A configuration of this line for a request, with level and bias as configured.
-    pub(super) fn configure<'a>(&self, request: &'a mut Config, config: &LineConfig) -> &'a mut Config {
+    pub(super) fn configure<'a>(&self, request: &'a mut Config, config: &GpioLine) -> &'a mut Config {
         request.on_chip(&self.chip).with_line(self.offset);
         match config.active {
             Level::High => request.as_active_high(),
@@ -126,7 +128,7 @@ fn device_files() -> Vec<PathBuf> {
     paths
 }
 
-fn wanted(config: &LineConfig) -> String {
+fn wanted(config: &GpioLine) -> String {
     match (&config.line, &config.chip, config.offset) {
         (Some(line), None, _) => format!("{line:?}"),
         (Some(line), Some(chip), _) => format!("{line:?} on the chip {chip:?}"),

@@ -7,7 +7,9 @@ use gpiocdev::request::Config;
 
 use super::find::{Found, find};
 use super::{CONSUMER, GpioError};
-use crate::config::line::{InputRole, LineConfig, LineSettings};
+use config::line::InputRole;
+use config::line::GpioLine;
+use config::line::LineSettings;
 
 /// Edges that are read at once.
 const BATCH: usize = 64;
@@ -46,7 +48,7 @@ impl Inputs {
     /// # Errors
     /// When a line does not exist or cannot be had.
     pub fn request(settings: &LineSettings) -> Result<Inputs, GpioError> {
-        let mut found: Vec<(Found, InputRole, LineConfig)> = Vec::new();
+        let mut found: Vec<(Found, InputRole, GpioLine)> = Vec::new();
         for (role, config) in settings.inputs() {
             let key = role.key();
             let line = find(key, config)?;
@@ -100,7 +102,7 @@ impl Inputs {
 }
 
 impl Group {
-    fn request<'a>(lines: impl Iterator<Item = &'a (Found, InputRole, LineConfig)>) -> Result<Group, GpioError> {
+    fn request<'a>(lines: impl Iterator<Item = &'a (Found, InputRole, GpioLine)>) -> Result<Group, GpioError> {
         let mut config = Config::default();
         let mut roles = Vec::new();
         let mut last = None;

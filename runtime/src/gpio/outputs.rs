@@ -1,3 +1,4 @@
+use verdict::Output;
 use std::collections::BTreeMap;
 
 use gpiocdev::Request;
@@ -6,7 +7,8 @@ use gpiocdev::request::Config;
 
 use super::find::find;
 use super::{CONSUMER, GpioError};
-use crate::config::line::{self, Output, Safe};
+use config::line;
+use config::line::Safe;
 
 /// The outputs that the configuration names; each is at its safe level until it is set, and again when this is dropped.
 #[derive(Debug)]

@@ -1,8 +1,7 @@
+use verdict::{Output, Verdict};
 use std::fmt;
 use std::time::Duration;
 
-use super::part::Found;
-use crate::config::line::Output;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +10,7 @@ pub enum Action {
     Set(Output, bool),
     /// A part has its final answer. Each part is settled exactly once, in the order in which they were seen; only those for which there
     /// was no room are settled at once.
-    Settled(Settled),
+    Decision(Decision),
     /// The stop output was raised, for this reason.
     Stopped(StopCause),
     /// An answer came for a part that was settled or never seen.
@@ -20,31 +19,17 @@ pub enum Action {
 
 /// The final answer for a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct Decision {
     /// Which part.
     pub part: u64,
     /// What was known in time.
-    pub found: Found,
+    pub found: Verdict,
     /// What was done.
     pub disposition: Disposition,
     /// Time of its trigger.
     pub at: Duration,
     /// From there to now.
     pub after: Duration,
-}
-
-/// What was done with a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Disposition {
-    /// A `good` pulse.
-    Pass,
-    /// A `reject` pulse.
-    Reject,
-    /// No pulse, and the stop output is active.
-    Stop,
-    /// No pulse: the service ended while the part was in transit, or there was no room to follow it.
-    Nothing,
 }
 
 /// Why the stop output was raised.
@@ -62,8 +47,8 @@ pub enum StopCause {
     TooManyParts,
     /// The belt's position was lost.
     EncoderLost,
-    /// A recipe was asked for that there is not.
-    NoSuchRecipe,
+    /// A product was asked for that there is not.
+    NoSuchProduct,
     /// The line thread woke so late that a pulse would have hit another part.
     TooLate,
 }
@@ -77,7 +62,7 @@ impl fmt::Display for StopCause {
             StopCause::PulsesTooClose(output) => write!(f, "{} had to pulse again before its min_gap_ms was over", output.word()),
             StopCause::TooManyParts => f.write_str("more parts are in transit than line.parts"),
             StopCause::EncoderLost => f.write_str("encoder pulses were lost or came too fast: the belt's position is unknown"),
-            StopCause::NoSuchRecipe => f.write_str("the code, or the name at the socket, is that of no recipe"),
+            StopCause::NoSuchProduct => f.write_str("the code, or the name at the socket, is that of no recipe"),
             StopCause::TooLate => f.write_str("the line thread woke too late: a pulse would have hit another part"),
         }
     }

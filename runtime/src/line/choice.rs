@@ -1,12 +1,12 @@
+use verdict::Reason;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::pipeline::Reason;
 
 /// Times that are remembered: a frame that is a part may come so many changes after it was taken.
 const EPOCHS: usize = 8;
 
-/// What happened to the choice of the recipe.
+/// What happened to the choice of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChoiceEvent {
     /// A line of the code changed.
@@ -19,35 +19,35 @@ pub enum ChoiceEvent {
         /// When.
         at: Duration,
     },
-    /// The code was read, at the time that [`Choice::due`] said; nothing if it is that of no recipe.
+    /// The code was read, at the time that [`Choice::due`] said; nothing if it is that of no product.
     Read(Option<usize>),
-    /// The recipe was asked for by name; nothing if there is none of that name.
+    /// The product was asked for by name; nothing if there is none of that name.
     Asked(Option<usize>),
 }
 
 /// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// Parts seen since then belong to no recipe for sure.
+    /// Parts seen since then belong to no product for sure.
     Doubt {
         /// When.
         since: Duration,
     },
-    /// This recipe is made from now on.
+    /// This product is made from now on.
     Chosen(usize),
-    /// The recipe does not exist: nothing is made from now on.
-    NoSuchRecipe,
+    /// The product does not exist: nothing is made from now on.
+    NoSuchProduct,
 }
 
-/// The recipe from some time on.
+/// The product from some time on.
 #[derive(Clone, Copy, Debug)]
 struct Epoch {
     from: Duration,
-    recipe: usize,
+    product: usize,
     doubt: Option<Reason>,
 }
 
-/// Which recipe is made at which time.
+/// Which product is made at which time.
 ///
 /// A code is read when its lines were still for the settling time: with a strobe, at or after the strobe; without, after each change.
 /// Until it is read nobody knows which product the parts are.
@@ -70,10 +70,10 @@ impl Choice {
         choice
     }
 
-    /// A choice by name, from this recipe on.
+    /// A choice by name, from this product on.
     pub fn by_name(start: usize) -> Choice {
         let mut epochs = VecDeque::with_capacity(EPOCHS + 1);
-        epochs.push_back(Epoch { from: Duration::ZERO, recipe: start, doubt: None });
+        epochs.push_back(Epoch { from: Duration::ZERO, product: start, doubt: None });
         Choice { settle: Duration::ZERO, strobed: false, last_edge: Duration::ZERO, due: None, epochs }
     }
 
@@ -93,11 +93,11 @@ impl Choice {
                 self.await_code();
                 self.doubt(at)
             }
-            ChoiceEvent::Read(recipe) => {
+            ChoiceEvent::Read(product) => {
                 self.due = None;
-                Some(self.choose(recipe, now))
+                Some(self.choose(product, now))
             }
-            ChoiceEvent::Asked(recipe) => Some(self.choose(recipe, now)),
+            ChoiceEvent::Asked(product) => Some(self.choose(product, now)),
         }
     }
 
@@ -106,16 +106,16 @@ impl Choice {
         self.due
     }
 
-    /// The recipe of a part that was seen at a time, and why that is in doubt.
+    /// The product of a part that was seen at a time, and why that is in doubt.
     pub fn at(&self, at: Duration) -> (usize, Option<Reason>) {
         let epoch = self.epochs.iter().rev().find(|epoch| epoch.from <= at);
         // So long ago that nobody remembers.
-        epoch.map_or((self.current(), Some(Reason::RecipeChange)), |epoch| (epoch.recipe, epoch.doubt))
+        epoch.map_or((self.current(), Some(Reason::ProductChange)), |epoch| (epoch.product, epoch.doubt))
     }
 
-    /// The recipe that is made, or was before the doubt.
+    /// The product that is made, or was before the doubt.
     pub fn current(&self) -> usize {
-        self.epochs.back().map_or(0, |epoch| epoch.recipe)
+        self.epochs.back().map_or(0, |epoch| epoch.product)
     }
 
     fn await_code(&mut self) {
@@ -123,19 +123,19 @@ impl Choice {
     }
 
     fn doubt(&mut self, since: Duration) -> Option<Change> {
-        self.begin(Epoch { from: since, recipe: self.current(), doubt: Some(Reason::RecipeChange) });
+        self.begin(Epoch { from: since, product: self.current(), doubt: Some(Reason::ProductChange) });
         Some(Change::Doubt { since })
     }
 
-    fn choose(&mut self, recipe: Option<usize>, now: Duration) -> Change {
-        match recipe {
-            Some(recipe) => {
-                self.begin(Epoch { from: now, recipe, doubt: None });
-                Change::Chosen(recipe)
+    fn choose(&mut self, product: Option<usize>, now: Duration) -> Change {
+        match product {
+            Some(product) => {
+                self.begin(Epoch { from: now, product, doubt: None });
+                Change::Chosen(product)
             }
             None => {
-                self.begin(Epoch { from: now, recipe: self.current(), doubt: Some(Reason::NoRecipe) });
-                Change::NoSuchRecipe
+                self.begin(Epoch { from: now, product: self.current(), doubt: Some(Reason::NoProduct) });
+                Change::NoSuchProduct
             }
         }
     }
@@ -165,7 +165,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    const DOUBT: Option<Reason> = Some(Reason::RecipeChange);
+    const DOUBT: Option<Reason> = Some(Reason::ProductChange);
 
     #[test]
     fn a_code_counts_once_its_lines_are_still() {
@@ -186,8 +186,8 @@ mod tests {
         let mut choice = Choice::by_code(ms(10), false, ms(0));
         choice.step(ChoiceEvent::Read(Some(1)), ms(10));
         choice.step(ChoiceEvent::Edge { at: ms(50) }, ms(50));
-        assert_eq!(choice.step(ChoiceEvent::Read(None), ms(60)), Some(Change::NoSuchRecipe));
-        assert_eq!([choice.at(ms(55)), choice.at(ms(70))], [(1, DOUBT), (1, Some(Reason::NoRecipe))]);
+        assert_eq!(choice.step(ChoiceEvent::Read(None), ms(60)), Some(Change::NoSuchProduct));
+        assert_eq!([choice.at(ms(55)), choice.at(ms(70))], [(1, DOUBT), (1, Some(Reason::NoProduct))]);
         choice.step(ChoiceEvent::Edge { at: ms(80) }, ms(80));
         choice.step(ChoiceEvent::Read(Some(0)), ms(90));
         assert_eq!(choice.at(ms(90)), (0, None));
@@ -213,8 +213,8 @@ mod tests {
         let mut choice = Choice::by_name(1);
         assert_eq!(choice.step(ChoiceEvent::Asked(Some(0)), ms(20)), Some(Change::Chosen(0)));
         assert_eq!([choice.at(ms(19)), choice.at(ms(20))], [(1, None), (0, None)]);
-        assert_eq!(choice.step(ChoiceEvent::Asked(None), ms(30)), Some(Change::NoSuchRecipe));
-        assert_eq!(choice.at(ms(31)), (0, Some(Reason::NoRecipe)));
+        assert_eq!(choice.step(ChoiceEvent::Asked(None), ms(30)), Some(Change::NoSuchProduct));
+        assert_eq!(choice.at(ms(31)), (0, Some(Reason::NoProduct)));
     }
 
     proptest! {
@@ -224,7 +224,7 @@ mod tests {
         fn no_part_between_an_edge_and_the_reading_is_sure(steps in prop::collection::vec((1u64..30, 0u64..5, any::<bool>()), 0..60)) {
             let mut choice = Choice::by_code(ms(8), false, ms(0));
             // Times in doubt, the last one still open.
-            let (mut now, mut doubts, mut open, mut recipe) = (0, vec![], Some(0), 0);
+            let (mut now, mut doubts, mut open, mut product) = (0, vec![], Some(0), 0);
             for (pause, age, is_edge) in steps {
                 now += pause;
                 if is_edge {
@@ -232,13 +232,13 @@ mod tests {
                     choice.step(ChoiceEvent::Edge { at: ms(at) }, ms(now));
                     open = open.or(Some(at));
                 } else if choice.due().is_some_and(|due| due <= ms(now)) {
-                    recipe = (recipe + 1) % 3;
-                    choice.step(ChoiceEvent::Read(Some(recipe)), ms(now));
+                    product = (product + 1) % 3;
+                    choice.step(ChoiceEvent::Read(Some(product)), ms(now));
                     doubts.extend(open.take().map(|from| (from, now)));
                 }
                 let (found, doubt) = choice.at(ms(now));
                 prop_assert_eq!(doubt.is_some(), open.is_some());
-                prop_assert!(doubt.is_some() || found == recipe);
+                prop_assert!(doubt.is_some() || found == product);
                 for (from, to) in &doubts {
                     prop_assert!((*from..*to).all(|at| choice.at(ms(at)).1.is_some()));
                 }

@@ -1,23 +1,25 @@
+use verdict::{Disposition, Output, Reason, Verdict};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::action::{Action, Disposition, Settled, StopCause};
-use super::part::{Due, Found, Part, Place};
+use super::action::{Action, Decision, StopCause};
+use super::part::{Due, Part, Place};
 use super::pulse::{Fired, Pulse};
-use crate::config::line::{LineControlConfig, OnUnknown, Output, Travel};
-use crate::pipeline::Reason;
+use config::line::ControlConfig;
+use config::line::OnUnknown;
+use config::line::Travel;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A part was seen. Numbers grow.
-    Seen {
+    TriggeredPart {
         /// Which part.
         part: u64,
         /// Where it is.
         place: Place,
-        /// Which product it is: the part keeps the way of this recipe.
-        recipe: usize,
+        /// Which product it is: the part keeps the way of this product.
+        product: usize,
         /// Why nobody can say which product it is.
         doubt: Option<Reason>,
     },
@@ -28,15 +30,15 @@ pub enum Event {
         /// Which camera.
         view: usize,
         /// The answer.
-        found: Found,
+        found: Verdict,
     },
     /// Parts seen since then may be of another product than was thought.
     Doubt {
         /// When.
         since: Duration,
     },
-    /// A recipe was asked for that there is not.
-    NoSuchRecipe,
+    /// A product was asked for that there is not.
+    NoSuchProduct,
     /// The belt is here now.
     Count {
         /// Pulses since the start.
@@ -59,7 +61,7 @@ pub enum Event {
 /// It never allocates after [`Control::new`].
 #[derive(Debug)]
 pub struct Control {
-    config: LineControlConfig,
+    config: ControlConfig,
     parts: VecDeque<Part>,
     last: Option<Part>,
     count: i64,
@@ -75,7 +77,7 @@ pub struct Control {
 
 impl Control {
     /// A line without parts; every output is inactive.
-    pub fn new(config: LineControlConfig) -> Control {
+    pub fn new(config: ControlConfig) -> Control {
         let pulse = |output| {
             let settings = config.pulse(output);
             Pulse::new(settings.width, settings.rest)
@@ -100,16 +102,16 @@ impl Control {
     pub fn step(&mut self, event: Event, now: Duration, act: &mut impl FnMut(Action)) {
         self.advance(now, act);
         match event {
-            Event::Seen { part, place, recipe, doubt } => self.admit(part, place, recipe, doubt, now, act),
+            Event::TriggeredPart { part, place, product, doubt } => self.admit(part, place, product, doubt, now, act),
             Event::Judged { part, view, found } => self.judge(part, view, found, act),
             Event::Doubt { since } => {
-                let unknown = Found::Unknown(Reason::RecipeChange);
+                let unknown = Verdict::Unknown(Reason::ProductChange);
                 self.parts.iter_mut().filter(|part| part.place.at >= since).for_each(|part| part.decide(unknown));
             }
-            Event::NoSuchRecipe => self.raise(StopCause::NoSuchRecipe, act),
+            Event::NoSuchProduct => self.raise(StopCause::NoSuchProduct, act),
             Event::Count { count, at } => (self.count, self.count_at) = (count, at),
             Event::EncoderLost => {
-                self.parts.iter_mut().for_each(|part| part.decide(Found::Unknown(Reason::EncoderLost)));
+                self.parts.iter_mut().for_each(|part| part.decide(Verdict::Unknown(Reason::EncoderLost)));
                 self.raise(StopCause::EncoderLost, act);
             }
             Event::Reset => {
@@ -120,7 +122,7 @@ impl Control {
             }
             Event::Abandon => {
                 while let Some(part) = self.parts.pop_front() {
-                    let found = Found::Unknown(Reason::Stopped);
+                    let found = Verdict::Unknown(Reason::Stopped);
                     act(settled(&part, found, Disposition::Nothing, now));
                 }
             }
@@ -161,7 +163,7 @@ impl Control {
         &mut self,
         number: u64,
         mut place: Place,
-        recipe: usize,
+        product: usize,
         doubt: Option<Reason>,
         now: Duration,
         act: &mut impl FnMut(Action),
@@ -170,19 +172,19 @@ impl Control {
             // Two clocks may disagree by a moment; the order of parts is not theirs to change.
             place = Place { at: place.at.max(last.place.at), count: place.count.max(last.place.count) };
         }
-        let mut part = Part::new(number, place, self.config.timing(recipe), self.config.views);
+        let mut part = Part::new(number, place, self.config.timing(product), self.config.views);
         if let Some(reason) = doubt {
-            part.decide(Found::Unknown(reason));
+            part.decide(Verdict::Unknown(reason));
         }
         // Again after a reset that nothing was done before.
-        if doubt == Some(Reason::NoRecipe) {
-            self.raise(StopCause::NoSuchRecipe, act);
+        if doubt == Some(Reason::NoProduct) {
+            self.raise(StopCause::NoSuchProduct, act);
         }
         let crowded = self.last.as_ref().is_some_and(|last| self.is_crowded(last, &part));
         part.due = self.last.map_or(part.due, |last| part.due.not_before(last.due));
         self.last = Some(part);
         if crowded {
-            let crowded = Found::Unknown(Reason::Crowded);
+            let crowded = Verdict::Unknown(Reason::Crowded);
             part.decide(crowded);
             // Both or none: the actuator cannot tell them apart.
             if let Some(neighbour) = self.parts.back_mut() {
@@ -191,15 +193,15 @@ impl Control {
         }
         self.fire(Output::Strobe, now, act);
         if self.parts.len() == self.config.parts {
-            act(settled(&part, Found::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
+            act(settled(&part, Verdict::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
             self.raise(StopCause::TooManyParts, act);
         } else {
             self.parts.push_back(part);
         }
     }
 
-    /// Whether two parts are so close, at the trigger or at the actuator, that it cannot tell them apart. With one recipe the two are the
-    /// same; parts of recipes with different delays may come closer.
+    /// Whether two parts are so close, at the trigger or at the actuator, that it cannot tell them apart. With one product the two are the
+    /// same; parts of products with different delays may come closer.
     fn is_crowded(&self, last: &Part, next: &Part) -> bool {
         match (last.due, next.due, self.config.spacing) {
             (Due::At(last_due), Due::At(next_due), Travel::Time(spacing)) => {
@@ -212,7 +214,7 @@ impl Control {
         }
     }
 
-    fn judge(&mut self, number: u64, view: usize, found: Found, act: &mut impl FnMut(Action)) {
+    fn judge(&mut self, number: u64, view: usize, found: Verdict, act: &mut impl FnMut(Action)) {
         let index = self.parts.binary_search_by_key(&number, |part| part.number);
         let part = index.ok().and_then(|index| self.parts.get_mut(index));
         if !part.is_some_and(|part| part.answer(view, found)) {
@@ -262,9 +264,9 @@ impl Control {
         let Some(part) = self.parts.pop_front() else { return };
         let found = part.expired();
         let disposition = match (found, self.config.on_unknown) {
-            (Found::Good, _) | (Found::Unknown(_), OnUnknown::Pass) => Disposition::Pass,
-            (Found::Anomalous, _) | (Found::Unknown(_), OnUnknown::Reject) => Disposition::Reject,
-            (Found::Unknown(_), OnUnknown::Stop) => Disposition::Stop,
+            (Verdict::Good, _) | (Verdict::Unknown(_), OnUnknown::Pass) => Disposition::Pass,
+            (Verdict::Anomalous, _) | (Verdict::Unknown(_), OnUnknown::Reject) => Disposition::Reject,
+            (Verdict::Unknown(_), OnUnknown::Stop) => Disposition::Stop,
         };
         let too_late = lateness > self.config.tolerance;
         let disposition = if too_late { Disposition::Stop } else { disposition };
@@ -276,7 +278,7 @@ impl Control {
         }
         act(settled(&part, found, disposition, now));
         let run = |count: u32, goes_on: bool| if goes_on { count.saturating_add(1) } else { 0 };
-        self.unknowns = run(self.unknowns, matches!(found, Found::Unknown(_)));
+        self.unknowns = run(self.unknowns, matches!(found, Verdict::Unknown(_)));
         self.rejects = run(self.rejects, disposition == Disposition::Reject);
         if self.config.stop_after_unknowns.is_some_and(|limit| self.unknowns >= limit) {
             self.raise(StopCause::UnknownsInARow, act);
@@ -322,7 +324,7 @@ impl Control {
     }
 }
 
-fn settled(part: &Part, found: Found, disposition: Disposition, now: Duration) -> Action {
+fn settled(part: &Part, found: Verdict, disposition: Disposition, now: Duration) -> Action {
     let after = now.saturating_sub(part.place.at);
-    Action::Settled(Settled { part: part.number, found, disposition, at: part.place.at, after })
+    Action::Decision(Decision { part: part.number, found, disposition, at: part.place.at, after })
 }

@@ -1,9 +1,8 @@
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::action::Settled;
-use super::part::Found;
-use crate::pipeline::{Judgement, Outcome, Reason, Ticket};
+use super::action::Decision;
 
 /// An answer that comes so long after its part was settled is no longer waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -21,7 +20,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Part {
     outcomes: Vec<Outcome>,
-    settled: Option<Settled>,
+    settled: Option<Decision>,
 }
 
 impl Ledger {
@@ -41,14 +40,14 @@ impl Ledger {
     }
 
     /// Takes what the line did; gives the outcome that is to be told now.
-    pub fn settled(&mut self, settled: Settled) -> Option<Outcome> {
+    pub fn settled(&mut self, settled: Decision) -> Option<Outcome> {
         self.parts.entry(settled.part).or_default().settled = Some(settled);
         self.complete(settled.part)
     }
 
     /// Gives a part whose missing answers are no longer waited for.
     pub fn expired(&mut self, now: Duration) -> Option<Outcome> {
-        let is_over = |settled: &Settled| settled.at + settled.after + PATIENCE <= now;
+        let is_over = |settled: &Decision| settled.at + settled.after + PATIENCE <= now;
         let part = self.parts.iter().find(|(_, part)| part.settled.as_ref().is_some_and(is_over));
         let part = part.map(|(part, _)| *part)?;
         self.give_up(part)
@@ -84,10 +83,10 @@ impl Part {
     fn join(mut self, number: u64, views: usize) -> Option<Outcome> {
         let first = self.outcomes.first().map(|outcome| outcome.ticket.clone());
         // Where no camera said anything, the trigger is all that is known of the part.
-        let nothing = |at| Ticket { sequence: 0, part: Some(number), source: String::new(), captured: at, recipe: None, view: 0 };
+        let nothing = |at| Ticket { sequence: 0, part: Some(number), source: String::new(), captured: at, product: None, view: 0 };
         let known = first.or_else(|| Some(nothing(self.settled?.at)))?;
         let reason = match self.settled {
-            Some(Settled { found: Found::Unknown(reason), .. }) => reason,
+            Some(Decision { found: Verdict::Unknown(reason), .. }) => reason,
             _ => Reason::Deadline,
         };
         for view in 0..views {
@@ -98,7 +97,7 @@ impl Part {
             }
         }
         self.outcomes.sort_by_key(|outcome| outcome.ticket.view);
-        let worst = |worst: &Outcome, outcome: &Outcome| Found::from(worst).or_worse(Found::from(outcome)) != Found::from(worst);
+        let worst = |worst: &Outcome, outcome: &Outcome| Verdict::from(worst).or_worse(Verdict::from(outcome)) != Verdict::from(worst);
         let mut joined = self.outcomes.first()?.clone();
         for outcome in &self.outcomes[1..] {
             if worst(&joined, outcome) {
@@ -111,27 +110,27 @@ impl Part {
         }
         let Some(settled) = self.settled else { return Some(joined) };
         joined.disposition = Some(settled.disposition);
-        if let (Found::Unknown(reason), Judgement::Scored { score, .. }) = (settled.found, &joined.judgement) {
+        if let (Verdict::Unknown(reason), Judgement::Scored { score, .. }) = (settled.found, &joined.judgement) {
             joined.judgement = Judgement::Unknown { reason, detail: format!("the detector's score was {score:.4}") };
         }
         Some(joined)
     }
 }
 
-impl From<&Outcome> for Found {
-    fn from(outcome: &Outcome) -> Found {
+impl From<&Outcome> for Verdict {
+    fn from(outcome: &Outcome) -> Verdict {
         match outcome.judgement {
-            Judgement::Scored { anomalous: true, .. } => Found::Anomalous,
-            Judgement::Scored { .. } => Found::Good,
-            Judgement::Unknown { reason, .. } => Found::Unknown(reason),
+            Judgement::Scored { anomalous: true, .. } => Verdict::Anomalous,
+            Judgement::Scored { .. } => Verdict::Good,
+            Judgement::Unknown { reason, .. } => Verdict::Unknown(reason),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use verdict::Disposition;
     use super::*;
-    use crate::line::Disposition;
     use proptest::prelude::*;
 
     const fn ms(ms: u64) -> Duration {
@@ -144,7 +143,7 @@ mod tests {
             part: Some(part),
             source: format!("camera {view}"),
             captured: ms(part),
-            recipe: Some(0),
+            product: Some(0),
             view,
         };
         Outcome::new(ticket, judgement, ms(5))
@@ -154,16 +153,16 @@ mod tests {
         Judgement::Scored { score: 1.0, anomalous: false }
     }
 
-    fn settled(part: u64, found: Found, disposition: Disposition) -> Settled {
-        Settled { part, found, disposition, at: ms(part), after: ms(100) }
+    fn settled(part: u64, found: Verdict, disposition: Disposition) -> Decision {
+        Decision { part, found, disposition, at: ms(part), after: ms(100) }
     }
 
     #[test]
     fn halves_meet_in_any_order_and_the_line_has_the_last_word() {
         let mut ledger = Ledger::new(1, 8);
         assert_eq!(ledger.judged(outcome(1, 0, good())), None);
-        assert_eq!(ledger.settled(settled(2, Found::Unknown(Reason::Deadline), Disposition::Reject)), None);
-        let first = ledger.settled(settled(1, Found::Good, Disposition::Pass)).unwrap();
+        assert_eq!(ledger.settled(settled(2, Verdict::Unknown(Reason::Deadline), Disposition::Reject)), None);
+        let first = ledger.settled(settled(1, Verdict::Good, Disposition::Pass)).unwrap();
         assert_eq!((first.judgement.verdict(), first.disposition), ("good", Some(Disposition::Pass)));
         assert!(first.views.is_empty(), "one camera has nothing to add");
         let second = ledger.judged(outcome(2, 0, good())).unwrap();
@@ -186,7 +185,7 @@ mod tests {
             for (view, judgement) in views.into_iter().enumerate() {
                 assert_eq!(ledger.judged(outcome(1, view, judgement)), None);
             }
-            let told = ledger.settled(settled(1, Found::Good, Disposition::Pass)).unwrap();
+            let told = ledger.settled(settled(1, Verdict::Good, Disposition::Pass)).unwrap();
             assert_eq!((told.judgement.verdict(), told.ticket.view, told.views.len()), (verdict, worst, 3));
         }
     }
@@ -195,7 +194,7 @@ mod tests {
     fn a_view_that_says_nothing_is_unknown_after_a_while() {
         let mut ledger = Ledger::new(2, 8);
         assert_eq!(ledger.judged(outcome(1, 1, good())), None);
-        assert_eq!(ledger.settled(settled(1, Found::Unknown(Reason::Deadline), Disposition::Reject)), None);
+        assert_eq!(ledger.settled(settled(1, Verdict::Unknown(Reason::Deadline), Disposition::Reject)), None);
         assert_eq!(ledger.expired(ms(2000)), None);
         let told = ledger.expired(ms(2101)).unwrap();
         assert_eq!((told.judgement.verdict(), told.ticket.view), ("unknown", 0));
@@ -224,7 +223,7 @@ mod tests {
                     }
                     known.insert(part);
                     told.extend(match view {
-                        3 => ledger.settled(Settled { at: now, ..settled(part, Found::Good, Disposition::Pass) }),
+                        3 => ledger.settled(Decision { at: now, ..settled(part, Verdict::Good, Disposition::Pass) }),
                         view => ledger.judged(outcome(part, view, good())),
                     });
                 }

@@ -1,9 +1,9 @@
+use verdict::Reason;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::trigger::Seen;
-use crate::config::line::TriggerConfig;
-use crate::pipeline::Reason;
+use super::trigger::TriggeredPart;
+use config::line::TriggerConfig;
 
 /// Frames that may wait for a part; each holds a whole picture.
 const FRAMES: usize = 4;
@@ -16,7 +16,7 @@ const TRANSPORT: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub enum MatchingEvent<F> {
     /// A part was seen.
-    Part(Seen),
+    Part(TriggeredPart),
     /// A frame came; frames come in the order in which they were taken.
     Frame {
         /// When it was taken.
@@ -32,9 +32,9 @@ pub enum MatchingEvent<F> {
 #[derive(Debug, PartialEq)]
 pub enum Match<F> {
     /// This frame shows this part.
-    Bound(Seen, F),
+    Bound(TriggeredPart, F),
     /// No frame, or more than one, may show this part.
-    Unmatched(Seen, Reason),
+    Unmatched(TriggeredPart, Reason),
     /// This frame shows no part.
     Surplus(F),
 }
@@ -47,7 +47,7 @@ pub struct Matching<F> {
     exposure: Duration,
     window: Duration,
     sensor_waits: bool,
-    parts: VecDeque<Seen>,
+    parts: VecDeque<TriggeredPart>,
     frames: VecDeque<(Duration, F)>,
     /// When the newest frame was taken, and the newest that was given to a part.
     newest: Option<Duration>,
@@ -99,9 +99,9 @@ impl<F> Matching<F> {
         }
     }
 
-    /// Whether parts of another recipe wait for their frames.
-    pub fn waits_for_other_than(&self, recipe: usize) -> bool {
-        self.parts.iter().any(|seen| seen.recipe != recipe)
+    /// Whether parts of another product wait for their frames.
+    pub fn waits_for_other_than(&self, product: usize) -> bool {
+        self.parts.iter().any(|seen| seen.product != product)
     }
 
     /// Nothing more will come: what waits is answered.
@@ -110,7 +110,7 @@ impl<F> Matching<F> {
         self.frames.drain(..).for_each(|(_, frame)| tell(Match::Surplus(frame)));
     }
 
-    fn answer(&mut self, seen: Seen, now: Duration, tell: &mut impl FnMut(Match<F>)) -> Option<Match<F>> {
+    fn answer(&mut self, seen: TriggeredPart, now: Duration, tell: &mut impl FnMut(Match<F>)) -> Option<Match<F>> {
         let exposed = seen.at + self.exposure;
         let (first, last) = (exposed.saturating_sub(self.window), exposed + self.window);
         while self.frames.front().is_some_and(|(at, _)| *at < first) {
@@ -148,7 +148,7 @@ impl<F> Matching<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::line::TriggerBy;
+    use config::line::TriggerBy;
     use proptest::prelude::*;
 
     const fn ms(ms: u64) -> Duration {
@@ -177,8 +177,8 @@ mod tests {
         told
     }
 
-    fn seen(part: u64, at: u64) -> Seen {
-        Seen { part, at: ms(at), recipe: 0, doubt: None }
+    fn seen(part: u64, at: u64) -> TriggeredPart {
+        TriggeredPart { part, at: ms(at), product: 0, doubt: None }
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
                     0 => {
                         parts += 1;
                         last_part = last_part.max(now - ms(age));
-                        MatchingEvent::Part(Seen { part: parts, at: last_part, recipe: 0, doubt: None })
+                        MatchingEvent::Part(TriggeredPart { part: parts, at: last_part, product: 0, doubt: None })
                     }
                     1 => {
                         last_frame = last_frame.max(now - ms(age));

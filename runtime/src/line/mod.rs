@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! edges ─▶ Trigger ─▶ part ─┬─▶ Control (queue of parts in transit) ─▶ outputs, settled parts
-//! codes ─▶ Choice ─ recipe ─┤            ▲
+//! codes ─▶ Choice ─ product ─┤            ▲
 //!          Encoder ─ count ─┘            │ worst of the views
 //!          part ─▶ Matching (each view) ─▶ frame of the part ─▶ detector ─▶ verdict
 //! ```
@@ -16,30 +16,24 @@ mod control;
 mod encoder;
 mod heartbeat;
 mod ledger;
-mod link;
 mod matching;
 mod part;
 mod presence;
 mod pulse;
-pub mod realtime;
 #[cfg(test)]
 mod simulation;
-mod socket;
 #[cfg(test)]
 mod switching;
-mod thread;
 mod trigger;
 
-pub use action::{Action, Disposition, Settled, StopCause};
+pub use action::{Action, Decision, StopCause};
 pub use choice::{Change, Choice, ChoiceEvent};
 pub use control::{Control, Event};
 pub use encoder::{Encoder, EncoderEdge, Turn};
 pub use heartbeat::Heartbeat;
 pub use ledger::Ledger;
-pub use link::{Command, LineLink, Report};
 pub use matching::{Match, Matching, MatchingEvent};
-pub use part::{Found, Place};
+pub use part::Place;
 pub use presence::Presence;
 pub use pulse::{Fired, Pulse};
-pub use thread::{LineError, LineThread, NAME_LIMIT, Recipes};
-pub use trigger::{Edge, Seen, Trigger, TriggerCounts};
+pub use trigger::{Edge, TriggeredPart, Trigger, TriggerCounts};

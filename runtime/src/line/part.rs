@@ -1,7 +1,8 @@
+use verdict::Reason;
 use std::time::Duration;
 
-use crate::config::line::{Timing, Travel};
-use crate::pipeline::Reason;
+use config::line::Timing;
+use config::line::Travel;
 
 /// Where a part was when its trigger came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,30 +13,6 @@ pub struct Place {
     pub count: i64,
 }
 
-/// What is known of a part, by a camera or by all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The detector says so.
-    Good,
-    /// The detector says so.
-    Anomalous,
-    /// Nobody can say; `on_unknown` decides.
-    Unknown(Reason),
-}
-
-impl Found {
-    /// The worse of two: what one camera has seen is there, whatever the others say; what one could not see may be there.
-    #[must_use]
-    pub fn or_worse(self, other: Found) -> Found {
-        let rank = |found| match found {
-            Found::Good => 0,
-            Found::Unknown(_) => 1,
-            Found::Anomalous => 2,
-        };
-        if rank(other) > rank(self) { other } else { self }
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub number: u64,
@@ -44,9 +21,9 @@ pub(super) struct Part {
     pub deadline: Option<Duration>,
     /// One bit for each camera that owes an answer, and the worst of the answers so far.
     waits_for: u32,
-    worst: Found,
+    worst: Verdict,
     /// What counts, once it is certain.
-    pub found: Option<Found>,
+    pub found: Option<Verdict>,
 }
 
 impl Part {
@@ -54,32 +31,32 @@ impl Part {
     pub fn new(number: u64, place: Place, timing: Timing, views: usize) -> Part {
         let deadline = timing.deadline.map(|deadline| place.at + deadline);
         let waits_for = (1 << views) - 1;
-        Part { number, place, due: Due::of(place, timing), deadline, waits_for, worst: Found::Good, found: None }
+        Part { number, place, due: Due::of(place, timing), deadline, waits_for, worst: Verdict::Good, found: None }
     }
 
     /// Takes a camera's answer in; the first of each counts, and what became unknown stays unknown. False if nobody waited for it.
-    pub fn answer(&mut self, view: usize, found: Found) -> bool {
+    pub fn answer(&mut self, view: usize, found: Verdict) -> bool {
         if self.waits_for >> view & 1 == 0 {
             return false;
         }
         self.waits_for &= !(1 << view);
         self.worst = self.worst.or_worse(found);
-        if self.waits_for == 0 || self.worst == Found::Anomalous {
+        if self.waits_for == 0 || self.worst == Verdict::Anomalous {
             self.found = Some(self.worst);
         }
         true
     }
 
     /// Nothing can change this any more.
-    pub fn decide(&mut self, found: Found) {
+    pub fn decide(&mut self, found: Verdict) {
         (self.waits_for, self.found) = (0, Some(found));
     }
 
     /// What counts when nobody is waited for any more.
-    pub fn expired(&self) -> Found {
+    pub fn expired(&self) -> Verdict {
         self.found.unwrap_or(match self.worst {
-            Found::Unknown(reason) => Found::Unknown(reason),
-            _ => Found::Unknown(Reason::Deadline),
+            Verdict::Unknown(reason) => Verdict::Unknown(reason),
+            _ => Verdict::Unknown(Reason::Deadline),
         })
     }
 }
@@ -113,10 +90,10 @@ impl Due {
 mod tests {
     use super::*;
 
-    const NO_FRAME: Found = Found::Unknown(Reason::NoFrame);
+    const NO_FRAME: Verdict = Verdict::Unknown(Reason::NoFrame);
 
     /// A part that so many cameras look at, after these answers.
-    fn part(views: usize, answers: &[(usize, Found)]) -> Part {
+    fn part(views: usize, answers: &[(usize, Verdict)]) -> Part {
         let timing = Timing { delay: Travel::Pulses(5), deadline: None };
         let mut part = Part::new(1, Place { at: Duration::ZERO, count: 0 }, timing, views);
         answers.iter().for_each(|(view, found)| assert!(part.answer(*view, *found)));
@@ -125,27 +102,27 @@ mod tests {
 
     #[test]
     fn all_views_must_answer_but_one_that_saw_a_defect_is_enough() {
-        assert_eq!(part(1, &[(0, Found::Good)]).found, Some(Found::Good));
-        assert_eq!(part(2, &[(1, Found::Good)]).found, None);
-        assert_eq!(part(2, &[(1, Found::Good), (0, Found::Good)]).found, Some(Found::Good));
-        assert_eq!(part(2, &[(1, Found::Good), (0, NO_FRAME)]).found, Some(NO_FRAME));
-        assert_eq!(part(3, &[(2, Found::Anomalous)]).found, Some(Found::Anomalous));
-        assert_eq!(part(3, &[(2, NO_FRAME), (0, Found::Anomalous), (1, Found::Good)]).found, Some(Found::Anomalous));
+        assert_eq!(part(1, &[(0, Verdict::Good)]).found, Some(Verdict::Good));
+        assert_eq!(part(2, &[(1, Verdict::Good)]).found, None);
+        assert_eq!(part(2, &[(1, Verdict::Good), (0, Verdict::Good)]).found, Some(Verdict::Good));
+        assert_eq!(part(2, &[(1, Verdict::Good), (0, NO_FRAME)]).found, Some(NO_FRAME));
+        assert_eq!(part(3, &[(2, Verdict::Anomalous)]).found, Some(Verdict::Anomalous));
+        assert_eq!(part(3, &[(2, NO_FRAME), (0, Verdict::Anomalous), (1, Verdict::Good)]).found, Some(Verdict::Anomalous));
     }
 
     #[test]
     fn a_view_that_is_missing_is_unknown() {
-        assert_eq!(part(2, &[(1, Found::Good)]).expired(), Found::Unknown(Reason::Deadline));
-        assert_eq!(part(3, &[(1, NO_FRAME), (0, Found::Good)]).expired(), NO_FRAME);
-        assert_eq!(part(2, &[(1, Found::Anomalous)]).expired(), Found::Anomalous);
+        assert_eq!(part(2, &[(1, Verdict::Good)]).expired(), Verdict::Unknown(Reason::Deadline));
+        assert_eq!(part(3, &[(1, NO_FRAME), (0, Verdict::Good)]).expired(), NO_FRAME);
+        assert_eq!(part(2, &[(1, Verdict::Anomalous)]).expired(), Verdict::Anomalous);
     }
 
     #[test]
     fn only_the_first_answer_of_a_view_counts_and_none_after_the_decision() {
-        let mut part = part(2, &[(0, Found::Good)]);
-        assert!(!part.answer(0, Found::Anomalous) && !part.answer(2, Found::Anomalous) && part.found.is_none());
-        part.decide(Found::Unknown(Reason::Crowded));
-        assert!(!part.answer(1, Found::Good));
-        assert_eq!(part.expired(), Found::Unknown(Reason::Crowded));
+        let mut part = part(2, &[(0, Verdict::Good)]);
+        assert!(!part.answer(0, Verdict::Anomalous) && !part.answer(2, Verdict::Anomalous) && part.found.is_none());
+        part.decide(Verdict::Unknown(Reason::Crowded));
+        assert!(!part.answer(1, Verdict::Good));
+        assert_eq!(part.expired(), Verdict::Unknown(Reason::Crowded));
     }
 }

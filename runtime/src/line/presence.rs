@@ -1,6 +1,6 @@
 use detector::picture::Picture;
 
-use crate::config::line::PresenceConfig;
+use config::line::PresenceConfig;
 
 /// Points of the region that are looked at, at most along each side.
 const GRID: u32 = 64;

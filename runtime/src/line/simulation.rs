@@ -1,5 +1,6 @@
 //! A production line in virtual time against [`Control`]: what the outputs did is compared with where the parts were.
 
+use verdict::{Disposition, Output, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,11 +8,14 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::action::{Action, Disposition, Settled, StopCause};
+use super::action::{Action, Decision, StopCause};
 use super::control::{Control, Event};
-use super::part::{Found, Place};
-use crate::config::line::{LineControlConfig, OnUnknown, Output, PulseConfig, Timing, Travel};
-use crate::pipeline::Reason;
+use super::part::Place;
+use config::line::ControlConfig;
+use config::line::OnUnknown;
+use config::line::PulseConfig;
+use config::line::Timing;
+use config::line::Travel;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -21,9 +25,9 @@ const fn us(us: u64) -> Duration {
     Duration::from_micros(us)
 }
 
-pub fn config() -> LineControlConfig {
+pub fn config() -> ControlConfig {
     let pulse = PulseConfig { width: ms(12), rest: Duration::ZERO };
-    LineControlConfig {
+    ControlConfig {
         delay: Travel::Time(ms(400)),
         deadline: Some(ms(390)),
         spacing: Travel::Time(ms(12)),
@@ -34,14 +38,14 @@ pub fn config() -> LineControlConfig {
         tolerance: ms(5),
         pulses: [pulse; 3],
         views: 1,
-        recipes: vec![],
+        products: vec![],
     }
 }
 
 /// Everything that a control did.
 #[derive(Default)]
 struct Record {
-    settled: Vec<Settled>,
+    settled: Vec<Decision>,
     /// When each output was active.
     active: BTreeMap<Output, Vec<(Duration, Duration)>>,
     since: BTreeMap<Output, Duration>,
@@ -57,7 +61,7 @@ impl Record {
                 let since = self.since.remove(&output).expect("it was inactive already");
                 self.active.entry(output).or_default().push((since, now));
             }
-            Action::Settled(settled) => self.settled.push(settled),
+            Action::Decision(settled) => self.settled.push(settled),
             Action::Stopped(cause) => self.stops.push(cause),
             Action::Late(_) => self.late += 1,
         }
@@ -76,7 +80,7 @@ struct Truth {
     at: Duration,
     /// When it passes the actuator.
     passes: Duration,
-    found: Found,
+    found: Verdict,
     /// When the answer comes, if ever.
     answer: Option<Duration>,
     crowded: bool,
@@ -84,7 +88,7 @@ struct Truth {
 
 /// Lets a control follow the parts. The thread wakes up to `oversleep` late.
 fn follow(
-    config: &LineControlConfig,
+    config: &ControlConfig,
     parts: &[Truth],
     belt: Option<&[(Duration, i64)]>,
     oversleep: Duration,
@@ -95,7 +99,7 @@ fn follow(
     // Of a belt's pulses those matter after which something is to be done; the others would only cost the test time.
     for (number, part) in (1..).zip(parts) {
         let count = belt.map_or(0, |belt| belt[belt.partition_point(|(at, _)| *at <= part.at) - 1].1);
-        events.push((part.at, 1, Event::Seen { part: number, place: Place { at: part.at, count }, recipe: 0, doubt: None }));
+        events.push((part.at, 1, Event::TriggeredPart { part: number, place: Place { at: part.at, count }, product: 0, doubt: None }));
         if let Some(answer) = part.answer {
             events.push((answer, 2, Event::Judged { part: number, view: 0, found: part.found }));
         }
@@ -144,7 +148,7 @@ fn triggers(count: usize, random: &mut StdRng) -> Vec<Duration> {
 fn answers(triggers: Vec<Duration>, random: &mut StdRng) -> Vec<Truth> {
     let mut parts: Vec<Truth> = vec![];
     for at in triggers {
-        let found = if random.random_bool(0.1) { Found::Anomalous } else { Found::Good };
+        let found = if random.random_bool(0.1) { Verdict::Anomalous } else { Verdict::Good };
         // One in a hundred comes late, one in two hundred never.
         let answer = match random.random_range(0..200) {
             0 => None,
@@ -165,14 +169,14 @@ fn judge(parts: &[Truth], record: &Record, deadline: impl Fn(&Truth) -> Duration
         assert_eq!(settled.part, index as u64 + 1, "parts are settled in order, each once");
         let in_time = part.answer.is_some_and(|answer| answer < deadline(part));
         let expected = match (part.crowded, in_time) {
-            (true, _) => Found::Unknown(Reason::Crowded),
+            (true, _) => Verdict::Unknown(Reason::Crowded),
             (false, true) => part.found,
-            (false, false) => Found::Unknown(Reason::Deadline),
+            (false, false) => Verdict::Unknown(Reason::Deadline),
         };
         assert_eq!(settled.found, expected, "part {}: {part:?}", settled.part);
-        let disposition = if expected == Found::Good { Disposition::Pass } else { Disposition::Reject };
+        let disposition = if expected == Verdict::Good { Disposition::Pass } else { Disposition::Reject };
         assert_eq!(settled.disposition, disposition);
-        unknown += usize::from(matches!(expected, Found::Unknown(_)));
+        unknown += usize::from(matches!(expected, Verdict::Unknown(_)));
         // The actuator is looked at where its pulse must have begun even if the thread overslept.
         let looked = part.passes + oversleep;
         let hit = record.was_active(Output::Reject, looked);
@@ -186,7 +190,7 @@ fn judge(parts: &[Truth], record: &Record, deadline: impl Fn(&Truth) -> Duration
 fn a_hundred_thousand_parts_at_constant_speed() {
     for oversleep in [Duration::ZERO, us(900)] {
         let mut random = StdRng::seed_from_u64(1);
-        let config = LineControlConfig { spacing: Travel::Time(ms(13)), ..config() };
+        let config = ControlConfig { spacing: Travel::Time(ms(13)), ..config() };
         let mut parts = answers(triggers(100_000, &mut random), &mut random);
         for index in 0..parts.len() {
             parts[index].passes = parts[index].at + ms(400);
@@ -228,7 +232,7 @@ fn a_hundred_thousand_parts_while_the_belt_changes_speed() {
     let mut random = StdRng::seed_from_u64(3);
     // 12 ms at 2000 pulses a second are 24 pulses.
     let (delay, spacing) = (400u32, 26u32);
-    let config = LineControlConfig {
+    let config = ControlConfig {
         delay: Travel::Pulses(delay),
         spacing: Travel::Pulses(spacing),
         deadline: None,
@@ -256,25 +260,25 @@ fn a_hundred_thousand_parts_while_the_belt_changes_speed() {
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Seen { recipe: usize },
-    Judged { back: u64, view: usize, found: Found },
+    TriggeredPart { product: usize },
+    Judged { back: u64, view: usize, found: Verdict },
     Pulses(i64),
     Lost,
     Doubt { back: u64 },
-    NoSuchRecipe,
+    NoSuchProduct,
     Reset,
     Abandon,
 }
 
 fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
-    let found = prop_oneof![Just(Found::Good), Just(Found::Anomalous), Just(Found::Unknown(Reason::Stale))];
+    let found = prop_oneof![Just(Verdict::Good), Just(Verdict::Anomalous), Just(Verdict::Unknown(Reason::Stale))];
     let step = prop_oneof![
-        30 => (0usize..3).prop_map(|recipe| Step::Seen { recipe }),
+        30 => (0usize..3).prop_map(|product| Step::TriggeredPart { product }),
         40 => (0u64..6, 0usize..3, found).prop_map(|(back, view, found)| Step::Judged { back, view, found }),
         20 => (-5i64..40).prop_map(Step::Pulses),
         1 => Just(Step::Lost),
         1 => (0u64..100).prop_map(|back| Step::Doubt { back }),
-        1 => Just(Step::NoSuchRecipe),
+        1 => Just(Step::NoSuchProduct),
         2 => Just(Step::Reset),
         1 => Just(Step::Abandon),
     ];
@@ -294,12 +298,12 @@ proptest! {
         views in 1usize..4,
         delays in prop::collection::vec(30u32..400, 3),
     ) {
-        let mut settings = LineControlConfig { parts, on_unknown, views, ..config() };
+        let mut settings = ControlConfig { parts, on_unknown, views, ..config() };
         if encoder {
             settings.spacing = Travel::Pulses(20);
         }
         let delay = |delay| if encoder { Travel::Pulses(delay) } else { Travel::Time(ms(delay.into())) };
-        settings.recipes = delays.into_iter().map(|way| Timing { delay: delay(way), deadline: deadline.map(ms) }).collect();
+        settings.products = delays.into_iter().map(|way| Timing { delay: delay(way), deadline: deadline.map(ms) }).collect();
         let mut control = Control::new(settings);
         let mut record = Record::default();
         let (mut now, mut seen, mut count) = (ms(1000), 0, 0);
@@ -312,13 +316,13 @@ proptest! {
             }
             now = next;
             let event = match step {
-                Step::Seen { recipe } => {
+                Step::TriggeredPart { product } => {
                     seen += 1;
-                    Event::Seen { part: seen, place: Place { at: now, count }, recipe, doubt: None }
+                    Event::TriggeredPart { part: seen, place: Place { at: now, count }, product, doubt: None }
                 }
                 Step::Judged { back, view, found } => Event::Judged { part: seen.saturating_sub(back), view, found },
                 Step::Doubt { back } => Event::Doubt { since: now - ms(back) },
-                Step::NoSuchRecipe => Event::NoSuchRecipe,
+                Step::NoSuchProduct => Event::NoSuchProduct,
                 Step::Pulses(pulses) => {
                     count += pulses;
                     Event::Count { count, at: now }
@@ -332,7 +336,7 @@ proptest! {
         }
         control.step(Event::Abandon, now, &mut |action| record.take(action, now));
         let mut told: Vec<u64> = record.settled.iter().map(|settled| settled.part).collect();
-        let overflown = record.settled.iter().filter(|settled| settled.found == Found::Unknown(Reason::LineOverflow));
+        let overflown = record.settled.iter().filter(|settled| settled.found == Verdict::Unknown(Reason::LineOverflow));
         if overflown.count() == 0 {
             prop_assert!(told.is_sorted(), "{:?}", told);
         }
@@ -344,12 +348,12 @@ proptest! {
         }
         for settled in &record.settled {
             let sound = match (settled.found, settled.disposition) {
-                (_, Disposition::Nothing) => matches!(settled.found, Found::Unknown(Reason::Stopped | Reason::LineOverflow)),
-                (Found::Good, disposition) => disposition == Disposition::Pass,
-                (Found::Anomalous, disposition) => disposition == Disposition::Reject,
-                (Found::Unknown(_), Disposition::Pass) => on_unknown == OnUnknown::Pass,
-                (Found::Unknown(_), Disposition::Reject) => on_unknown == OnUnknown::Reject,
-                (Found::Unknown(_), Disposition::Stop) => on_unknown == OnUnknown::Stop,
+                (_, Disposition::Nothing) => matches!(settled.found, Verdict::Unknown(Reason::Stopped | Reason::LineOverflow)),
+                (Verdict::Good, disposition) => disposition == Disposition::Pass,
+                (Verdict::Anomalous, disposition) => disposition == Disposition::Reject,
+                (Verdict::Unknown(_), Disposition::Pass) => on_unknown == OnUnknown::Pass,
+                (Verdict::Unknown(_), Disposition::Reject) => on_unknown == OnUnknown::Reject,
+                (Verdict::Unknown(_), Disposition::Stop) => on_unknown == OnUnknown::Stop,
             };
             prop_assert!(sound, "{:?}", settled);
         }

@@ -1,6 +1,7 @@
 //! A line that changes its product, in virtual time: code lines, line thread, capture thread and a camera that obeys late, each with delays
 //! of its own, against what the code and the camera truly were.
 
+use verdict::{Disposition, Reason, Verdict};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -8,18 +9,22 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::action::{Action, Disposition, Settled};
+use super::action::{Action, Decision};
 use super::choice::{Change, Choice, ChoiceEvent};
 use super::control::{Control, Event};
 use super::matching::{Match, Matching, MatchingEvent};
-use super::part::{Found, Place};
-use super::trigger::Seen;
-use crate::config::line::{LineControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
-use crate::pipeline::{Reason, Settling};
+use super::part::Place;
+use super::trigger::TriggeredPart;
+use crate::camera::Settling;
+use config::line::ControlConfig;
+use config::line::Timing;
+use config::line::Travel;
+use config::line::TriggerBy;
+use config::line::TriggerConfig;
 
-const RECIPES: usize = 3;
-/// Codes beyond the recipes' are nobody's.
-const CODES: usize = RECIPES + 1;
+const PRODUCTS: usize = 3;
+/// Codes beyond the products' are nobody's.
+const CODES: usize = PRODUCTS + 1;
 const SETTLE: u64 = 10;
 const SETTLE_FRAMES: u32 = 2;
 /// Between two frames, and from an exposure to the capture thread.
@@ -28,7 +33,7 @@ const TRANSPORT: u64 = 7;
 /// From an edge to the line thread, and of a capture thread that is busy with other things.
 const LAG: u64 = 4;
 const STALL: u64 = 30;
-const DELAYS: [u64; RECIPES] = [400, 450, 430];
+const DELAYS: [u64; PRODUCTS] = [400, 450, 430];
 const END: u64 = 4000;
 
 const fn ms(ms: u64) -> Duration {
@@ -53,16 +58,16 @@ struct World {
     parts: u64,
     seen: BTreeMap<u64, u64>,
     /// From line to capture thread.
-    told: Vec<Seen>,
+    told: Vec<TriggeredPart>,
     matching: Matching<(Option<usize>, Truth)>,
     settling: Settling,
-    recipe: usize,
+    product: usize,
     busy_until: u64,
     /// The camera: what it was set to, and frames until it obeys.
     set: (usize, u32),
     frames: Vec<(u64, Truth)>,
     judged: BTreeMap<u64, (usize, Truth)>,
-    settled: Vec<Settled>,
+    settled: Vec<Decision>,
 }
 
 impl World {
@@ -95,10 +100,10 @@ impl World {
                 edges.entry(at + random.random_range(0..LAG)).or_default().push((at, false));
             }
         }
-        let control = LineControlConfig {
+        let control = ControlConfig {
             deadline: None,
             spacing: Travel::Time(ms(21)),
-            recipes: DELAYS.map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None }).to_vec(),
+            products: DELAYS.map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None }).to_vec(),
             ..super::simulation::config()
         };
         let trigger = TriggerConfig { by: TriggerBy::Frame, sensor_waits: false, exposure: ms(0), window: ms(5) };
@@ -117,7 +122,7 @@ impl World {
             seen: BTreeMap::new(),
             told: vec![],
             settling: Settling::new(0, SETTLE_FRAMES),
-            recipe: 0,
+            product: 0,
             busy_until: 0,
             set: (0, 0),
             frames: vec![],
@@ -137,9 +142,9 @@ impl World {
 
     fn camera(&mut self, now: u64) {
         if now % PERIOD == 3 {
-            let (recipe, left) = self.set;
+            let (product, left) = self.set;
             self.set.1 = left.saturating_sub(1);
-            self.frames.push((now, (left == 0).then_some(recipe)));
+            self.frames.push((now, (left == 0).then_some(product)));
         }
     }
 
@@ -151,15 +156,15 @@ impl World {
                 continue;
             }
             self.parts += 1;
-            let (recipe, doubt) = self.choice.at(ms(at));
-            let seen = Seen { part: self.parts, at: ms(at), recipe, doubt };
+            let (product, doubt) = self.choice.at(ms(at));
+            let seen = TriggeredPart { part: self.parts, at: ms(at), product, doubt };
             self.seen.insert(self.parts, at);
-            self.step(Event::Seen { part: seen.part, place: Place { at: seen.at, count: 0 }, recipe, doubt }, time);
+            self.step(Event::TriggeredPart { part: seen.part, place: Place { at: seen.at, count: 0 }, product, doubt }, time);
             self.told.push(seen);
         }
         if self.choice.due().is_some_and(|due| due <= time) {
             let code = self.code[(now as usize).min(END as usize)];
-            self.choose(ChoiceEvent::Read((code < RECIPES).then_some(code)), time);
+            self.choose(ChoiceEvent::Read((code < PRODUCTS).then_some(code)), time);
         }
         self.step(Event::Tick, time);
     }
@@ -167,8 +172,8 @@ impl World {
     fn choose(&mut self, event: ChoiceEvent, now: Duration) {
         match self.choice.step(event, now) {
             Some(Change::Doubt { since }) => self.step(Event::Doubt { since }, now),
-            Some(Change::Chosen(recipe)) => self.chosen = recipe,
-            Some(Change::NoSuchRecipe) => self.step(Event::NoSuchRecipe, now),
+            Some(Change::Chosen(product)) => self.chosen = product,
+            Some(Change::NoSuchProduct) => self.step(Event::NoSuchProduct, now),
             None => {}
         }
     }
@@ -176,7 +181,7 @@ impl World {
     fn step(&mut self, event: Event, now: Duration) {
         let World { control, settled, .. } = self;
         control.step(event, now, &mut |action| {
-            if let Action::Settled(one) = action {
+            if let Action::Decision(one) = action {
                 settled.push(one);
             }
         });
@@ -193,11 +198,11 @@ impl World {
         let mut found = vec![];
         let World { matching, told, .. } = self;
         told.drain(..).for_each(|seen| matching.step(MatchingEvent::Part(seen), time, &mut |one| found.push(one)));
-        if self.chosen != self.recipe && !self.matching.waits_for_other_than(self.chosen) {
-            self.recipe = self.chosen;
-            self.settling.change(self.recipe, false, self.start + time);
+        if self.chosen != self.product && !self.matching.waits_for_other_than(self.chosen) {
+            self.product = self.chosen;
+            self.settling.change(self.product, false, self.start + time);
             // What was exposed at this moment is neither; the camera obeys after no more frames than it is said to need.
-            self.set = (self.recipe, self.random.random_range(0..=SETTLE_FRAMES));
+            self.set = (self.product, self.random.random_range(0..=SETTLE_FRAMES));
         }
         let World { matching, frames, settling, start, .. } = self;
         frames.retain(|(at, truth)| {
@@ -211,16 +216,16 @@ impl World {
         matching.step(MatchingEvent::Tick, time, &mut |one| found.push(one));
         for one in found {
             let (part, answer) = match one {
-                Match::Bound(seen, (taken, truth)) => (seen.part, seen.judgeable(taken).map(|()| (seen.recipe, truth))),
+                Match::Bound(seen, (taken, truth)) => (seen.part, seen.judgeable(taken).map(|()| (seen.product, truth))),
                 Match::Unmatched(seen, reason) => (seen.part, Err(reason)),
                 Match::Surplus(_) => continue,
             };
             let found = match answer {
                 Ok(judged) => {
                     self.judged.insert(part, judged);
-                    Found::Good
+                    Verdict::Good
                 }
-                Err(reason) => Found::Unknown(reason),
+                Err(reason) => Verdict::Unknown(reason),
             };
             self.step(Event::Judged { part, view: 0, found }, time);
         }
@@ -243,17 +248,17 @@ proptest! {
             let at = world.seen[&settled.part];
             let calm = |from: u64| !world.changes.iter().any(|change| (from..=at).contains(change));
             let code = world.code[at as usize];
-            if settled.found == Found::Good {
-                let (recipe, truth) = world.judged[&settled.part];
-                prop_assert_eq!((recipe, truth), (code, Some(code)), "part {} at {}", settled.part, at);
+            if settled.found == Verdict::Good {
+                let (product, truth) = world.judged[&settled.part];
+                prop_assert_eq!((product, truth), (code, Some(code)), "part {} at {}", settled.part, at);
                 prop_assert!(settled.after == ms(DELAYS[code]) && settled.disposition == Disposition::Pass, "its own way");
             } else {
-                // Long after the last change a part is unknown only for reasons that have nothing to do with recipes.
+                // Long after the last change a part is unknown only for reasons that have nothing to do with products.
                 let expected = match settled.found {
-                    Found::Unknown(Reason::RecipeChange) => at < 250 || !calm(at - 250),
-                    Found::Unknown(Reason::NoRecipe) => code == RECIPES || !calm(at.saturating_sub(100)),
-                    // Trigger times and frames drift through each other, and delays of different recipes too.
-                    Found::Unknown(Reason::Ambiguous | Reason::NoFrame | Reason::Crowded) => true,
+                    Verdict::Unknown(Reason::ProductChange) => at < 250 || !calm(at - 250),
+                    Verdict::Unknown(Reason::NoProduct) => code == PRODUCTS || !calm(at.saturating_sub(100)),
+                    // Trigger times and frames drift through each other, and delays of different products too.
+                    Verdict::Unknown(Reason::Ambiguous | Reason::NoFrame | Reason::Crowded) => true,
                     other => { prop_assert!(false, "{:?}", other); false }
                 };
                 prop_assert!(expected, "part {} at {}: {:?}", settled.part, at, settled.found);
@@ -268,27 +273,27 @@ fn most_parts_are_judged() {
     for seed in 0..20 {
         let world = World::new(seed, &[300, 700, 900, 800], &[60; 60]).run();
         all += world.settled.len();
-        good += world.settled.iter().filter(|settled| settled.found == Found::Good).count();
-        changing += world.settled.iter().filter(|settled| settled.found == Found::Unknown(Reason::RecipeChange)).count();
+        good += world.settled.iter().filter(|settled| settled.found == Verdict::Good).count();
+        changing += world.settled.iter().filter(|settled| settled.found == Verdict::Unknown(Reason::ProductChange)).count();
     }
     assert!(good > all / 3 && changing > 20, "{good} good, {changing} while changing, of {all}: too easy or too hard a line");
 }
 
-/// What becomes of good parts that are seen at these times, of these recipes.
-fn settled(parts: &[(u64, usize)]) -> Vec<(Duration, Found)> {
+/// What becomes of good parts that are seen at these times, of these products.
+fn settled(parts: &[(u64, usize)]) -> Vec<(Duration, Verdict)> {
     let delays = [400, 300].map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None });
-    let mut control = Control::new(LineControlConfig { recipes: delays.to_vec(), deadline: None, ..super::simulation::config() });
+    let mut control = Control::new(ControlConfig { products: delays.to_vec(), deadline: None, ..super::simulation::config() });
     let mut told = vec![];
     for now in (0..2000).map(ms) {
         let mut take = |action| {
-            if let Action::Settled(settled) = action {
+            if let Action::Decision(settled) = action {
                 told.push((now, settled.found));
             }
         };
-        for (part, (at, recipe)) in (1..).zip(parts).filter(|(_, (at, _))| ms(*at) == now) {
-            let (place, recipe) = (Place { at: ms(*at), count: 0 }, *recipe);
-            control.step(Event::Seen { part, place, recipe, doubt: None }, now, &mut take);
-            control.step(Event::Judged { part, view: 0, found: Found::Good }, now, &mut take);
+        for (part, (at, product)) in (1..).zip(parts).filter(|(_, (at, _))| ms(*at) == now) {
+            let (place, product) = (Place { at: ms(*at), count: 0 }, *product);
+            control.step(Event::TriggeredPart { part, place, product, doubt: None }, now, &mut take);
+            control.step(Event::Judged { part, view: 0, found: Verdict::Good }, now, &mut take);
         }
         control.step(Event::Tick, now, &mut take);
     }
@@ -297,8 +302,8 @@ fn settled(parts: &[(u64, usize)]) -> Vec<(Duration, Found)> {
 
 #[test]
 fn parts_of_different_delays_must_not_meet_at_the_actuator() {
-    let crowded = Found::Unknown(Reason::Crowded);
-    assert_eq!(settled(&[(100, 0), (300, 1)]), [(ms(500), Found::Good), (ms(600), Found::Good)]);
+    let crowded = Verdict::Unknown(Reason::Crowded);
+    assert_eq!(settled(&[(100, 0), (300, 1)]), [(ms(500), Verdict::Good), (ms(600), Verdict::Good)]);
     assert_eq!(settled(&[(100, 0), (205, 1)]), [(ms(500), crowded), (ms(505), crowded)], "far apart at the trigger only");
     assert_eq!(settled(&[(100, 0), (150, 1)]), [(ms(500), crowded), (ms(500), crowded)], "no part overtakes another");
     assert_eq!(settled(&[(100, 1), (105, 0)]), [(ms(400), crowded), (ms(505), crowded)], "near each other on the belt");

@@ -1,6 +1,6 @@
+use verdict::Reason;
 use std::time::Duration;
 
-use crate::pipeline::Reason;
 
 /// An edge on the trigger's line, as the kernel saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,26 +13,26 @@ pub struct Edge {
 
 /// A part that was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct TriggeredPart {
     /// Counts the parts, from 1.
     pub part: u64,
     /// Time of its trigger.
     pub at: Duration,
     /// Which product it is.
-    pub recipe: usize,
+    pub product: usize,
     /// Why nobody can say which product it is.
     pub doubt: Option<Reason>,
 }
 
-impl Seen {
-    /// Whether a frame can show this part as its recipe wants it; `taken` is the recipe on whose settings the frame was taken for sure.
+impl TriggeredPart {
+    /// Whether a frame can show this part as its product wants it; `taken` is the product on whose settings the frame was taken for sure.
     ///
     /// # Errors
     /// Why the part is unknown.
     pub fn judgeable(&self, taken: Option<usize>) -> Result<(), Reason> {
         match self.doubt {
             Some(reason) => Err(reason),
-            None if taken != Some(self.recipe) => Err(Reason::RecipeChange),
+            None if taken != Some(self.product) => Err(Reason::ProductChange),
             None => Ok(()),
         }
     }

@@ -106,7 +106,7 @@ fn judges_as_libtorch_does(run: &Run) {
         let scored = scorer.score_prepared(&picture).unwrap();
         let close = |found: f32, expected: f32| (found - expected).abs() < 1e-3 * expected.abs().max(0.1);
         assert!(close(scored.score, reference.score), "{} {}", scored.score, reference.score);
-        assert!(scored.map.values.iter().zip(&expected.map).all(|(found, expected)| close(*found, *expected)));
+        assert!(scored.map().values.iter().zip(&expected.map).all(|(found, expected)| close(*found, *expected)));
     }
 }
 

@@ -4,7 +4,8 @@
 use std::arch::aarch64::*;
 use std::arch::asm;
 
-use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set, quantise};
+use super::shared::{chosen, push_near, push_set, quantise};
+use super::table::{Boxes, COARSE, FINE, Kernel, TILE};
 
 /// What this processor has, slowest first.
 pub(super) fn kernels() -> Vec<Kernel> {

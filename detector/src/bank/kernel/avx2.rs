@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Boxes, COARSE, FINE, Kernel, TILE, chosen, push_near, push_set, quantise};
+use super::shared::{chosen, push_near, push_set, quantise};
+use super::table::{Boxes, COARSE, FINE, Kernel, TILE};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {

@@ -3,7 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Boxes, COARSE, FINE, GROUP, Kernel, TILE, chosen, quantise};
+use super::shared::{chosen, quantise};
+use super::table::{Boxes, COARSE, FINE, GROUP, Kernel, TILE};
 
 /// Where the processor has it.
 pub(super) fn kernel() -> Option<Kernel> {

@@ -1,6 +1,8 @@
 //! ONNX Runtime's shared library: one per process, checked before it is used, because `ort` panics where it cannot load one.
 
 use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,10 +64,18 @@ impl OrtLibrary {
 /// Whether all segments of an ELF file are there. The loader maps them without looking, and a file that was cut short then ends the
 /// process with a signal.
 fn complete(path: &Path) -> Result<(), String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let broken = |error: std::io::Error| format!("cannot be read: {error}");
-    let mut file = std::fs::File::open(path).map_err(broken)?;
+    let broken = |error: io::Error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(broken)?;
     let length = file.metadata().map_err(broken)?.len();
+    check_segments(&mut BufReader::new(file), length)
+}
+
+/// [`complete`] for a file of `length` bytes. What its header says is believed as far as the file reaches, and no memory depends on it.
+fn check_segments(file: &mut (impl Read + Seek), length: u64) -> Result<(), String> {
+    /// A program header of 64-bit ELF. The loader, too, takes no other size.
+    const ENTRY: u64 = 56;
+    let broken = |error: io::Error| format!("cannot be read: {error}");
+    let cut = || "is damaged: it is shorter than its header says; copy it again".to_string();
     let mut header = [0u8; 64];
     file.read_exact(&mut header).map_err(|_| "is no shared library: it is too short".to_string())?;
     if !cfg!(target_os = "linux") {
@@ -75,17 +85,26 @@ fn complete(path: &Path) -> Result<(), String> {
         return Err("is no shared library: it has no ELF header".into());
     }
     // 64-bit little-endian is what every supported camera runs; the loader refuses others by itself.
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
-    let (table, size, count) = (number(&header[32..40]), number(&header[54..56]), number(&header[56..58]));
-    if header[4..6] != [2, 1] || size < 56 {
+    if header[4..6] != [2, 1] {
         return Ok(());
     }
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+    let (table, size, count) = (number(&header[32..40]), number(&header[54..56]), number(&header[56..58]));
+    if size != ENTRY {
+        return Err(format!("is damaged: its program headers have {size} bytes, {ENTRY} were expected; copy it again"));
+    }
+    if table.checked_add(ENTRY * count).is_none_or(|end| end > length) {
+        return Err(cut());
+    }
     file.seek(SeekFrom::Start(table)).map_err(broken)?;
-    let mut entries = vec![0u8; (size * count) as usize];
-    let cut = || "is damaged: it is shorter than its header says; copy it again".to_string();
-    file.read_exact(&mut entries).map_err(|_| cut())?;
-    let ends = entries.chunks_exact(size as usize).map(|entry| number(&entry[8..16]).saturating_add(number(&entry[32..40])));
-    if ends.max().unwrap_or(0) > length { Err(cut()) } else { Ok(()) }
+    for _ in 0..count {
+        let mut entry = [0u8; ENTRY as usize];
+        file.read_exact(&mut entry).map_err(|_| cut())?;
+        if number(&entry[8..16]).checked_add(number(&entry[32..40])).is_none_or(|end| end > length) {
+            return Err(cut());
+        }
+    }
+    Ok(())
 }
 
 /// Opens the library and asks for its version and for the interface that `ort` needs.
@@ -131,6 +150,82 @@ fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes in memory, and the largest piece that was read at once.
+    struct Watched<'a> {
+        bytes: io::Cursor<&'a [u8]>,
+        largest: usize,
+    }
+
+    impl Read for Watched<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.largest = self.largest.max(buffer.len());
+            self.bytes.read(buffer)
+        }
+    }
+
+    impl Seek for Watched<'_> {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.bytes.seek(to)
+        }
+    }
+
+    /// Checks a file of these bytes, and that the memory for it does not grow with what its header says.
+    fn checked(bytes: &[u8]) -> Result<(), String> {
+        let mut file = Watched { bytes: io::Cursor::new(bytes), largest: 0 };
+        let result = check_segments(&mut file, bytes.len() as u64);
+        assert!(file.largest <= 64, "{} bytes were asked for at once", file.largest);
+        result
+    }
+
+    /// A header, two program headers and what they describe.
+    fn small_elf() -> Vec<u8> {
+        let mut elf = vec![0u8; 64 + 2 * 56 + 40];
+        elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        elf[32] = 64;
+        elf[54] = 56;
+        elf[56] = 2;
+        for (entry, offset, length) in [(64, 0, 176), (120, 176, 40)] {
+            elf[entry + 8] = offset;
+            elf[entry + 32] = length;
+        }
+        elf
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_damaged_header_is_not_believed() {
+        let sound = small_elf();
+        assert_eq!(checked(&sound), Ok(()));
+        for cut in 64..sound.len() {
+            assert!(checked(&sound[..cut]).unwrap_err().contains("damaged"), "{cut}");
+        }
+        let damaged = |at: usize, bytes: &[u8]| {
+            let mut elf = sound.clone();
+            elf[at..at + bytes.len()].copy_from_slice(bytes);
+            checked(&elf).unwrap_err()
+        };
+        // Sizes and counts of the table that make gigabytes, a table behind the end, segments behind the end.
+        for (at, bytes) in [(54, &[255; 4][..]), (56, &[255; 2]), (32, &[255; 8]), (32, &[240]), (72, &[255; 8]), (152, &[41])] {
+            assert!(damaged(at, bytes).contains("damaged"), "{at} {bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = checked(&bytes);
+        }
+
+        #[test]
+        fn any_damage_is_an_answer(changes in prop::collection::vec((0usize..216, any::<u8>()), 1..9), cut in 0usize..217) {
+            let mut elf = small_elf();
+            changes.into_iter().for_each(|(at, byte)| elf[at] = byte);
+            let _ = checked(&elf[..cut]);
+            let _ = checked(&elf);
+        }
+    }
 
     fn refused(content: &[u8]) -> String {
         let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,9 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 
-use super::{Engine, EngineKind, Machine};
+use super::interface::Engine;
+use super::kind::{EngineKind, Machine};
+use super::model;
 use crate::bundle::Variant;
 use crate::descriptor::FeatureMap;
 use crate::placement::{self, Stay};
@@ -44,7 +46,7 @@ impl OrtEngine {
     ) -> Result<OrtEngine> {
         let name = kind.name();
         let failed = |problem: String| Error::engine(name, problem);
-        super::read(name, onnx)?;
+        model::read(name, onnx)?;
         let library = OrtLibrary::load(machine.onnxruntime.as_deref()).map_err(failed)?;
         let session = session::start((onnx, variant), kind, machine, bundle, &library)
             .map_err(|error| failed(format!("cannot start with {}: {error}", library.path.display())))?;

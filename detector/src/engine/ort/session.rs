@@ -4,7 +4,7 @@ use ort::ep::{CUDA, ExecutionProviderDispatch, TensorRT};
 use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::super::{EngineKind, Machine};
+use super::super::kind::{EngineKind, Machine};
 use super::library::OrtLibrary;
 use super::tensorrt;
 use crate::bundle::Variant;

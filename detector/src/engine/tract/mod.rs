@@ -7,7 +7,8 @@ use tract_onnx::model::Onnx;
 use tract_onnx::prelude::multithread::Executor;
 use tract_onnx::prelude::*;
 
-use super::Engine;
+use super::interface::Engine;
+use super::model;
 use crate::descriptor::FeatureMap;
 use crate::preprocess::Size;
 use crate::{Error, Result};
@@ -36,7 +37,7 @@ impl TractEngine {
     /// As [`TractEngine::load`].
     pub fn load_with(reader: &Onnx, onnx: &[u8], size: Size) -> Result<TractEngine> {
         let failed = |error: TractError| Error::engine(NAME, format!("cannot load the backbone: {error:#}"));
-        let model = super::read(NAME, onnx)?;
+        let model = model::read(NAME, onnx)?;
         let shape = [1, 3, size.height as usize, size.width as usize];
         // A pool of one thread would only add the cost of handing over.
         let executor = if rayon::current_num_threads() > 1 { Executor::RayonGlobal } else { Executor::SingleThread };

@@ -10,11 +10,12 @@ use log::warn;
 use serde::Serialize;
 
 use super::Answer;
+use crate::cli::output;
 use crate::cli::parts::{Part, each_part};
+use crate::cli::run::stop_on_signals;
 use crate::cli::seat::SeatArgs;
-use crate::cli::{output, run::stop_on_signals};
-use crate::config::LineConfig;
-use crate::state::now;
+use config::Config;
+use store::now;
 
 /// Save the picture of every part as a PNG file: the images to learn from
 ///
@@ -53,7 +54,7 @@ struct Record<'a> {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
-    let config = LineConfig::read(&args.config)?;
+    let config = Config::read(&args.config)?;
     fs::create_dir_all(&args.out).with_context(|| format!("cannot create the folder {}", args.out.display()))?;
     let session = args.session.clone().unwrap_or_else(|| now().to_string());
     let path = args.out.join(format!("{session}.jsonl"));

@@ -5,12 +5,12 @@ use anyhow::{Result, bail};
 use detector::files;
 
 use super::Answer;
-use crate::camera::Camera;
+use crate::camera::{Camera, Capture, Source};
 use crate::cli::output;
 use crate::cli::seat::SeatArgs;
-use crate::config::camera::CameraConfig;
-use crate::config::{LineConfig, SourceConfig};
-use crate::pipeline::{Capture, Source};
+use config::CameraConfig;
+use config::Config;
+use config::SourceConfig;
 
 /// How often a stop is looked for.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 
 impl CameraArgs {
     fn open(&self) -> Result<Camera> {
-        let config = LineConfig::read(&self.config)?;
+        let config = Config::read(&self.config)?;
         let seat = self.seat.of(&config)?;
         match config.view_source(seat.view) {
             SourceConfig::Camera(camera) => {

@@ -1,0 +1,38 @@
+//! The share of known defects in a patch's score.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// How the logits of the network's defect head join the distances to the memory bank: a patch scores
+/// `distance + weight * ln(1 + exp(logit))`. What nobody has seen before is still judged by its distance, and no logit can excuse it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnownDefects {
+    /// In the units of distances.
+    pub weight: f32,
+}
+
+impl KnownDefects {
+    /// Checks what may come from a file: a network with a defect head needs them, any other has no use for them.
+    ///
+    /// # Errors
+    /// When the two do not fit, or the weight is out of bounds.
+    pub fn validate(defects: Option<KnownDefects>, units: Option<usize>) -> Result<()> {
+        match (defects, units) {
+            (None, None) => Ok(()),
+            (Some(KnownDefects { weight }), Some(_)) if (0.0..=1e6).contains(&weight) => Ok(()),
+            (Some(KnownDefects { weight }), Some(_)) => {
+                Err(Error::invalid(format!("defects.weight is {weight}; 0 to 1000000 was expected")))
+            }
+            _ => Err(Error::invalid("a network with a defect head needs the section [defects], and only such a network")),
+        }
+    }
+
+    /// Adds the head's share to the distances.
+    pub(super) fn join(self, logits: &[f32], distances: &mut [f32]) {
+        for (distance, logit) in distances.iter_mut().zip(logits) {
+            *distance += self.weight * (logit.max(0.0) + (-logit.abs()).exp().ln_1p());
+        }
+    }
+}

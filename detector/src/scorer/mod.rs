@@ -1,0 +1,20 @@
+//! One image in, one score and one map out.
+
+mod defects;
+mod finish;
+mod fused;
+mod inside;
+mod patch;
+mod scored;
+mod second;
+mod stages;
+#[cfg(test)]
+mod tests;
+
+pub use defects::KnownDefects;
+pub use fused::FusedScorer;
+pub use inside::Inside;
+pub use patch::PatchScorer;
+pub use scored::{Scored, Times};
+pub use second::{SECOND_LOOK, SecondLook};
+pub use stages::{Extractor, FeatureScorer, Features, Scorer};

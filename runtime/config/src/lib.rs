@@ -1,0 +1,38 @@
+//! The line configuration: a TOML file in, checked settings out.
+//!
+//! ```text
+//! text -> raw (keys as they are written, bounds of single values) -> check (what keys say together) -> Config
+//! ```
+//!
+//! Everything outside sees checked settings only, and there is no way back: whoever holds a [`Config`] need not check it again. Every
+//! key is documented in `configs/line/`. This crate opens no device.
+
+mod bounds;
+mod camera;
+mod check;
+mod config;
+mod detector_section;
+mod error;
+mod golden;
+pub mod line;
+mod log_section;
+mod pixel;
+mod raw;
+mod read;
+mod region;
+mod seat;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub use bounds::{SHARE_LIMIT, THREADS_LIMIT};
+pub use camera::{CameraConfig, Controls, Scene, Setting};
+pub use config::{ACTIVE, Config, NAME_LIMIT, PRODUCTS_LIMIT, RuntimeConfig, STANDARD_OUTPUT, VIEWS_LIMIT, VerdictsConfig};
+pub use detector_section::DetectorConfig;
+pub use error::ConfigError;
+pub use golden::GoldenLimits;
+pub use log_section::{LogConfig, LogLevel};
+pub use pixel::{FORMATS, FormatName, FourCc, Matrix, Range};
+pub use region::as_array;
+pub use seat::{MAIN, Product, Seat, SeatId, View};
+pub use source::{Binding, FramesConfig, Images, ReplayConfig, SourceConfig};

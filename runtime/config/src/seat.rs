@@ -1,0 +1,51 @@
+//! Who judges what: views, products and seats.
+
+use std::path::PathBuf;
+
+use detector::preprocess::Rect;
+
+use crate::camera::Controls;
+use crate::source::SourceConfig;
+
+/// The name of the view of `[source]`.
+pub const MAIN: &str = "main";
+
+/// A camera that looks at each part.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// Its name; [`MAIN`] for the camera of `[source]`.
+    pub name: String,
+    /// Where its frames come from.
+    pub source: SourceConfig,
+}
+
+/// What the production line makes at a time (`[recipes.NAME]`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Product {
+    /// Its name; empty where the line makes one product only.
+    pub name: String,
+    /// The code that chooses it, where products are chosen by code.
+    pub code: Option<u32>,
+}
+
+/// One view with one product, by their numbers: their places in [`crate::Config::views`] and [`crate::Config::products`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeatId {
+    /// The product's number.
+    pub product: usize,
+    /// The view's number.
+    pub view: usize,
+}
+
+/// What one view's pictures of one product are judged by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seat {
+    /// The bundle, `NAME.apc`, or [`crate::ACTIVE`].
+    pub bundle: PathBuf,
+    /// Part of the pictures that the detector gets.
+    pub region: Option<Rect>,
+    /// Takes the place of the bundle's threshold.
+    pub threshold: Option<f32>,
+    /// All that the camera is set to while the product is made.
+    pub controls: Controls,
+}

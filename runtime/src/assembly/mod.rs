@@ -1,0 +1,3 @@
+//! From a checked configuration to what works: sources, detectors, pipeline.
+
+pub mod detectors;

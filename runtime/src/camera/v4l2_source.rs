@@ -1,0 +1,333 @@
+//! A camera as the pipeline's source: it comes back by itself when it was unplugged, reset or stuck.
+
+use std::time::{Duration, Instant};
+
+use detector::{Error, Result};
+use log::{info, warn};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::decode::decode;
+use super::format::{Conversion, Layout};
+use super::settling::Settling;
+use super::source::{Capture, Shot, Source};
+use super::v4l2::Rectangle;
+use super::v4l2::device::{Device, Mode};
+use super::v4l2::stream::{Dequeued, Stream, Wait};
+use super::watch::{Action, Event, Watch};
+use config::CameraConfig;
+use config::Controls;
+
+/// A larger gap in the driver's count is a counter that was set anew.
+const GAP_LIMIT: u32 = 64;
+/// Between two lines of the log about lost frames.
+const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// A rate that differs by a larger share from the one that was wished is another one.
+const RATE_TOLERANCE: f64 = 0.05;
+
+/// What a driver and a configuration have agreed on.
+#[derive(Clone, Debug)]
+pub struct Agreed {
+    /// How frames lie in memory.
+    pub layout: Layout,
+    /// Frames per second, if the driver knows.
+    pub rate: Option<f64>,
+}
+
+/// Sets a camera up as configured, without starting it.
+///
+/// # Errors
+/// When it cannot do what is wished; says what it offers.
+pub fn set_up(device: &Device, config: &CameraConfig) -> Result<Agreed> {
+    if let Some([left, top, width, height]) = config.region {
+        device.set_region(Rectangle { left, top, width: width.unsigned_abs(), height: height.unsigned_abs() })?;
+    }
+    let mode = device.wish(config.format.code(), config.width, config.height)?;
+    let wished = format!("{} {}x{}", config.format.code(), config.width, config.height);
+    if mode.to_string() != wished {
+        return Err(not_offered(device, &format!("{wished} was wished; the nearest that it does is {mode}")));
+    }
+    if mode.interlaced {
+        return Err(not_offered(device, &format!("it gives {mode} in two fields, which were taken at different times")));
+    }
+    let rate = match config.frame_rate {
+        None => device.frame_rate(),
+        Some(wished) => {
+            let rate = device.set_frame_rate(wished)?;
+            if (rate - wished).abs() > wished * RATE_TOLERANCE {
+                let problem = format!("{wished} frames per second were wished; the nearest that it does is {rate:.2}");
+                return Err(not_offered(device, &problem));
+            }
+            Some(rate)
+        }
+    };
+    device.set_controls(&config.controls)?;
+    Ok(Agreed { layout: layout(device, config, &mode)?, rate })
+}
+
+fn layout(device: &Device, config: &CameraConfig, mode: &Mode) -> Result<Layout> {
+    let format = mode.format().ok_or_else(|| not_offered(device, &format!("{mode} cannot be decoded")))?;
+    let Conversion { matrix, range } = mode.conversion;
+    let conversion = Conversion { matrix: config.matrix.unwrap_or(matrix), range: config.range.unwrap_or(range) };
+    let stride = |plane: usize| mode.strides.get(plane).copied().unwrap_or(0);
+    let (width, height) = (mode.width, mode.height);
+    Ok(Layout { format, width, height, stride: stride(0), chroma_stride: stride(1), conversion })
+}
+
+fn not_offered(device: &Device, problem: &str) -> Error {
+    let offers: Vec<_> = device.offers().iter().map(|offer| format!("\n  {offer}")).collect();
+    Error::file(device.path(), format!("{problem}. It offers:{}", offers.concat()))
+}
+
+/// A camera that is open, or will be again.
+#[derive(Debug)]
+pub struct Camera {
+    /// With the controls of the product that is made.
+    config: CameraConfig,
+    /// The controls of each product.
+    products: Vec<Controls>,
+    settling: Settling,
+    /// Whether each frame stands for a part, so that a lost one must be told.
+    bound: bool,
+    watch: Watch,
+    start: Instant,
+    running: Option<Running>,
+    /// Lost frames that are still to be told, and the frame that came after them.
+    lost: u32,
+    held: Option<Shot>,
+    /// Lost frames that are not yet in the log, and when it last told of some.
+    unlogged: (u32, Option<Instant>),
+    /// Why it could not be opened, told once.
+    problem: String,
+    closed_at: Instant,
+}
+
+#[derive(Debug)]
+struct Running {
+    stream: Stream,
+    layout: Layout,
+    started: Duration,
+    sequence: Option<u32>,
+    /// When the queue was last seen empty: what comes without a usable time came after this.
+    empty: Instant,
+}
+
+impl Camera {
+    /// Opens a camera and starts it. `bound` says that each frame stands for a part.
+    ///
+    /// # Errors
+    /// When it is missing or cannot do what is configured. Later faults are no errors: it is opened again.
+    pub fn open(config: &CameraConfig, bound: bool) -> Result<Camera> {
+        let opening = Instant::now();
+        let (running, rate) = Running::start(config)?;
+        let start = Instant::now();
+        info!("{}: it streams, {:.2} s after it was asked", config.device.display(), opening.elapsed().as_secs_f64());
+        let watch = Watch::new(rate.map(|rate| Duration::from_secs_f64(1.0 / rate)), config.triggered, Duration::ZERO);
+        Ok(Camera {
+            settling: Settling::new(0, config.settle_frames),
+            config: config.clone(),
+            products: Vec::new(),
+            bound,
+            watch,
+            start,
+            running: Some(running),
+            lost: 0,
+            held: None,
+            unlogged: (0, None),
+            problem: String::new(),
+            closed_at: start,
+        })
+    }
+
+    /// With the controls of each product, of which those of `product` are the ones that it was opened with.
+    #[must_use]
+    pub fn with_products(self, products: Vec<Controls>, product: usize) -> Camera {
+        Camera { settling: Settling::new(product, self.config.settle_frames), products, ..self }
+    }
+
+    fn name(&self) -> String {
+        self.config.device.display().to_string()
+    }
+
+    fn shot(&mut self, at: Instant, picture: std::result::Result<detector::picture::Picture, String>) -> Shot {
+        Shot { source: self.name(), at, product: self.settling.taken(at), picture }
+    }
+
+    fn step(&mut self, event: Event) {
+        match self.watch.step(event, self.start.elapsed()) {
+            Action::Wait | Action::Pause => {}
+            Action::Close => self.close(),
+            Action::GiveUp => {
+                warn!("{}: no frame came in time; opening it again", self.name());
+                self.close();
+            }
+            Action::Open => self.reopen(),
+        }
+    }
+
+    fn close(&mut self) {
+        self.running = None;
+        self.closed_at = Instant::now();
+    }
+
+    fn reopen(&mut self) {
+        match Running::start(&self.config) {
+            Ok((running, _)) => {
+                info!("{}: open again after {:.1} s", self.name(), self.closed_at.elapsed().as_secs_f64());
+                self.running = Some(running);
+                self.problem.clear();
+                self.step(Event::Opened);
+            }
+            Err(error) => {
+                let problem = error.to_string();
+                if problem != self.problem {
+                    warn!("{problem}; trying again");
+                    self.problem = problem;
+                }
+                self.step(Event::OpenFailed);
+            }
+        }
+    }
+
+    fn receive(&mut self, patience: Duration) -> Capture {
+        let Some(running) = &mut self.running else {
+            std::thread::sleep(patience);
+            self.step(Event::Tick);
+            return Capture::Nothing;
+        };
+        match running.wait(patience) {
+            Wait::Frame(frame) => self.take(frame),
+            Wait::Nothing => {
+                self.step(Event::Tick);
+                Capture::Nothing
+            }
+            Wait::Changed => self.lose("its signal has changed"),
+            Wait::Lost(problem) => self.lose(&problem),
+        }
+    }
+
+    fn lose(&mut self, problem: &str) -> Capture {
+        warn!("{}: {problem}; opening it again", self.name());
+        self.step(Event::Lost);
+        Capture::Nothing
+    }
+
+    fn take(&mut self, frame: Dequeued) -> Capture {
+        let Some(running) = &mut self.running else { return Capture::Nothing };
+        let at = running.captured(&frame, Duration::from_secs_f64(self.config.stamp_delay_ms / 1e3));
+        let gap = running.gap(frame.sequence);
+        let picture = match frame.damaged {
+            true => Err("the driver marked the frame as damaged".into()),
+            false => decode(&running.layout, &running.stream.planes(&frame)),
+        };
+        let given_back = running.stream.give_back(frame);
+        self.step(Event::Frame);
+        if let Err(error) = given_back {
+            self.lose(&error.to_string());
+        }
+        let Some(at) = at else {
+            warn!("{}: a frame from before the stream was dropped", self.name());
+            return Capture::Nothing;
+        };
+        let shot = self.shot(at, picture);
+        if gap == 0 {
+            return Capture::Shot(shot);
+        }
+        self.log_lost(gap);
+        self.lost = if self.bound { gap } else { 0 };
+        self.held = Some(shot);
+        self.told()
+    }
+
+    /// A camera that is too fast would fill the log.
+    fn log_lost(&mut self, gap: u32) {
+        let (lost, told) = self.unlogged;
+        let lost = lost + gap;
+        if told.is_some_and(|told| told.elapsed() < LOG_PAUSE) {
+            self.unlogged.0 = lost;
+        } else {
+            warn!("{}: {lost} frames were lost between camera and driver", self.name());
+            self.unlogged = (0, Some(Instant::now()));
+        }
+    }
+
+    /// Lost frames, then the frame after them.
+    fn told(&mut self) -> Capture {
+        match &self.held {
+            Some(Shot { source, at, product, .. }) if self.lost > 0 => {
+                self.lost -= 1;
+                let picture = Err("the frame was lost between camera and driver".into());
+                Capture::Shot(Shot { source: source.clone(), at: *at, product: *product, picture })
+            }
+            _ => self.held.take().map_or(Capture::Nothing, Capture::Shot),
+        }
+    }
+}
+
+impl Source for Camera {
+    fn next(&mut self, patience: Duration) -> Result<Capture> {
+        Ok(if self.held.is_some() { self.told() } else { self.receive(patience) })
+    }
+
+    fn trigger(&mut self, _at: Instant) {
+        self.step(Event::Triggered);
+    }
+
+    fn set_product(&mut self, product: usize) {
+        let controls = self.products.get(product).unwrap_or(&self.config.controls);
+        let same = *controls == self.config.controls;
+        if !same {
+            self.config.controls = controls.clone();
+            // A camera that is closed is opened with them.
+            let set = self.running.as_ref().map(|running| running.stream.device().set_controls(&self.config.controls));
+            if let Some(Err(error)) = set {
+                self.lose(&error.to_string());
+            }
+        }
+        self.settling.change(product, same, Instant::now());
+    }
+}
+
+impl Running {
+    fn start(config: &CameraConfig) -> Result<(Running, Option<f64>)> {
+        let device = Device::open(&config.device)?;
+        let Agreed { layout, rate } = set_up(&device, config)?;
+        let started = monotonic();
+        let stream = Stream::start(device, config.buffers)?;
+        Ok((Running { stream, layout, started, sequence: None, empty: Instant::now() }, rate))
+    }
+
+    fn wait(&mut self, patience: Duration) -> Wait {
+        match self.stream.next(Duration::ZERO) {
+            Wait::Nothing => {
+                self.empty = Instant::now();
+                self.stream.next(patience)
+            }
+            ready => ready,
+        }
+    }
+
+    /// When a frame was captured, rather too early than too late: an old frame must not pass as new. Nothing if it was before the stream.
+    fn captured(&self, frame: &Dequeued, stamp_delay: Duration) -> Option<Instant> {
+        let (now, instant) = (monotonic(), Instant::now());
+        match frame.monotonic.and_then(|stamp| now.checked_sub(stamp).map(|age| (stamp, age))) {
+            Some((stamp, _)) if stamp < self.started => None,
+            Some((_, age)) => {
+                let delay = if frame.at_start { Duration::ZERO } else { stamp_delay };
+                instant.checked_sub(age + delay)
+            }
+            None => Some(self.empty),
+        }
+    }
+
+    /// Frames that the driver counted and did not give.
+    fn gap(&mut self, sequence: u32) -> u32 {
+        let last = self.sequence.replace(sequence);
+        let gap = last.map_or(0, |last| sequence.wrapping_sub(last).wrapping_sub(1));
+        if gap <= GAP_LIMIT { gap } else { 0 }
+    }
+}
+
+fn monotonic() -> Duration {
+    let now = clock_gettime(ClockId::Monotonic);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}

@@ -1,0 +1,185 @@
+//! The decisions of the pipeline, as a pure state machine.
+
+use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::queue::{Frame, Mailbox, PartQueue};
+use config::Binding;
+use config::FramesConfig;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<P> {
+    /// The source delivered a frame.
+    Captured(Frame<P>),
+    /// There is a part or a frame, but nothing that could be judged.
+    Unjudgeable(Ticket, Judgement),
+    /// The source has nothing: a sign of life for the detector, behind the frames that wait.
+    Token,
+    /// The detector's first half has nothing to do.
+    Ready,
+    /// The detector has judged the oldest of the frames that it was given.
+    Judged(Judgement),
+    /// The source will deliver no more.
+    Ended,
+    /// Somebody wants the service to stop: what is being judged is finished, what waits becomes `unknown`.
+    Stop,
+    /// The detector thread is gone.
+    DetectorLost,
+}
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub enum Action<P> {
+    /// Let the detector judge this frame.
+    Judge(Frame<P>),
+    /// Tell an outcome.
+    Tell(Outcome),
+    /// The detector has met an idle token: everything before it works.
+    Live,
+    /// The detector is no longer needed.
+    Finish,
+}
+
+/// Frames that the detector has at once: one for each half.
+const AHEAD: usize = 2;
+
+/// Decides which frame is judged next, and what becomes of the others.
+///
+/// Every frame bound to a part gets exactly one outcome. Parts are judged in order; an `unknown` is told as soon as it is certain, which
+/// may be before older parts that still wait: the fail-safe needs the time.
+#[derive(Debug)]
+pub struct Intake<P> {
+    waiting: Waiting<P>,
+    max_age: Duration,
+    /// Given to the detector, in this order.
+    judging: VecDeque<Ticket>,
+    token: bool,
+    ended: bool,
+    /// Why new frames are no longer judged.
+    closed: Option<Reason>,
+}
+
+#[derive(Debug)]
+enum Waiting<P> {
+    Free(Mailbox<P>),
+    Parts(PartQueue<P>),
+}
+
+impl<P> Waiting<P> {
+    fn take(&mut self) -> Option<Frame<P>> {
+        match self {
+            Waiting::Free(mailbox) => mailbox.take(),
+            Waiting::Parts(queue) => queue.take(),
+        }
+    }
+
+    fn front(&self) -> Option<&Frame<P>> {
+        match self {
+            Waiting::Free(mailbox) => mailbox.front(),
+            Waiting::Parts(queue) => queue.front(),
+        }
+    }
+}
+
+impl<P> Intake<P> {
+    /// An intake without frames.
+    pub fn new(config: &FramesConfig) -> Intake<P> {
+        let waiting = match config.bind {
+            Binding::Free => Waiting::Free(Mailbox::default()),
+            Binding::Part => Waiting::Parts(PartQueue::new(config.queue)),
+        };
+        Intake {
+            waiting,
+            max_age: config.max_age(),
+            judging: VecDeque::with_capacity(AHEAD),
+            token: false,
+            ended: false,
+            closed: None,
+        }
+    }
+
+    /// Takes an event in at time `now` (on the tickets' clock) and says what to do, in this order.
+    pub fn step(&mut self, event: Event<P>, now: Duration) -> Vec<Action<P>> {
+        let mut actions = Vec::new();
+        self.expire(now, &mut actions);
+        match event {
+            Event::Captured(frame) => self.admit(frame, now, &mut actions),
+            Event::Unjudgeable(ticket, judgement) => actions.push(tell(ticket, judgement, now)),
+            Event::Token => self.token = true,
+            // Its second half has enough to do, and a frame that waits here may still be replaced, or told in time that it is stale.
+            Event::Ready if self.judging.len() >= AHEAD => {}
+            Event::Ready => match self.waiting.take() {
+                Some(frame) => {
+                    self.judging.push_back(frame.ticket.clone());
+                    actions.push(Action::Judge(frame));
+                }
+                None if self.ended => actions.push(Action::Finish),
+                None if std::mem::take(&mut self.token) => actions.push(Action::Live),
+                None => {}
+            },
+            Event::Judged(judgement) => {
+                actions.extend(self.judging.pop_front().map(|ticket| tell(ticket, judgement, now)));
+            }
+            Event::Ended => self.ended = true,
+            Event::Stop => self.close(Reason::Stopped, now, &mut actions),
+            Event::DetectorLost => {
+                let judging = self.judging.drain(..);
+                actions.extend(judging.map(|ticket| tell(ticket, Judgement::unknown(Reason::DetectorLost), now)));
+                self.close(Reason::DetectorLost, now, &mut actions);
+            }
+        }
+        actions
+    }
+
+    /// Whether capturing more frames is pointless.
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Free-running frames that newer ones replaced.
+    pub fn replaced(&self) -> u64 {
+        match &self.waiting {
+            Waiting::Free(mailbox) => mailbox.replaced(),
+            Waiting::Parts(_) => 0,
+        }
+    }
+
+    fn admit(&mut self, frame: Frame<P>, now: Duration, actions: &mut Vec<Action<P>>) {
+        if let Some(reason) = self.closed {
+            actions.push(tell(frame.ticket, Judgement::unknown(reason), now));
+            return;
+        }
+        match &mut self.waiting {
+            Waiting::Free(mailbox) => mailbox.put(frame),
+            Waiting::Parts(queue) => {
+                if let Err(frame) = queue.put(frame) {
+                    actions.push(tell(frame.ticket, Judgement::unknown(Reason::QueueOverflow), now));
+                }
+            }
+        }
+    }
+
+    /// Frames wait in the order of their capture: the stale ones are in front.
+    fn expire(&mut self, now: Duration, actions: &mut Vec<Action<P>>) {
+        let max_age = self.max_age;
+        let is_stale = |frame: &Frame<P>| now.saturating_sub(frame.ticket.captured) > max_age;
+        while self.waiting.front().is_some_and(is_stale) {
+            actions.extend(self.waiting.take().map(|frame| tell(frame.ticket, Judgement::unknown(Reason::Stale), now)));
+        }
+    }
+
+    fn close(&mut self, reason: Reason, now: Duration, actions: &mut Vec<Action<P>>) {
+        self.ended = true;
+        self.closed.get_or_insert(reason);
+        while let Some(frame) = self.waiting.take() {
+            actions.push(tell(frame.ticket, Judgement::unknown(reason), now));
+        }
+    }
+}
+
+fn tell<P>(ticket: Ticket, judgement: Judgement, now: Duration) -> Action<P> {
+    let latency = now.saturating_sub(ticket.captured);
+    Action::Tell(Outcome::new(ticket, judgement, latency))
+}

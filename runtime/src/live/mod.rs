@@ -1,0 +1,26 @@
+//! The live service: what a source delivers becomes outcomes, one for each part.
+//!
+//! Decisions are made by [`Intake`] and by the machines of [`crate::line`]; [`Pipeline`] and [`LineThread`] are the threads that carry
+//! them out. Every queue is bounded: frames by [`Intake`], outcomes by a channel that makes its writers wait.
+
+mod capture;
+pub mod clock;
+mod intake;
+mod line_thread;
+mod link;
+pub mod progress;
+mod queue;
+pub mod realtime;
+pub mod service;
+#[cfg(test)]
+mod simulation;
+mod socket;
+mod summary;
+mod threads;
+
+pub use intake::{Action, Event, Intake};
+pub use line_thread::{LineError, LineThread, NAME_LIMIT, Products};
+pub use link::{Command, LineLink, Report};
+pub use queue::{Frame, Mailbox, PartQueue};
+pub use summary::Summary;
+pub use threads::{News, Pipeline, PipelineError};

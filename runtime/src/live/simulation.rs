@@ -1,0 +1,181 @@
+//! Random schedules in virtual time against [`Intake`].
+
+use verdict::{Reason, ScoredVerdict, Ticket};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::intake::{Action, Event, Intake};
+use super::queue::Frame;
+use config::Binding;
+use config::FramesConfig;
+
+/// One thing that happens, some milliseconds after the last.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Frame { readable: bool },
+    Ready,
+    Token,
+    Judged { anomalous: bool },
+    Stop,
+    DetectorLost,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
+    let step = prop_oneof![
+        40 => prop::bool::weighted(0.9).prop_map(|readable| Step::Frame { readable }),
+        30 => Just(Step::Ready),
+        5 => Just(Step::Token),
+        30 => any::<bool>().prop_map(|anomalous| Step::Judged { anomalous }),
+        1 => Just(Step::Stop),
+        1 => Just(Step::DetectorLost),
+    ];
+    prop::collection::vec((0u64..30, step), 0..300)
+}
+
+fn config(bind: Binding, queue: usize) -> FramesConfig {
+    FramesConfig { bind, queue, max_age_ms: 100 }
+}
+
+fn cut() -> Judgement {
+    Judgement::Unknown { reason: Reason::Unreadable, detail: "cut".into() }
+}
+
+/// What a schedule led to.
+#[derive(Debug, Default)]
+struct History {
+    captured: u64,
+    /// Judgements of each sequence number.
+    told: BTreeMap<u64, Vec<Judgement>>,
+    /// Sequence numbers in the order in which they were judged.
+    judged: Vec<u64>,
+    replaced: u64,
+    most_in_memory: usize,
+}
+
+/// Plays a schedule, then ends the source and lets the detector finish.
+fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
+    let mut intake = Intake::new(config);
+    let mut history = History::default();
+    let (mut now, mut busy, mut lost) = (Duration::ZERO, 0usize, false);
+    let mut waiting = 0usize;
+    let carry_out = |history: &mut History, actions: Vec<Action<()>>, now: Duration| {
+        let mut given = 0;
+        for action in actions {
+            match action {
+                Action::Judge(frame) => {
+                    assert!(now - frame.ticket.captured <= config.max_age(), "a stale frame was judged");
+                    history.judged.push(frame.ticket.sequence);
+                    given += 1;
+                }
+                Action::Tell(outcome) => {
+                    assert_eq!(outcome.latency, now - outcome.ticket.captured);
+                    history.told.entry(outcome.ticket.sequence).or_default().push(outcome.judgement);
+                }
+                Action::Live | Action::Finish => {}
+            }
+        }
+        given
+    };
+    for (pause, step) in steps {
+        now += Duration::from_millis(*pause);
+        let event = match step {
+            Step::Frame { readable } => {
+                history.captured += 1;
+                let part = (config.bind == Binding::Part).then_some(history.captured);
+                let ticket =
+                    Ticket { sequence: history.captured, part, source: String::new(), captured: now, product: Some(0), view: 0 };
+                if *readable { Event::Captured(Frame { ticket, picture: () }) } else { Event::Unjudgeable(ticket, cut()) }
+            }
+            Step::Ready if !lost => Event::Ready,
+            Step::Judged { anomalous } if busy > 0 => Event::Judged(Judgement::Scored { score: 1.0, anomalous: *anomalous }),
+            Step::Token => Event::Token,
+            Step::Stop => Event::Stop,
+            Step::DetectorLost => Event::DetectorLost,
+            _ => continue,
+        };
+        match event {
+            Event::Judged(_) => busy -= 1,
+            Event::DetectorLost => (busy, lost) = (0, true),
+            _ => {}
+        }
+        let actions = intake.step(event, now);
+        busy += carry_out(&mut history, actions, now);
+        assert!(busy <= 2, "one frame for each half of the detector");
+        let held = history.captured - history.told.len() as u64 - intake.replaced();
+        waiting = waiting.max(held as usize - busy);
+    }
+    // The end: the detector works off what is left, unless it is gone.
+    let actions = intake.step(Event::Ended, now);
+    carry_out(&mut history, actions, now);
+    let mut finished = lost;
+    while !finished {
+        let event = if busy > 0 { Event::Judged(Judgement::Scored { score: 0.0, anomalous: false }) } else { Event::Ready };
+        busy -= usize::from(matches!(event, Event::Judged(_)));
+        let actions = intake.step(event, now);
+        finished = actions.contains(&Action::Finish);
+        busy += carry_out(&mut history, actions, now);
+    }
+    history.replaced = intake.replaced();
+    history.most_in_memory = waiting;
+    history
+}
+
+proptest! {
+    #[test]
+    fn every_part_has_exactly_one_outcome(capacity in 1usize..6, steps in steps()) {
+        let history = play(&config(Binding::Part, capacity), &steps);
+        prop_assert_eq!(history.told.len() as u64, history.captured);
+        prop_assert!(history.told.values().all(|judgements| judgements.len() == 1), "{:?}", history);
+        prop_assert!(history.judged.windows(2).all(|pair| pair[0] < pair[1]), "judged in order");
+        prop_assert!(history.most_in_memory <= capacity);
+    }
+
+    #[test]
+    fn free_frames_are_judged_told_or_replaced(steps in steps()) {
+        let history = play(&config(Binding::Free, 8), &steps);
+        prop_assert_eq!(history.told.len() as u64 + history.replaced, history.captured);
+        prop_assert!(history.told.values().all(|judgements| judgements.len() == 1));
+        prop_assert!(history.judged.windows(2).all(|pair| pair[0] < pair[1]), "never an older frame after a newer one");
+        prop_assert!(history.most_in_memory <= 1);
+    }
+}
+
+#[test]
+fn a_full_queue_makes_the_next_part_unknown_at_once() {
+    let frame = |readable| (1, Step::Frame { readable });
+    let history = play(&config(Binding::Part, 2), &[frame(true), frame(true), frame(true), frame(false)]);
+    let told = |sequence| history.told[&sequence][0].clone();
+    assert_eq!(told(3), Judgement::unknown(Reason::QueueOverflow));
+    assert_eq!(told(4), cut());
+    assert_eq!(history.judged, [1, 2]);
+}
+
+#[test]
+fn what_waits_when_the_service_stops_is_unknown_and_what_is_judged_is_finished() {
+    let frame = (1, Step::Frame { readable: true });
+    let judged = (1, Step::Judged { anomalous: true });
+    let history = play(&config(Binding::Part, 4), &[frame, frame, (1, Step::Ready), (1, Step::Stop), judged, frame]);
+    let told = |sequence| history.told[&sequence][0].clone();
+    assert_eq!(told(1), Judgement::Scored { score: 1.0, anomalous: true });
+    assert_eq!([told(2), told(3)], [(); 2].map(|()| Judgement::unknown(Reason::Stopped)));
+}
+
+#[test]
+fn a_lost_detector_leaves_no_part_behind() {
+    let frame = (1, Step::Frame { readable: true });
+    let history = play(&config(Binding::Part, 4), &[frame, frame, (1, Step::Ready), (1, Step::DetectorLost), frame]);
+    assert!(history.told.values().flatten().all(|judgement| *judgement == Judgement::unknown(Reason::DetectorLost)));
+    assert_eq!(history.told.len(), 3);
+}
+
+#[test]
+fn a_frame_that_waited_too_long_is_stale() {
+    let frame = (0, Step::Frame { readable: true });
+    let history = play(&config(Binding::Part, 4), &[frame, (101, Step::Ready), frame, (100, Step::Ready)]);
+    assert_eq!(history.told[&1], [Judgement::unknown(Reason::Stale)]);
+    assert_eq!(history.judged, [2]);
+    let history = play(&config(Binding::Free, 1), &[frame, (101, Step::Ready)]);
+    assert_eq!(history.told[&1], [Judgement::unknown(Reason::Stale)]);
+}

@@ -1,0 +1,86 @@
+//! Counts for the last line of a run.
+
+use verdict::{Outcome, Reason, ScoredVerdict};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use detector::evaluate::Latency;
+
+
+/// Latencies that percentiles are computed from.
+const LATENCIES_LIMIT: usize = 10_000;
+
+/// What a run did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Good parts or frames.
+    pub good: u64,
+    /// Anomalous ones.
+    pub anomalous: u64,
+    /// Unknown ones, by reason.
+    pub unknown: BTreeMap<Reason, u64>,
+    /// Free-running frames that newer ones replaced.
+    pub replaced: u64,
+    latencies: VecDeque<Duration>,
+}
+
+impl Summary {
+    /// Counts an outcome.
+    pub fn add(&mut self, outcome: &Outcome) {
+        match outcome.judgement {
+            Judgement::Scored { anomalous, .. } => {
+                if anomalous {
+                    self.anomalous += 1;
+                } else {
+                    self.good += 1;
+                }
+                if self.latencies.len() == LATENCIES_LIMIT {
+                    self.latencies.pop_front();
+                }
+                self.latencies.push_back(outcome.latency);
+            }
+            Judgement::Unknown { reason, .. } => *self.unknown.entry(reason).or_default() += 1,
+        }
+    }
+
+    /// Capture to verdict of the last 10,000 that were judged.
+    pub fn latency(&self) -> Latency {
+        Latency::of(&self.latencies.iter().copied().collect::<Vec<_>>())
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unknown: u64 = self.unknown.values().sum();
+        write!(f, "{} good, {} anomalous, {unknown} unknown", self.good, self.anomalous)?;
+        for (i, (reason, count)) in self.unknown.iter().enumerate() {
+            write!(f, "{}{count} {}", if i == 0 { " (" } else { ", " }, reason.word())?;
+        }
+        let close = if self.unknown.is_empty() { "" } else { ")" };
+        let Latency { p50, p95, .. } = self.latency();
+        write!(f, "{close}; {} frames replaced; latency p50 {p50:.1} ms, p95 {p95:.1} ms", self.replaced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use verdict::Ticket;
+    use super::*;
+
+    #[test]
+    fn counts_and_reads_well() {
+        let mut summary = Summary { replaced: 3, ..Summary::default() };
+        let scored = |anomalous| Judgement::Scored { score: 1.0, anomalous };
+        let unknown = Judgement::unknown;
+        for judgement in [scored(true), scored(false), scored(false), unknown(Reason::Stopped), unknown(Reason::QueueOverflow)] {
+            let ticket =
+                Ticket { sequence: 1, part: None, source: String::new(), captured: Duration::ZERO, product: Some(0), view: 0 };
+            summary.add(&Outcome::new(ticket, judgement, Duration::from_millis(20)));
+        }
+        let expected = "2 good, 1 anomalous, 2 unknown (1 queue_overflow, 1 stopped); 3 frames replaced; \
+                        latency p50 20.0 ms, p95 20.0 ms";
+        assert_eq!(summary.to_string(), expected);
+        assert!(Summary::default().to_string().starts_with("0 good, 0 anomalous, 0 unknown; 0 frames"));
+    }
+}

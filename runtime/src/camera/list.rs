@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::v4l2::OpenError;
 use super::v4l2::device::{Device, Identity};
 
 /// Folders of links that udev makes: the first survives another port, the second another camera of the same kind.
@@ -27,17 +28,13 @@ pub fn list() -> Vec<Found> {
     let found = nodes.into_iter().filter_map(|(_, node)| {
         let identity = match Device::open(&node) {
             Ok(device) => Ok(device.identity),
-            Err(error) if is_other_kind(&error.to_string()) => return None,
+            Err(OpenError::GivesNoPictures(_)) => return None,
             Err(error) => Err(error.to_string()),
         };
         let links = stable.iter().filter(|link| fs::canonicalize(link).is_ok_and(|target| target == node)).cloned();
         Some(Found { stable: links.collect(), node, identity })
     });
     found.collect()
-}
-
-fn is_other_kind(error: &str) -> bool {
-    error.contains("gives no pictures")
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

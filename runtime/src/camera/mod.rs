@@ -14,9 +14,11 @@ mod settling;
 mod source;
 pub mod v4l2;
 pub mod v4l2_source;
+mod wait;
 pub mod watch;
 
 pub use replay::Replay;
 pub use settling::Settling;
 pub use source::{Capture, Shot, Source};
 pub use v4l2_source::Camera;
+pub use wait::wait;

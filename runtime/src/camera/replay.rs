@@ -1,6 +1,7 @@
 //! Image files in place of a camera.
 
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use detector::{Error, Result, dataset, files};
 
 use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
+use super::wait::wait;
 use config::{Images, ReplayConfig};
 
 /// Largest list of images.
@@ -62,7 +64,7 @@ impl Replay {
 }
 
 impl Source for Replay {
-    fn next(&mut self, patience: Duration) -> Result<Capture> {
+    fn next(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Capture> {
         if self.next == self.paths.len() {
             if !self.repeat {
                 return Ok(Capture::End);
@@ -74,7 +76,7 @@ impl Source for Replay {
         if let Some(triggers) = &mut self.triggers {
             let Some(at) = triggers.pop_front() else {
                 self.decoded = Some(decoded);
-                std::thread::sleep(patience);
+                wait(patience, wake);
                 return Ok(Capture::Nothing);
             };
             self.next += 1;
@@ -82,14 +84,12 @@ impl Source for Replay {
             return Ok(Capture::Shot(Shot { source: path.display().to_string(), at, product, picture: decoded }));
         }
         let due = *self.due.get_or_insert_with(Instant::now);
-        let wait = due.saturating_duration_since(Instant::now());
-        if wait > patience {
+        wait(due.saturating_duration_since(Instant::now()).min(patience), wake);
+        let at = Instant::now();
+        if at < due {
             self.decoded = Some(decoded);
-            std::thread::sleep(patience);
             return Ok(Capture::Nothing);
         }
-        std::thread::sleep(wait);
-        let at = Instant::now();
         // A late frame shifts those that follow: parts on a belt never come closer either.
         self.due = Some(at + self.period);
         self.next += 1;
@@ -162,7 +162,7 @@ mod tests {
     fn a_folder_is_replayed_in_order_and_damage_is_told() {
         let folder = folder();
         let mut replay = replay(Images::At(folder.path().into()), 1000.0, false).unwrap();
-        let shots: Vec<_> = (0..3).map(|_| shot(replay.next(SOON).unwrap())).collect();
+        let shots: Vec<_> = (0..3).map(|_| shot(replay.next(SOON, None).unwrap())).collect();
         let names: Vec<_> = shots.iter().map(|shot| shot.source.rsplit('/').next().unwrap()).collect();
         assert_eq!(names, ["a.png", "b.png", "c.png"]);
         assert!(shots[0].picture.is_ok() && shots[2].picture.as_ref().unwrap_err().contains("c.png"));
@@ -170,7 +170,7 @@ mod tests {
             shots.windows(2).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(1)),
             "never closer than the rate says"
         );
-        assert!(matches!(replay.next(SOON).unwrap(), Capture::End));
+        assert!(matches!(replay.next(SOON, None).unwrap(), Capture::End));
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         std::fs::write(&list, "# parts\nb.png\n\n").unwrap();
         let mut replay = replay(Images::At(list), 10_000.0, true).unwrap();
         assert_eq!(replay.paths(), [folder.path().join("b.png")]);
-        assert!((0..5).all(|_| shot(replay.next(SOON).unwrap()).picture.is_ok()));
+        assert!((0..5).all(|_| shot(replay.next(SOON, None).unwrap()).picture.is_ok()));
     }
 
     #[test]
@@ -189,22 +189,22 @@ mod tests {
         let mut replay = replay(Images::At(folder.path().into()), 1000.0, true).unwrap();
         replay.wait_for_triggers();
         let soon = Duration::from_millis(1);
-        assert!(matches!(replay.next(soon).unwrap(), Capture::Nothing));
+        assert!(matches!(replay.next(soon, None).unwrap(), Capture::Nothing));
         let (first, second) = (Instant::now(), Instant::now() + soon);
         replay.trigger(first);
         replay.trigger(second);
-        let shots = [shot(replay.next(soon).unwrap()), shot(replay.next(soon).unwrap())];
+        let shots = [shot(replay.next(soon, None).unwrap()), shot(replay.next(soon, None).unwrap())];
         assert_eq!([shots[0].at, shots[1].at], [first, second]);
         assert!(shots[0].source.ends_with("a.png") && shots[1].source.ends_with("b.png"));
-        assert!(matches!(replay.next(soon).unwrap(), Capture::Nothing));
+        assert!(matches!(replay.next(soon, None).unwrap(), Capture::Nothing));
     }
 
     #[test]
     fn patience_is_kept() {
         let folder = folder();
         let mut replay = replay(Images::Listed(vec![folder.path().join("a.png")]), 0.001, true).unwrap();
-        shot(replay.next(SOON).unwrap());
-        assert!(matches!(replay.next(Duration::from_millis(1)).unwrap(), Capture::Nothing));
+        shot(replay.next(SOON, None).unwrap());
+        assert!(matches!(replay.next(Duration::from_millis(1), None).unwrap(), Capture::Nothing));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where frames come from.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use detector::Result;
@@ -7,12 +8,13 @@ use detector::picture::Picture;
 
 /// A camera, or what stands for one.
 pub trait Source: Send {
-    /// Waits for the next frame, at most about `patience`: the caller looks after other things in between.
+    /// Waits for the next frame, at most about `patience`, and no longer than until `wake` becomes readable: the caller looks after other
+    /// things in between.
     ///
     /// # Errors
     /// When no frame will ever come again though one was due. A frame that is damaged is no error of the source: see
     /// [`Shot::picture`].
-    fn next(&mut self, patience: Duration) -> Result<Capture>;
+    fn next(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Capture>;
 
     /// A part was seen at this time. For sources that wait for a trigger and that the trigger's line does not reach by itself.
     fn trigger(&mut self, _at: Instant) {}
@@ -22,8 +24,8 @@ pub trait Source: Send {
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
-    fn next(&mut self, patience: Duration) -> Result<Capture> {
-        (**self).next(patience)
+    fn next(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Capture> {
+        (**self).next(patience, wake)
     }
 
     fn trigger(&mut self, at: Instant) {

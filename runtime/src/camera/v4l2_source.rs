@@ -1,5 +1,6 @@
 //! A camera as the pipeline's source: it comes back by itself when it was unplugged, reset or stuck.
 
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use detector::{Error, Result};
@@ -12,6 +13,7 @@ use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
 use super::v4l2::device::{Device, Mode};
 use super::v4l2::stream::{Dequeued, Stream, Wait};
+use super::wait::wait;
 use super::watch::{Action, Event, Watch};
 use config::{CameraConfig, Controls};
 
@@ -103,6 +105,8 @@ pub struct Camera {
 struct Running {
     stream: Stream,
     layout: Layout,
+    /// Bytes of the last frame, plane by plane.
+    planes: Vec<Vec<u8>>,
     started: Duration,
     sequence: Option<u32>,
     /// When the queue was last seen empty: what comes without a usable time came after this.
@@ -186,13 +190,13 @@ impl Camera {
         }
     }
 
-    fn receive(&mut self, patience: Duration) -> Capture {
+    fn receive(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Capture {
         let Some(running) = &mut self.running else {
-            std::thread::sleep(patience);
+            wait(patience, wake);
             self.step(Event::Tick);
             return Capture::Nothing;
         };
-        match running.wait(patience) {
+        match running.wait(patience, wake) {
             Wait::Frame(frame) => self.take(frame),
             Wait::Nothing => {
                 self.step(Event::Tick);
@@ -213,11 +217,14 @@ impl Camera {
         let Some(running) = &mut self.running else { return Capture::Nothing };
         let at = running.captured(&frame, Duration::from_secs_f64(self.config.stamp_delay_ms / 1e3));
         let gap = running.gap(frame.sequence);
-        let picture = match frame.damaged {
-            true => Err("the driver marked the frame as damaged".into()),
-            false => decode(&running.layout, &running.stream.planes(&frame)),
-        };
+        let is_damaged = frame.damaged;
+        running.stream.copy_planes(&frame, &mut running.planes);
+        // The driver can fill the buffer again while the copy is decoded.
         let given_back = running.stream.give_back(frame);
+        let picture = match is_damaged {
+            true => Err("the driver marked the frame as damaged".into()),
+            false => decode(&running.layout, &running.planes.iter().map(Vec::as_slice).collect::<Vec<_>>()),
+        };
         self.step(Event::Frame);
         if let Err(error) = given_back {
             self.lose(&error.to_string());
@@ -262,8 +269,8 @@ impl Camera {
 }
 
 impl Source for Camera {
-    fn next(&mut self, patience: Duration) -> Result<Capture> {
-        Ok(if self.held.is_some() { self.told() } else { self.receive(patience) })
+    fn next(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Capture> {
+        Ok(if self.held.is_some() { self.told() } else { self.receive(patience, wake) })
     }
 
     fn trigger(&mut self, _at: Instant) {
@@ -291,14 +298,14 @@ impl Running {
         let Agreed { layout, rate } = set_up(&device, config)?;
         let started = monotonic();
         let stream = Stream::start(device, config.buffers)?;
-        Ok((Running { stream, layout, started, sequence: None, empty: Instant::now() }, rate))
+        Ok((Running { stream, layout, planes: Vec::new(), started, sequence: None, empty: Instant::now() }, rate))
     }
 
-    fn wait(&mut self, patience: Duration) -> Wait {
-        match self.stream.next(Duration::ZERO) {
+    fn wait(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Wait {
+        match self.stream.next(Duration::ZERO, None) {
             Wait::Nothing => {
                 self.empty = Instant::now();
-                self.stream.next(patience)
+                self.stream.next(patience, wake)
             }
             ready => ready,
         }

@@ -103,7 +103,7 @@ impl Group {
     fn request<'a>(lines: impl Iterator<Item = &'a (Found, InputRole, GpioLine)>) -> Result<Group, GpioError> {
         let mut config = Config::default();
         let mut roles = Vec::new();
-        let mut last = None;
+        let (mut keys, mut names) = (Vec::new(), Vec::new());
         for (found, role, line) in lines {
             let edges = match role {
                 InputRole::EncoderB | InputRole::Code(_) => EdgeDetection::BothEdges,
@@ -112,13 +112,11 @@ impl Group {
             let config = found.configure(&mut config, line).as_input();
             config.with_edge_detection(edges).with_event_clock(EventClock::Monotonic);
             roles.push((found.offset, *role));
-            last = Some(found);
+            keys.push(role.key());
+            names.push(found.name.clone());
         }
         let request = Request::from_config(config).with_consumer(CONSUMER).with_kernel_event_buffer_size(KERNEL_BUFFER).request();
-        let request = request.map_err(|error| match last {
-            Some(found) => found.refused("line", error),
-            None => GpioError::Missing { key: "line".into(), line: "?".into(), offered: String::new(), denied: Vec::new() },
-        })?;
+        let request = request.map_err(|source| GpioError::Refused { key: keys.join(", "), line: names.join(", "), source })?;
         let buffer = vec![0; BATCH * request.edge_event_u64_size()];
         Ok(Group { request, roles, buffer })
     }

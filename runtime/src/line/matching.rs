@@ -99,6 +99,11 @@ impl<F> Matching<F> {
         }
     }
 
+    /// When to step again at the latest: a part that waits then has waited long enough for its frame.
+    pub fn due(&self) -> Option<Duration> {
+        self.parts.front().map(|part| part.at + self.exposure + self.window + TRANSPORT + Duration::from_nanos(1))
+    }
+
     /// Whether parts of another product wait for their frames.
     pub fn waits_for_other_than(&self, product: usize) -> bool {
         self.parts.iter().any(|seen| seen.product != product)

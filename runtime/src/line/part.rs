@@ -29,7 +29,9 @@ impl Part {
     /// A part of which nothing is known yet, and that `views` cameras look at.
     pub fn new(number: u64, place: Place, timing: Timing, views: usize) -> Part {
         let deadline = timing.deadline.map(|deadline| place.at + deadline);
-        let waits_for = (1 << views) - 1;
+        // One bit a view: the configuration allows config::VIEWS_LIMIT of them.
+        debug_assert!(views <= config::VIEWS_LIMIT, "{views} views");
+        let waits_for = (1 << views.min(config::VIEWS_LIMIT)) - 1;
         Part { number, place, due: Due::of(place, timing), deadline, waits_for, worst: Verdict::Good, verdict: None }
     }
 

@@ -1,196 +1,177 @@
-//! The threads that take frames, one for each camera.
+//! Capturing one view: from its source to parts with their frames.
+//!
+//! The same loop serves the running line, whose [`PartSink`] is the pipeline, and commissioning, which only looks at the parts.
 
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::SyncSender;
-use std::thread;
+use std::os::fd::AsFd;
 use std::time::Duration;
-use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 
-use detector::picture::Picture;
-
-use super::intake::Event;
-use super::link::Command;
-use super::progress::Worker;
-use super::queue::Frame;
-use super::threads::{Line, OnDrop, PATIENCE, Pipeline, PipelineError};
-use crate::camera::{Capture, Shot, Source};
-use crate::line::{Match, Matching, MatchingEvent, Presence, TriggeredPart};
 use config::Binding;
-use config::line::TriggerBy;
+use config::line::{LineSettings, TriggerBy};
+use verdict::Reason;
 
-/// [`PATIENCE`] while parts and products come by other ways than frames.
-const SHORT_PATIENCE: Duration = Duration::from_millis(2);
+use super::clock::Clock;
+use super::link::LineLink;
+use crate::camera::{Capture, Shot, Source, wait};
+use crate::line::{Match, Matching, MatchingEvent, Presence};
 
-/// What makes parts of a camera's frames.
-enum Parts {
-    /// The line tells of parts; each is in one frame.
-    Told(Box<Matching<Shot>>),
-    /// The frames themselves: each one, or those in which something appears. Counts them.
-    Frames(Option<Presence>, u64),
-    /// Nothing: frames run freely.
+/// Longest time after which a capture thread asks its sink whether to go on.
+pub const PATIENCE: Duration = Duration::from_millis(50);
+
+/// What makes parts of a view's frames.
+#[derive(Debug)]
+pub enum PartFinder {
+    /// The line thread announces parts; each is in one frame.
+    ByLine(Box<Matching<Shot>>),
+    /// The frames themselves make parts: each one, or those in which something appears. Holds the number of parts so far.
+    ByFrame(Option<Presence>, u64),
+    /// Nothing does: frames run freely.
     None,
 }
 
-impl Pipeline<'_> {
-    /// Capture thread of a view: from its source into the intake.
-    pub(super) fn capture(
-        &self,
-        view: usize,
-        source: &mut impl Source,
-        outcomes: SyncSender<Outcome>,
-    ) -> Result<(), PipelineError> {
-        let _ended = OnDrop(|| {
-            // It only ends before the others by a fault.
-            self.failed.store(true, Ordering::Relaxed);
-            if self.capturing.fetch_sub(1, Ordering::AcqRel) == 1 {
-                self.post(Event::Ended, &outcomes);
-            }
-        });
-        let mut parts = self.parts(view);
-        let mut product = self.line.map_or(0, |line| line.product);
-        let polls = matches!(parts, Parts::Told(_)) || self.line.is_some_and(|line| line.settings.selection.is_some());
-        let patience = if polls { SHORT_PATIENCE } else { PATIENCE };
-        let clock = self.progress.clock();
-        let mut token = Duration::ZERO;
-        let mut result = Ok(());
+impl PartFinder {
+    /// For the first view of a line, or for a source without a line.
+    pub fn of_first_view(line: Option<&LineSettings>, binding: Binding) -> PartFinder {
+        match (line, binding) {
+            (Some(line), _) => match &line.trigger.by {
+                TriggerBy::Frame => PartFinder::ByFrame(None, 0),
+                TriggerBy::Presence(config) => PartFinder::ByFrame(Some(Presence::new(config.clone())), 0),
+                TriggerBy::Edge { .. } | TriggerBy::Interval(_) | TriggerBy::Socket(_) => PartFinder::by_line(line),
+            },
+            (None, Binding::Part) => PartFinder::ByFrame(None, 0),
+            (None, Binding::Free) => PartFinder::None,
+        }
+    }
+
+    /// For a view whose parts the line thread announces.
+    pub fn by_line(line: &LineSettings) -> PartFinder {
+        PartFinder::ByLine(Box::new(Matching::new(&line.trigger, line.control.parts)))
+    }
+}
+
+/// Takes what a capture loop finds.
+pub trait PartSink {
+    /// Whether to go on; asked at least every [`PATIENCE`].
+    fn goes_on(&mut self) -> bool;
+
+    /// A frame that makes the part of this number, or that belongs to no part. `product` is the one whose settings the source was given
+    /// last.
+    fn frame(&mut self, shot: Shot, part: Option<u64>, product: usize);
+
+    /// What became of a part that the line thread announced, or of a frame that shows none.
+    fn matched(&mut self, found: Match<Shot>);
+
+    /// The source has no more frames.
+    fn source_ended(&mut self);
+
+    /// Why parts that wait for their frames when the loop ends will get none.
+    fn reason_at_end(&self) -> Reason;
+}
+
+/// The loop that captures one view.
+#[derive(Debug)]
+pub struct ViewCapture<'a> {
+    /// What makes parts.
+    pub parts: PartFinder,
+    /// To the line thread, if there is one.
+    pub link: Option<&'a LineLink<'a>>,
+    /// The view's number on that line.
+    pub view: usize,
+    /// The product that the source was opened for.
+    pub product: usize,
+    /// The clock of everything.
+    pub clock: Clock,
+}
+
+impl ViewCapture<'_> {
+    /// Runs until the sink wants no more. It sleeps until the source has a frame, the line thread announces a part or another product, or
+    /// a part has waited long enough.
+    ///
+    /// # Errors
+    /// When the source fails for good. Parts that wait have been given to the sink by then.
+    pub fn run(mut self, source: &mut impl Source, sink: &mut impl PartSink) -> detector::Result<()> {
         let mut delivers = true;
-        let mut admit = |found| self.admit(view, found, &outcomes);
-        while !self.lock().is_closed() && !self.is_over() {
-            self.progress.beat(Worker::Capture(view));
-            let now = clock.now();
-            if now >= token {
-                self.post(Event::Token, &outcomes);
-                token = now + PATIENCE;
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                self.post(Event::Stop, &outcomes);
-                break;
-            }
-            if let Some(line) = self.line {
-                // Before the parts: those of the product before are there by then.
-                let chosen = line.link.product();
-                if let Parts::Told(matching) = &mut parts {
-                    while let Some(seen) = line.link.next_part(view) {
-                        source.trigger(clock.instant(seen.at));
-                        matching.step(MatchingEvent::Part(seen), clock.now(), &mut admit);
-                    }
+        let mut result = Ok(());
+        while sink.goes_on() {
+            self.follow_line(source, sink);
+            let wake = self.link.map(|link| link.view_wake(self.view).as_fd());
+            let captured = match delivers {
+                true => source.next(self.patience(), wake),
+                false => {
+                    wait(PATIENCE, wake);
+                    Ok(Capture::Nothing)
                 }
-                // Parts on their way keep the settings of their product until their frames are taken.
-                let old_parts = matches!(&parts, Parts::Told(matching) if matching.waits_for_other_than(chosen));
-                if chosen != product && !old_parts {
-                    source.set_product(chosen);
-                    product = chosen;
-                }
-            }
-            let shot = if delivers {
-                source.next(patience)
-            } else {
-                thread::sleep(patience);
-                Ok(Capture::Nothing)
             };
-            let shot = match shot {
-                Ok(shot) => shot,
+            match captured {
+                Ok(Capture::Shot(shot)) => self.take(shot, sink),
+                Ok(Capture::Nothing) => self.idle(delivers, sink),
+                Ok(Capture::End) => {
+                    delivers = false;
+                    sink.source_ended();
+                }
                 Err(error) => {
-                    result = Err(error.into());
+                    result = Err(error);
                     break;
                 }
-            };
-            match (&mut parts, shot) {
-                (_, Capture::End) => {
-                    delivers = false;
-                    self.delivering.fetch_sub(1, Ordering::Relaxed);
-                }
-                (Parts::Told(matching), Capture::Shot(shot)) => {
-                    let at = clock.at(shot.at);
-                    matching.step(MatchingEvent::Frame { at, frame: shot }, clock.now(), &mut admit);
-                }
-                // While others go on, this view of their parts is missing.
-                (Parts::Told(matching), Capture::Nothing) if !delivers => matching.finish(Reason::NoFrame, &mut admit),
-                (Parts::Told(matching), Capture::Nothing) => matching.step(MatchingEvent::Tick, clock.now(), &mut admit),
-                (Parts::Frames(presence, count), Capture::Shot(shot)) => {
-                    let appears = |presence: &mut Presence| shot.picture.as_ref().is_ok_and(|picture| presence.appears(picture));
-                    if presence.as_mut().is_none_or(appears) {
-                        *count += 1;
-                        self.frame(view, shot, Some(*count), product, &outcomes);
-                    }
-                }
-                (Parts::None, Capture::Shot(shot)) => self.frame(view, shot, None, product, &outcomes),
-                (Parts::Frames(..) | Parts::None, Capture::Nothing) => {}
             }
         }
-        if let Parts::Told(mut matching) = parts {
-            let stopped = self.stop.load(Ordering::Relaxed);
-            matching.finish(if stopped { Reason::Stopped } else { Reason::NoFrame }, &mut admit);
+        if let PartFinder::ByLine(mut matching) = self.parts {
+            matching.finish(sink.reason_at_end(), &mut |found| sink.matched(found));
         }
         result
     }
 
-    fn parts(&self, view: usize) -> Parts {
-        match (self.line, self.binding) {
-            (Some(Line { settings, .. }), _) if view > 0 || !settings.trigger.is_a_frame() => {
-                Parts::Told(Box::new(Matching::new(&settings.trigger, settings.control.parts)))
+    /// Takes over what the line thread has announced since the last round.
+    fn follow_line(&mut self, source: &mut impl Source, sink: &mut impl PartSink) {
+        let Some(link) = self.link else { return };
+        link.view_wake(self.view).clear();
+        // Before the parts: the parts of the product before it have been announced by then.
+        let chosen = link.product();
+        let mut has_old_parts = false;
+        if let PartFinder::ByLine(matching) = &mut self.parts {
+            while let Some(part) = link.next_part(self.view) {
+                source.trigger(self.clock.instant(part.at));
+                matching.step(MatchingEvent::Part(part), self.clock.now(), &mut |found| sink.matched(found));
             }
-            (Some(Line { settings, .. }), _) => match &settings.trigger.by {
-                TriggerBy::Presence(config) => Parts::Frames(Some(Presence::new(config.clone())), 0),
-                _ => Parts::Frames(None, 0),
-            },
-            (None, Binding::Part) => Parts::Frames(None, 0),
-            (None, Binding::Free) => Parts::None,
+            has_old_parts = matching.waits_for_other_than(chosen);
+        }
+        // The settings change only after the frames of the old product's parts were taken.
+        if chosen != self.product && !has_old_parts {
+            source.set_product(chosen);
+            self.product = chosen;
         }
     }
 
-    /// No source will give a frame that somebody waits for.
-    fn is_over(&self) -> bool {
-        self.failed.load(Ordering::Relaxed) || self.delivering.load(Ordering::Relaxed) == 0
-    }
-
-    fn next_sequence(&self) -> u64 {
-        self.frames.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// A frame that is a part itself, or none at all. `product` is the one that the source was told last.
-    fn frame(&self, view: usize, shot: Shot, part: Option<u64>, product: usize, outcomes: &SyncSender<Outcome>) {
-        let at = self.progress.clock().at(shot.at);
-        let doubt = if shot.product == Some(product) { None } else { Some(Reason::ProductChange) };
-        if let Some((line, part)) = self.line.zip(part) {
-            line.link.send(Command::Triggered(TriggeredPart { part, at, product, doubt }));
-        }
-        let product = shot.product;
-        let ticket = Ticket { sequence: self.next_sequence(), part, source: shot.source, captured: at, product, view };
-        self.post(judgeable(ticket, shot.picture, doubt), outcomes);
-    }
-
-    /// What the matching found.
-    fn admit(&self, view: usize, found: Match<Shot>, outcomes: &SyncSender<Outcome>) {
-        let ticket = |TriggeredPart { part, at, product, doubt }, source| {
-            let product = if doubt.is_none() { Some(product) } else { None };
-            Ticket { sequence: self.next_sequence(), part: Some(part), source, captured: at, product, view }
+    fn patience(&self) -> Duration {
+        let due = match &self.parts {
+            PartFinder::ByLine(matching) => matching.due(),
+            PartFinder::ByFrame(..) | PartFinder::None => None,
         };
-        let event = match found {
-            Match::Bound(seen, Shot { source, picture, product, .. }) => {
-                judgeable(ticket(seen, source), picture, seen.judgeable(product).err())
+        due.map_or(PATIENCE, |due| PATIENCE.min(due.saturating_sub(self.clock.now())))
+    }
+
+    fn take(&mut self, shot: Shot, sink: &mut impl PartSink) {
+        match &mut self.parts {
+            PartFinder::ByLine(matching) => {
+                let event = MatchingEvent::Frame { at: self.clock.at(shot.at), frame: shot };
+                matching.step(event, self.clock.now(), &mut |found| sink.matched(found));
             }
-            // A part of no certain product is that, whether or not it was seen.
-            Match::Unmatched(seen, reason) => {
-                Event::Unjudgeable(ticket(seen, String::new()), ScoredVerdict::unknown(seen.doubt.unwrap_or(reason)))
-            }
-            Match::Surplus(_) => {
-                if let Some(Line { link, settings, .. }) = self.line
-                    && settings.trigger.sensor_waits
-                {
-                    link.count_surplus_frame();
+            PartFinder::ByFrame(presence, count) => {
+                let appears = |presence: &mut Presence| shot.picture.as_ref().is_ok_and(|picture| presence.appears(picture));
+                if presence.as_mut().is_none_or(appears) {
+                    *count += 1;
+                    sink.frame(shot, Some(*count), self.product);
                 }
-                return;
             }
-        };
-        self.post(event, outcomes);
+            PartFinder::None => sink.frame(shot, None, self.product),
+        }
     }
-}
 
-fn judgeable(ticket: Ticket, picture: Result<Picture, String>, doubt: Option<Reason>) -> Event<Picture> {
-    match (picture, doubt) {
-        (_, Some(reason)) => Event::Unjudgeable(ticket, ScoredVerdict::unknown(reason)),
-        (Ok(picture), None) => Event::Captured(Frame { ticket, picture }),
-        (Err(detail), None) => Event::Unjudgeable(ticket, ScoredVerdict::unknown_because(Reason::Unreadable, detail)),
+    fn idle(&mut self, delivers: bool, sink: &mut impl PartSink) {
+        let PartFinder::ByLine(matching) = &mut self.parts else { return };
+        match delivers {
+            true => matching.step(MatchingEvent::Tick, self.clock.now(), &mut |found| sink.matched(found)),
+            // Other views go on: the parts lack this view.
+            false => matching.finish(Reason::NoFrame, &mut |found| sink.matched(found)),
+        }
     }
 }

@@ -22,8 +22,6 @@ use crate::line::{
 use config::Product;
 use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 
-/// Descriptors beside those of the inputs.
-const OWN: usize = 4;
 /// Groups of inputs: each has a chip of its own.
 const GROUPS: usize = 4;
 /// What is still in transit at the end of the service is waited for at most so long beyond its delay.
@@ -54,6 +52,17 @@ pub enum LineError {
     /// A timer, or the thread itself.
     #[error("cannot start the line thread")]
     System(#[from] io::Error),
+}
+
+/// What the line thread found when it woke up.
+#[derive(Debug)]
+struct Ready {
+    /// The software trigger's socket has datagrams.
+    trigger_socket: bool,
+    /// The socket that products are chosen at has datagrams.
+    product_socket: bool,
+    /// A group of inputs has edges.
+    inputs: [bool; GROUPS],
 }
 
 /// Everything that the line thread owns.
@@ -161,16 +170,14 @@ impl<'a> LineThread<'a> {
                 }
             }
             let ready = self.sleep(give_up);
-            self.link.woken();
-            for group in 0..GROUPS {
-                if ready[OWN + group] {
-                    self.read(group);
-                }
+            self.link.wake().clear();
+            for (group, _) in ready.inputs.iter().enumerate().filter(|(_, has_edges)| **has_edges) {
+                self.read(group);
             }
-            if ready[2] {
-                self.receive();
+            if ready.trigger_socket {
+                self.receive_triggers();
             }
-            if ready[3] {
+            if ready.product_socket {
                 self.receive_product();
             }
             if self.choice.as_ref().and_then(Choice::due).is_some_and(|due| due <= self.link.clock().now()) {
@@ -190,8 +197,8 @@ impl<'a> LineThread<'a> {
         }
     }
 
-    /// Sleeps until something is due or happens: wake-up, timer, sockets, groups of inputs.
-    fn sleep(&self, give_up: Option<Duration>) -> [bool; OWN + GROUPS] {
+    /// Sleeps until something is due or happens.
+    fn sleep(&self, give_up: Option<Duration>) -> Ready {
         let code = self.choice.as_ref().and_then(Choice::due);
         let due = [self.control.due(), self.interval.map(|(next, _)| next), give_up, Some(self.heartbeat.due()), code];
         if let Some(due) = due.into_iter().flatten().min() {
@@ -200,21 +207,24 @@ impl<'a> LineThread<'a> {
             // It can only fail for arguments that are wrong.
             let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &timer);
         }
-        let wake = self.link.descriptor();
-        let [socket, product] = [&self.socket, &self.product_socket].map(|socket| socket.as_ref().map_or(wake, AsFd::as_fd));
-        // Unused places watch the wake-up too: an array needs no memory.
-        let mut fds: [PollFd<'_>; OWN + GROUPS] = std::array::from_fn(|_| PollFd::from_borrowed_fd(wake, PollFlags::IN));
-        fds[1] = PollFd::from_borrowed_fd(self.timer.as_fd(), PollFlags::IN);
-        fds[2] = PollFd::from_borrowed_fd(socket, PollFlags::IN);
-        fds[3] = PollFd::from_borrowed_fd(product, PollFlags::IN);
-        let mut count = OWN;
-        for fd in self.inputs.descriptors() {
-            fds[count] = PollFd::from_borrowed_fd(fd, PollFlags::IN);
-            count += 1;
-        }
+        let wake = self.link.wake().as_fd();
+        let polled = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
+        let [triggers, product] = [&self.socket, &self.product_socket].map(|socket| socket.as_ref().map(AsFd::as_fd));
+        // An array needs no memory; places without a descriptor of their own watch the wake-up.
+        let mut inputs = [wake; GROUPS];
+        let groups = inputs.iter_mut().zip(self.inputs.descriptors()).map(|(place, group)| *place = group).count();
+        let [first, second, third, fourth] = inputs.map(polled);
+        let own = [wake, self.timer.as_fd(), triggers.unwrap_or(wake), product.unwrap_or(wake)].map(polled);
+        let [own_wake, timer, trigger_socket, product_socket] = own;
+        let mut all = [own_wake, timer, trigger_socket, product_socket, first, second, third, fourth];
         // An interrupted sleep is a short one.
-        let _ = poll(&mut fds[..count], None);
-        std::array::from_fn(|index| index < count && fds[index].revents().contains(PollFlags::IN))
+        let _ = poll(&mut all, None);
+        let [_, _, trigger_socket, product_socket, inputs @ ..] = all.map(|polled| polled.revents().contains(PollFlags::IN));
+        Ready {
+            trigger_socket: triggers.is_some() && trigger_socket,
+            product_socket: product.is_some() && product_socket,
+            inputs: std::array::from_fn(|group| group < groups && inputs[group]),
+        }
     }
 
     fn read(&mut self, group: usize) {
@@ -326,7 +336,7 @@ impl<'a> LineThread<'a> {
     }
 
     /// Datagrams of any content.
-    fn receive(&mut self) {
+    fn receive_triggers(&mut self) {
         let mut byte = [0; 1];
         while let Some(socket) = &self.socket {
             if socket.receive(&mut byte).is_err() {

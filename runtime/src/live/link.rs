@@ -1,14 +1,13 @@
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use verdict::{Output, Verdict};
 
 use crossbeam_queue::ArrayQueue;
-use rustix::event::{EventfdFlags, eventfd};
 
 use super::clock::Clock;
 use super::progress::Progress;
+use super::wake::Wake;
 use crate::line::{Decision, StopCause, TriggerCounts, TriggeredPart};
 use config::line::LineSettings;
 
@@ -66,7 +65,10 @@ pub struct LineLink<'a> {
     parts: Vec<ArrayQueue<TriggeredPart>>,
     product: AtomicUsize,
     reports: ArrayQueue<Report>,
-    wake: OwnedFd,
+    /// Wakes the line thread.
+    wake: Wake,
+    /// Wake the capture thread of each view.
+    view_wakes: Vec<Wake>,
     finish: AtomicBool,
     lost: AtomicU64,
     bounces: AtomicU64,
@@ -87,7 +89,8 @@ impl<'a> LineLink<'a> {
             parts: (0..views).map(|_| ArrayQueue::new(parts)).collect(),
             product: AtomicUsize::new(product),
             reports: ArrayQueue::new(16 * parts + 4096),
-            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+            wake: Wake::new()?,
+            view_wakes: (0..views).map(|_| Wake::new()).collect::<io::Result<_>>()?,
             finish: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             bounces: AtomicU64::new(0),
@@ -106,12 +109,17 @@ impl<'a> LineLink<'a> {
         if self.commands.push(command).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-        self.wake_up();
+        self.wake.wake();
     }
 
     /// The next part that a camera must have a frame of.
     pub fn next_part(&self, view: usize) -> Option<TriggeredPart> {
         self.parts.get(view)?.pop()
+    }
+
+    /// Wakes a view's capture thread: a part or another product was announced.
+    pub fn view_wake(&self, view: usize) -> &Wake {
+        &self.view_wakes[view]
     }
 
     /// The product that is made now. Parts of the one before have been told already.
@@ -132,7 +140,7 @@ impl<'a> LineLink<'a> {
     /// No part will be judged any more: the line thread ends when no part is in transit.
     pub fn finish(&self) {
         self.finish.store(true, Ordering::Relaxed);
-        self.wake_up();
+        self.wake.wake();
     }
 
     /// Messages that verdict no room.
@@ -156,11 +164,14 @@ impl<'a> LineLink<'a> {
 
     /// Whether there was room.
     pub(super) fn tell_part(&self, view: usize, seen: TriggeredPart) -> bool {
-        self.parts.get(view).is_some_and(|parts| parts.push(seen).is_ok())
+        let has_room = self.parts.get(view).is_some_and(|parts| parts.push(seen).is_ok());
+        self.view_wakes.get(view).inspect(|wake| wake.wake());
+        has_room
     }
 
     pub(super) fn choose(&self, product: usize) {
         self.product.store(product, Ordering::Release);
+        self.view_wakes.iter().for_each(Wake::wake);
     }
 
     pub(super) fn report(&self, report: Report) {
@@ -180,19 +191,7 @@ impl<'a> LineLink<'a> {
         self.finish.load(Ordering::Relaxed)
     }
 
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
-    }
-
-    /// Forgets the wake-ups until now.
-    pub(super) fn woken(&self) {
-        let mut count = [0; 8];
-        // Nothing to read is fine.
-        let _ = rustix::io::read(&self.wake, &mut count);
-    }
-
-    fn wake_up(&self) {
-        // It fails only when the counter is full, and then the thread is awake anyway.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    pub(super) fn wake(&self) -> &Wake {
+        &self.wake
     }
 }

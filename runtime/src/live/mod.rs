@@ -3,7 +3,7 @@
 //! Decisions are made by [`Intake`] and by the machines of [`crate::line`]; [`Pipeline`] and [`LineThread`] are the threads that carry
 //! them out. Every queue is bounded: frames by [`Intake`], outcomes by a channel that makes its writers wait.
 
-mod capture;
+pub mod capture;
 pub mod clock;
 mod intake;
 mod line_thread;
@@ -18,6 +18,8 @@ mod simulation;
 mod socket;
 mod summary;
 mod threads;
+mod view_thread;
+pub mod wake;
 
 pub use intake::{Action, Event, Intake};
 pub use line_thread::{LineError, LineThread};

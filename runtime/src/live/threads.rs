@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
-use std::time::Duration;
 use verdict::{Outcome, ScoredVerdict, Ticket};
 
 use detector::picture::Picture;
 
+use super::capture::PATIENCE;
 use super::intake::{Action, Event, Intake};
 use super::line_thread::LineThread;
 use super::link::{Command, LineLink, Report};
@@ -21,8 +21,6 @@ use crate::line::Ledger;
 use config::line::LineSettings;
 use config::{Binding, FramesConfig};
 
-/// Longest time after which a thread looks whether it should stop.
-pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// What waits between the detector's halves.
 const HANDED: usize = 1;
 /// Outcomes that may wait to be told.

@@ -10,6 +10,7 @@ use rustix::fs::{self, OFlags};
 use rustix::io::Errno;
 
 use super::abi::*;
+use super::open::OpenError;
 use super::sys::{self, Argument};
 use crate::camera::format::{Conversion, PixelFormat};
 use config::{FourCc, Matrix, Range};
@@ -90,7 +91,7 @@ impl Device {
     ///
     /// # Errors
     /// When it is missing, may not be opened, or is no camera; says what to do.
-    pub fn open(path: &Path) -> Result<Device> {
+    pub fn open(path: &Path) -> std::result::Result<Device, OpenError> {
         let descriptor =
             fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, fs::Mode::empty()).map_err(|errno| {
                 let advice = match errno {
@@ -109,10 +110,10 @@ impl Device {
         let capabilities = if own { capability.device_caps } else { capability.capabilities };
         let multi_planar = capabilities & CAP_VIDEO_CAPTURE == 0;
         if capabilities & (CAP_VIDEO_CAPTURE | CAP_VIDEO_CAPTURE_MPLANE) == 0 {
-            return Err(Error::file(path, "gives no pictures (it may be an output or carry metadata): choose another node"));
+            return Err(OpenError::GivesNoPictures(path.to_owned()));
         }
         if capabilities & CAP_STREAMING == 0 {
-            return Err(Error::file(path, "cannot stream into mapped memory, which every current driver can"));
+            return Err(Error::file(path, "cannot stream into mapped memory, which every current driver can").into());
         }
         let identity =
             Identity { card: text(&capability.card), driver: text(&capability.driver), bus: text(&capability.bus_info) };

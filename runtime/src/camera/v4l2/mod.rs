@@ -4,7 +4,9 @@
 mod abi;
 pub mod control;
 pub mod device;
+mod open;
 pub mod stream;
 mod sys;
 
 pub use abi::Rectangle;
+pub use open::OpenError;

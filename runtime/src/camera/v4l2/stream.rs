@@ -1,15 +1,16 @@
 //! A running stream: buffers shared with the driver, and every wait bounded.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use detector::Result;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::abi::*;
 use super::device::Device;
 use super::sys::{self, Argument, Mapping};
+use crate::camera::wait::timespec;
 
 /// A stream of frames. Dropping it stops it.
 #[derive(Debug)]
@@ -79,12 +80,16 @@ impl Stream {
         &self.device
     }
 
-    /// Waits for a frame, at most `patience`.
-    pub fn next(&self, patience: Duration) -> Wait {
+    /// Waits for a frame, at most `patience`, and no longer than until `wake` becomes readable.
+    pub fn next(&self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Wait {
         let descriptor = self.device.descriptor.as_fd();
-        let mut polled = [PollFd::new(&descriptor, PollFlags::IN | PollFlags::PRI)];
-        let timeout = Timespec { tv_sec: patience.as_secs() as _, tv_nsec: patience.subsec_nanos().into() };
-        let found = match poll(&mut polled, Some(&timeout)) {
+        let device = PollFd::new(&descriptor, PollFlags::IN | PollFlags::PRI);
+        // Without somebody who wakes, the second place is not polled.
+        let wake_or_device = PollFd::from_borrowed_fd(wake.unwrap_or(descriptor), PollFlags::IN);
+        let mut polled = [device, wake_or_device];
+        let count = if wake.is_some() { 2 } else { 1 };
+        let timeout = timespec(patience);
+        let found = match poll(&mut polled[..count], Some(&timeout)) {
             Ok(0) | Err(Errno::INTR) => return Wait::Nothing,
             Ok(_) => polled[0].revents(),
             Err(errno) => return Wait::Lost(format!("cannot wait for it ({errno})")),
@@ -142,16 +147,13 @@ impl Stream {
         })
     }
 
-    /// The bytes that the driver says it has filled, plane by plane. What lies behind them is of an older frame.
-    pub fn planes(&self, frame: &Dequeued) -> Vec<&[u8]> {
+    /// Copies the bytes that the driver says it has filled, plane by plane, in place of what `planes` held; its memory is used again.
+    pub fn copy_planes(&self, frame: &Dequeued, planes: &mut Vec<Vec<u8>>) {
         let mappings = self.buffers.get(frame.index as usize).map(Vec::as_slice).unwrap_or_default();
-        let filled = |(mapping, &(start, end)): (&'_ Mapping, &(usize, usize))| {
-            let bytes = mapping.bytes();
-            // `bytesused` counts from the start of the plane, also where the picture starts later.
-            (start.min(bytes.len()), end.min(bytes.len()))
-        };
-        let ranges = mappings.iter().zip(&frame.used).map(filled);
-        ranges.zip(mappings).map(|((start, end), mapping)| mapping.bytes().get(start..end).unwrap_or_default()).collect()
+        let filled = mappings.iter().zip(&frame.used);
+        planes.resize_with(filled.len(), Vec::new);
+        // `bytesused` counts from the start of the plane, also where the picture starts later. What lies behind it is of an older frame.
+        filled.zip(planes).for_each(|((mapping, (start, end)), plane)| mapping.copy_to(*start, *end, plane));
     }
 
     /// Gives a frame's memory back to the driver.

@@ -142,18 +142,26 @@ impl Mapping {
         Ok(Mapping { address: address.map_err(errno)?, length })
     }
 
-    /// What the driver has written. To be read between dequeuing and queuing only, when the driver leaves it alone; the borrow of the
-    /// stream that `Stream::next` gives sees to that.
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: mapped for reading, `length` bytes, as long as `self` lives. A driver that writes out of turn changes pixels, and no
-        // code depends on a byte being the same twice for its safety.
-        unsafe { std::slice::from_raw_parts(self.address.cast(), self.length) }
+    /// Copies what the driver has written from `start` to `end`, as far as the mapping reaches, in place of what `target` held.
+    ///
+    /// The memory is never lent as `&[u8]`: a driver may write out of turn, and the bytes of a reference must not change.
+    pub fn copy_to(&self, start: usize, end: usize, target: &mut Vec<u8>) {
+        let end = end.min(self.length);
+        let start = start.min(end);
+        target.clear();
+        target.reserve(end - start);
+        // SAFETY: mapped for reading, `length` bytes, as long as `self` lives; `start..end` lies within. The vector has room for as many
+        // bytes, and its memory is its own. Bytes that change meanwhile are copied in either state.
+        unsafe {
+            ptr::copy_nonoverlapping(self.address.cast::<u8>().add(start), target.as_mut_ptr(), end - start);
+            target.set_len(end - start);
+        }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: mapped by `new`, and no slice of it outlives `self`.
+        // SAFETY: mapped by `new`, and no reference to it exists.
         let unmapped = unsafe { v4l2::munmap(self.address, self.length) };
         if let Err(error) = unmapped {
             log::debug!("cannot unmap a camera's buffer: {error}");
@@ -173,6 +181,20 @@ mod tests {
         assert_eq!(SUBSCRIBE_EVENT.number, 0x4020_565A);
         assert_eq!(GET_SELECTION.number, 0xC040_565E);
         assert_eq!(STREAM_ON.number, 0x4004_5612);
+    }
+
+    #[test]
+    fn a_mapping_is_copied_as_far_as_it_reaches() {
+        use std::io::Write;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap();
+        let mapping = Mapping::new(&file, 0, 8).unwrap();
+        let mut bytes = vec![9; 100];
+        for (start, end, expected) in [(2, 5, &[3, 4, 5][..]), (0, 100, &[1, 2, 3, 4, 5, 6, 7, 8]), (5, 2, &[]), (100, 200, &[])]
+        {
+            mapping.copy_to(start, end, &mut bytes);
+            assert_eq!(bytes, expected, "{start}..{end}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let end = Instant::now() + Duration::from_secs(args.wait);
     let mut problem = "no frame came".to_string();
     while Instant::now() < end {
-        match camera.next(PATIENCE)? {
+        match camera.next(PATIENCE, None)? {
             Capture::Shot(shot) => match shot.picture {
                 Ok(picture) => {
                     files::write_atomic(&args.out, &output::png(&picture)?)?;

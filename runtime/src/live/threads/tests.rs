@@ -5,6 +5,8 @@ use crate::camera::{Capture, Shot};
 use crate::live::clock::Clock;
 use detector::picture::Colour;
 use image::RgbImage;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
 use std::time::Instant;
 use verdict::Reason;
 
@@ -17,7 +19,7 @@ struct Frames {
 }
 
 impl Source for Frames {
-    fn next(&mut self, _: Duration) -> detector::Result<Capture> {
+    fn next(&mut self, _: Duration, _: Option<BorrowedFd<'_>>) -> detector::Result<Capture> {
         thread::sleep(self.pause);
         if self.left == 0 {
             return if self.fails { Err(detector::Error::invalid("unplugged")) } else { Ok(Capture::End) };

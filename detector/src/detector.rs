@@ -161,13 +161,14 @@ fn self_test_on(bundle: &Bundle, engine: EngineKind, self_test: &SelfTest, score
         let found = scorer.score_prepared(&bundle.reference(reference)?)?.score;
         let difference = (found - reference.score).abs() / reference.score.abs().max(f32::MIN_POSITIVE);
         if difference.is_nan() || difference > self_test.tolerance {
-            return Err(Error::file(
-                &bundle.path,
-                format!(
-                    "failed its self-test on engine {engine}: {} scored {found}, expected {} within {}; no verdict may come from it",
-                    reference.file, reference.score, self_test.tolerance
-                ),
-            ));
+            return Err(Error::SelfTest {
+                path: bundle.path.clone(),
+                engine: engine.name(),
+                reference: reference.file.clone(),
+                found,
+                expected: reference.score,
+                tolerance: self_test.tolerance,
+            });
         }
         worst = worst.max(difference);
     }

@@ -2,12 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-use crate::{Error, Result};
+use crate::{Error, Place, Result};
 
 /// Begins the name of a file that is not finished; after a power cut it may be left over.
 pub const TEMPORARY: &str = ".apc-";
@@ -146,7 +149,50 @@ pub fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T> {
 /// # Errors
 /// As [`read_toml`].
 pub fn parse_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
-    toml::from_str(text).map_err(|error| Error::file(path, error.to_string()))
+    toml::from_str(text).map_err(|error: toml::de::Error| {
+        let place = error.span().map(|span| place_at(text, span.start));
+        let key = error.span().and_then(|span| key_at(text, &span));
+        Error::Toml { path: path.to_path_buf(), place, key, problem: error.to_string() }
+    })
+}
+
+/// Line and column of a byte of a text.
+fn place_at(text: &str, at: usize) -> Place {
+    let before = text.get(..at).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    Place { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
+}
+
+/// The innermost key whose name or value holds `span`, after the keys of the tables around it.
+fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
+    let document = DeTable::parse(text).ok()?;
+    let mut table = document.get_ref();
+    let mut path: Vec<&str> = Vec::new();
+    // Tables have headers anywhere in the file: the place is in the first one that has a key there.
+    loop {
+        let found = table.iter().find(|(key, value)| holds(key.span(), span) || within(value, span));
+        let Some((key, value)) = found else { break };
+        path.push(key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) if !holds(key.span(), span) => table = inner,
+            _ => break,
+        }
+    }
+    (!path.is_empty()).then(|| path.join("."))
+}
+
+fn holds(outer: Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+/// Whether a value or, if it is a table, anything in it is at this place.
+fn within(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
+    match value.get_ref() {
+        DeValue::Table(table) => {
+            holds(value.span(), span) || table.iter().any(|(key, value)| holds(key.span(), span) || within(value, span))
+        }
+        _ => holds(value.span(), span),
+    }
 }
 
 /// SHA-256 in lower-case hexadecimal.
@@ -221,6 +267,32 @@ mod tests {
         }
         let error = parse_toml::<Small>(Path::new("a.toml"), "size = 1\nsise = 2\n").unwrap_err().to_string();
         assert!(error.contains("a.toml") && error.contains("line 2") && error.contains("sise"), "{error}");
+    }
+
+    #[test]
+    fn toml_errors_carry_place_and_key() {
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Outer {
+            #[allow(dead_code)]
+            inner: Inner,
+        }
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Inner {
+            #[allow(dead_code)]
+            size: usize,
+        }
+        let failed = |text: &str| match parse_toml::<Outer>(Path::new("a.toml"), text).unwrap_err() {
+            Error::Toml { place, key, .. } => (place, key),
+            other => panic!("{other}"),
+        };
+        let at = |line, column, key: &str| (Some(Place { line, column }), Some(key.to_string()));
+        assert_eq!(failed("[inner]\nsize = 1\n sise = 2\n"), at(3, 2, "inner.sise"));
+        assert_eq!(failed("inner = { size = \"é\" }"), at(1, 18, "inner.size"));
+        assert_eq!(failed("other = 1\n[inner]\nsize = 1\n"), at(1, 1, "other"));
+        let (place, key) = failed("[inner]\nsize = \n");
+        assert_eq!((place.map(|place| place.line), key), (Some(2), None), "no key where the syntax is unsound");
     }
 
     #[test]

@@ -29,4 +29,4 @@ pub mod scorer;
 pub mod tensors;
 
 pub use detector::{Declined, Detector, Setup};
-pub use error::{Error, Result};
+pub use error::{EngineFault, Error, Place, Result};

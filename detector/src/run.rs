@@ -180,7 +180,7 @@ impl Run {
         if info.format != FORMAT {
             return Err(Error::file(path, format!("has format {}; this version reads {FORMAT}: train again", info.format)));
         }
-        info.validate().map_err(|error| Error::file(&path, error.to_string()))?;
+        info.validate().map_err(Error::at(&path))?;
         Ok(Run { folder: folder.to_path_buf(), info })
     }
 
@@ -192,7 +192,7 @@ impl Run {
         let path = self.folder.join("weights.safetensors");
         let weights = Tensors::read(&path)?;
         for (name, shape) in self.info.backbone.network()?.parameters() {
-            weights.f32(&name, &shape).map_err(|error| Error::file(&path, error.to_string()))?;
+            weights.f32(&name, &shape).map_err(Error::at(&path))?;
         }
         Ok(weights)
     }
@@ -204,10 +204,9 @@ impl Run {
     pub fn bank(&self, quantisation: Quantisation) -> Result<MemoryBank> {
         let path = self.folder.join("bank.safetensors");
         let file = Tensors::read(&path)?;
-        let fail = |error: Error| Error::file(&path, error.to_string());
         let shape = file.tensors.get("vectors").map(|tensor| tensor.shape.clone()).unwrap_or_default();
-        let vectors = file.f32("vectors", &shape).map_err(fail)?;
-        MemoryBank::new(vectors, shape.last().copied().unwrap_or(0), quantisation).map_err(fail)
+        let vectors = file.f32("vectors", &shape).map_err(Error::at(&path))?;
+        MemoryBank::new(vectors, shape.last().copied().unwrap_or(0), quantisation).map_err(Error::at(&path))
     }
 
     /// The coreset as the trainer wrote it, `[len, dims]` row-major.
@@ -218,7 +217,7 @@ impl Run {
         let path = self.folder.join("bank.safetensors");
         let file = Tensors::read(&path)?;
         let shape = file.tensors.get("vectors").map(|tensor| tensor.shape.clone()).unwrap_or_default();
-        Ok(file.f32("vectors", &shape).map_err(|error| Error::file(&path, error.to_string()))?.to_vec())
+        Ok(file.f32("vectors", &shape).map_err(Error::at(&path))?.to_vec())
     }
 
     /// Every image that training or calibration saw.

@@ -32,7 +32,7 @@ impl MemoryBank {
     /// # Errors
     /// When a tensor is missing, has another shape or type, is not finite, or norms and codes contradict each other.
     pub fn parse(bytes: &[u8], path: &Path) -> Result<MemoryBank> {
-        Self::from_tensors(&Tensors::parse(bytes, path)?).map_err(|error| Error::file(path, error.to_string()))
+        Self::from_tensors(&Tensors::parse(bytes, path)?).map_err(Error::at(path))
     }
 
     /// A bank from named tensors.

@@ -4,7 +4,7 @@ use super::interface::Engine;
 use super::kind::{EngineKind, Machine};
 use crate::bundle::Variant;
 use crate::preprocess::Size;
-use crate::{Error, Result};
+use crate::{EngineFault, Error, Result};
 
 /// Starts an engine with a network for one image of the given size; `bundle` is the id under which TensorRT keeps what it builds.
 ///
@@ -21,11 +21,11 @@ pub(crate) fn start(
     if engine == EngineKind::Tract && variant != Variant::Float {
         let others = if variant == Variant::Int8 { "ort-cpu" } else { "ort-cpu, cuda or tensorrt" };
         let problem = format!("runs the float network only; the {} one needs ONNX Runtime: {others}", variant.name());
-        return Err(Error::Engine { engine: engine.name(), problem });
+        return Err(Error::engine(engine.name(), EngineFault::Variant, problem));
     }
     if engine.on_gpu() && variant == Variant::Int8 {
-        let problem = "does not run the int8 network, which is for processors: choose variant fused or float".into();
-        return Err(Error::Engine { engine: engine.name(), problem });
+        let problem = "does not run the int8 network, which is for processors: choose variant fused or float";
+        return Err(Error::engine(engine.name(), EngineFault::Variant, problem));
     }
     match engine {
         #[cfg(feature = "tract")]
@@ -35,6 +35,6 @@ pub(crate) fn start(
             Ok(Box::new(super::ort::OrtEngine::load((onnx, variant), size, engine, machine, bundle)?))
         }
         #[cfg(not(all(feature = "tract", feature = "ort")))]
-        missing => Err(Error::Engine { engine: missing.name(), problem: "was left out of this build".into() }),
+        missing => Err(Error::engine(missing.name(), EngineFault::NotBuilt, "was left out of this build")),
     }
 }

@@ -32,12 +32,12 @@ pub fn evaluate(
         let picture = Picture::read(&sample.path)?;
         picture.expect_colour(rule.colour, &sample.path)?;
         let mask = mask_of(sample, &picture, &rule)?;
-        let scored = scorer.score(&picture).map_err(|error| Error::file(&sample.path, error.to_string()))?;
+        let scored = scorer.score(&picture).map_err(Error::at(&sample.path))?;
         let anomalous = calibration.map(|calibration| calibration.is_anomalous(scored.score));
         images.push(ImageResult { sample: sample.clone(), scored, anomalous, mask });
         progress();
     }
-    let figures = figures(&images, calibration, scorer.engine()).map_err(|error| Error::invalid(error.to_string()))?;
+    let figures = figures(&images, calibration, scorer.engine()).map_err(Error::Metrics)?;
     Ok(Evaluation { figures, images })
 }
 

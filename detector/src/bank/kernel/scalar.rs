@@ -13,20 +13,6 @@ pub(in crate::bank) const SCALAR: Kernel = Kernel {
     quantise,
 };
 
-/// All kernels that this processor can run, slowest first.
-pub fn kernels() -> Vec<Kernel> {
-    #[allow(unused_mut)]
-    let mut kernels = vec![SCALAR];
-    #[cfg(target_arch = "x86_64")]
-    {
-        kernels.extend(avx2::kernel());
-        kernels.extend(avx512::kernel());
-    }
-    #[cfg(target_arch = "aarch64")]
-    kernels.extend(arm::kernels());
-    kernels
-}
-
 fn scalar_dots(queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
     for (row, dots) in rows.chunks_exact(stride).zip(dots.chunks_exact_mut(TILE)) {
         for (query, dot) in queries.chunks_exact(stride).zip(dots) {

@@ -16,7 +16,7 @@ use crate::bundle::Variant;
 use crate::descriptor::FeatureMap;
 use crate::placement::{self, Stay};
 use crate::preprocess::Size;
-use crate::{Error, Result};
+use crate::{EngineFault, Error, Result};
 
 /// A network on one of ONNX Runtime's providers, its input and outputs bound once.
 pub struct OrtEngine {
@@ -45,9 +45,10 @@ impl OrtEngine {
         bundle: &str,
     ) -> Result<OrtEngine> {
         let name = kind.name();
-        let failed = |problem: String| Error::engine(name, problem);
+        let failed = |problem: String| Error::engine(name, EngineFault::Start, problem);
         model::read(name, onnx)?;
-        let library = OrtLibrary::load(machine.onnxruntime.as_deref()).map_err(failed)?;
+        let library = OrtLibrary::load(machine.onnxruntime.as_deref());
+        let library = library.map_err(|problem| Error::engine(name, EngineFault::Library, problem))?;
         let session = session::start((onnx, variant), kind, machine, bundle, &library)
             .map_err(|error| failed(format!("cannot start with {}: {error}", library.path.display())))?;
         Self::bind(session, size, kind).map_err(|error| failed(error.to_string()))
@@ -80,22 +81,23 @@ impl Engine for OrtEngine {
 
     fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
         let name = self.kind.name();
-        let failed = |error: ort::Error| Error::engine(name, error);
-        let (_, values) = self.input.try_extract_tensor_mut::<f32>().map_err(failed)?;
+        let failed = |problem: String| Error::engine(name, EngineFault::Run, problem);
+        let told = |error: ort::Error| failed(error.to_string());
+        let (_, values) = self.input.try_extract_tensor_mut::<f32>().map_err(told)?;
         if values.len() != input.len() {
             let expected = values.len();
-            return Err(Error::engine(name, format!("the image has {} values, the network takes {expected}", input.len())));
+            return Err(failed(format!("the image has {} values, the network takes {expected}", input.len())));
         }
         values.copy_from_slice(input);
         // Binding again copies the values to the device.
-        self.binding.bind_input(&self.input_name, &self.input).map_err(failed)?;
+        self.binding.bind_input(&self.input_name, &self.input).map_err(told)?;
         let stay = self.place.map(Stay::on);
-        let outputs = self.session.run_binding(&self.binding).map_err(failed)?;
+        let outputs = self.session.run_binding(&self.binding).map_err(told)?;
         drop(stay);
-        self.binding.synchronize_outputs().map_err(failed)?;
+        self.binding.synchronize_outputs().map_err(told)?;
         let map = |output: &String| {
-            let value = outputs.get(output).ok_or_else(|| Error::engine(name, format!("gave no output {output:?}")))?;
-            let (shape, values) = value.try_extract_tensor::<f32>().map_err(failed)?;
+            let value = outputs.get(output).ok_or_else(|| failed(format!("gave no output {output:?}")))?;
+            let (shape, values) = value.try_extract_tensor::<f32>().map_err(told)?;
             match shape[..] {
                 [1, channels, height, width] => Ok(FeatureMap {
                     channels: channels as usize,
@@ -103,10 +105,7 @@ impl Engine for OrtEngine {
                     width: width as usize,
                     values: values.to_vec(),
                 }),
-                _ => Err(Error::engine(
-                    name,
-                    format!("output {output:?} has shape {shape:?}, expected [1, channels, height, width]"),
-                )),
+                _ => Err(failed(format!("output {output:?} has shape {shape:?}, expected [1, channels, height, width]"))),
             }
         };
         self.output_names.iter().map(map).collect()

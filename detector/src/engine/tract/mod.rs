@@ -11,7 +11,7 @@ use super::interface::Engine;
 use super::model;
 use crate::descriptor::FeatureMap;
 use crate::preprocess::Size;
-use crate::{Error, Result};
+use crate::{EngineFault, Error, Result};
 
 const NAME: &str = "tract";
 
@@ -36,7 +36,8 @@ impl TractEngine {
     /// # Errors
     /// As [`TractEngine::load`].
     pub fn load_with(reader: &Onnx, onnx: &[u8], size: Size) -> Result<TractEngine> {
-        let failed = |error: TractError| Error::engine(NAME, format!("cannot load the backbone: {error:#}"));
+        let failed =
+            |error: TractError| Error::engine(NAME, EngineFault::Network, format!("cannot load the backbone: {error:#}"));
         let model = model::read(NAME, onnx)?;
         let shape = [1, 3, size.height as usize, size.width as usize];
         // A pool of one thread would only add the cost of handing over.
@@ -76,7 +77,7 @@ impl Engine for TractEngine {
     }
 
     fn run(&mut self, input: &[f32]) -> Result<Vec<FeatureMap>> {
-        self.feature_maps(input).map_err(|error| Error::engine(NAME, format!("{error:#}")))
+        self.feature_maps(input).map_err(|error| Error::engine(NAME, EngineFault::Run, format!("{error:#}")))
     }
 }
 

@@ -7,6 +7,7 @@ mod commissioning;
 mod config;
 mod engines;
 mod export;
+mod journal;
 mod onnx;
 mod pipeline;
 mod real_data;

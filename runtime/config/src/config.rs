@@ -8,13 +8,12 @@ use crate::detector_section::DetectorConfig;
 use crate::golden::GoldenLimits;
 use crate::line::{LineSettings, Selection};
 use crate::log_section::LogConfig;
+use crate::output::VerdictsConfig;
 use crate::seat::{Product, Seat, SeatId, View};
 use crate::source::FramesConfig;
 
 /// The bundle that stands for the active model of the state folder.
 pub const ACTIVE: &str = "active";
-/// The path that stands for standard output.
-pub const STANDARD_OUTPUT: &str = "-";
 /// Most cameras that look at one part.
 pub const VIEWS_LIMIT: usize = 8;
 /// Most products of a line: their detectors are all in memory.
@@ -45,20 +44,6 @@ pub struct Config {
     pub log: LogConfig,
     /// Libraries and folders of this machine.
     pub runtime: RuntimeConfig,
-}
-
-/// `[output]`: where verdict lines go.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct VerdictsConfig {
-    /// File that verdict lines are appended to; [`STANDARD_OUTPUT`] is standard output.
-    pub verdicts: PathBuf,
-}
-
-impl Default for VerdictsConfig {
-    fn default() -> Self {
-        VerdictsConfig { verdicts: STANDARD_OUTPUT.into() }
-    }
 }
 
 /// `[runtime]`: libraries and folders of this machine.

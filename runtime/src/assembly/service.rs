@@ -1,23 +1,24 @@
 //! The service: everything that a configuration asks for, put together and run until its end.
 
-use std::fs::OpenOptions;
-use std::io::{self, Write};
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use config::{Config, STANDARD_OUTPUT, SeatId};
 use log::{debug, error, info, trace, warn};
+use signal_hook::consts::SIGHUP;
+use signal_hook::flag;
 use verdict::{Outcome, OutputLine, Verdict, VerdictLine};
 
 use super::seats::{SeatPlan, stages};
 use super::{detectors, sources};
 use crate::line::Decision;
 use crate::live::clock::Clock;
+use crate::live::journal::{CLOSE_PATIENCE, Destination, Journal, QueueLimits, Rotation, Settings};
 use crate::live::progress::{Progress, Worker};
 use crate::live::service::{self, Service};
-use crate::live::{LineLink, LineThread, News, Pipeline, Report, Summary};
+use crate::live::{LineLink, LineThread, Notice, Pipeline, Report, Summary};
 
 /// Without a line, a thread that makes no progress for this long has hung.
 const STALL: Duration = Duration::from_secs(10);
@@ -27,7 +28,7 @@ const STALL: Duration = Duration::from_secs(10);
 /// # Errors
 /// When a bundle, camera, GPIO line or file cannot be used, or a thread dies.
 pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
-    let mut lines = open_output(&config.output.verdicts)?;
+    let mut verdicts = journal(config, "verdict", "output.verdicts", &config.output.verdicts)?;
     let mut loaded = detectors::load_all(config)?;
     let plan = SeatPlan::new(config, &loaded)?;
     plan.thresholds().for_each(|line| info!("{line}"));
@@ -53,44 +54,38 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
             warn!("line.simulated: no GPIO line is driven");
         }
     }
-    let mut record = config.line.as_ref().and_then(|settings| settings.record.as_deref()).map(open_output).transpose()?;
+    let record = config.line.as_ref().and_then(|settings| settings.record.as_deref());
+    let mut record = record.map(|path| journal(config, "output", "line.record", path)).transpose()?;
 
     let mut service = Service::ready(&progress, &workers, stall);
     let mut summary = Summary::default();
-    let tell = |news: News<'_>| {
+    let report = |notice: Notice<'_>| {
         let since_1970 = |at: Duration| {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
             now.saturating_sub(progress.clock().now().saturating_sub(at))
         };
-        match news {
-            News::Outcome(outcome) => {
+        match notice {
+            Notice::Outcome(outcome) => {
                 log_outcome(outcome, &plan);
                 summary.add(outcome);
                 let captured = since_1970(outcome.ticket.captured);
-                let line = VerdictLine::new(outcome, |ticket| plan.judged_by(ticket), captured);
-                serde_json::to_writer(&mut lines, &line)?;
-                lines.write_all(b"\n")?;
-                lines.flush()
-            }
-            News::Line(report) => match (&mut record, report) {
-                (Some(record), Report::Output { output, active, at }) => {
-                    let at = since_1970(at).as_secs_f64();
-                    serde_json::to_writer(&mut *record, &OutputLine { output, active, at })?;
-                    record.write_all(b"\n")?;
-                    record.flush()
+                verdicts.write(&VerdictLine::new(outcome, |ticket| plan.judged_by(ticket), captured));
+                // Without a line, whoever read the verdicts was all that they were for.
+                if config.line.is_none() && verdicts.reader_is_gone() {
+                    stop.store(true, Ordering::Relaxed);
                 }
-                (_, report) => {
-                    log_report(report, &plan);
-                    Ok(())
-                }
-            },
-            News::Quiet { ending } => {
-                service.tick(&summary, ending);
-                Ok(())
             }
+            Notice::Line(Report::Output { output, active, at }) => {
+                trace!("output {}: {}", output.word(), if active { "active" } else { "inactive" });
+                if let Some(record) = &mut record {
+                    record.write(&OutputLine { output, active, at: since_1970(at).as_secs_f64() });
+                }
+            }
+            Notice::Line(report) => log_report(report, &plan),
+            Notice::Idle { ending } => service.tick(&summary, verdicts.counts().lost, ending),
         }
     };
-    let (summary, result) = pipeline.run(sources, extract, score, line_thread, tell);
+    let (summary, result) = pipeline.run(sources, extract, score, line_thread, report);
     service::stopping();
     info!("end: {summary}");
     if let Some(link) = &link {
@@ -100,7 +95,22 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
              room"
         );
     }
-    Ok(result?)
+    result?;
+    verdicts.close(CLOSE_PATIENCE);
+    ensure!(config.line.is_some() || !verdicts.reader_is_gone(), "nobody reads the verdicts any more: standard output is closed");
+    Ok(())
+}
+
+/// A file or stream that lines are appended to; SIGHUP makes it open its file by name again.
+fn journal(config: &Config, noun: &'static str, key: &'static str, path: &Path) -> Result<Journal> {
+    let destination = match path.as_os_str() == STANDARD_OUTPUT {
+        true => Destination::StandardOutput,
+        false => Destination::Path(path.to_owned()),
+    };
+    let rotation = Rotation { max_bytes: config.output.max_mib << 20, files: config.output.files };
+    let journal = Journal::start(Settings { noun, key, destination, rotation, queue: QueueLimits::default() })?;
+    flag::register(SIGHUP, journal.reopen_flag()).context("cannot listen to SIGHUP")?;
+    Ok(journal)
 }
 
 fn log_report(report: Report, plan: &SeatPlan) {
@@ -115,9 +125,8 @@ fn log_report(report: Report, plan: &SeatPlan) {
         Report::Decided(Decision { part, verdict, disposition, .. }) => {
             debug!("part {part}: {}, {disposition:?}", verdict.word())
         }
-        Report::Output { output, active, .. } => {
-            trace!("output {}: {}", output.word(), if active { "active" } else { "inactive" });
-        }
+        // It goes to the record.
+        Report::Output { .. } => {}
         Report::Stopped(cause) => error!("the stop output is active: {cause}"),
         Report::Late(part) => debug!("part {part}: its verdict came too late"),
         Report::OutputFailed(output) => error!("the output {} cannot be set", output.word()),
@@ -135,13 +144,4 @@ fn log_outcome(outcome: &Outcome, plan: &SeatPlan) {
         Verdict::Unknown(reason) if detail.is_empty() => warn!("{sequence} {source}: unknown, {}", reason.word()),
         Verdict::Unknown(reason) => warn!("{sequence} {source}: unknown, {}: {detail}", reason.word()),
     }
-}
-
-fn open_output(path: &Path) -> Result<Box<dyn Write>> {
-    if path.as_os_str() == STANDARD_OUTPUT {
-        return Ok(Box::new(io::BufWriter::new(io::stdout())));
-    }
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    let file = file.with_context(|| format!("cannot open {} for verdicts", path.display()))?;
-    Ok(Box::new(io::BufWriter::new(file)))
 }

@@ -16,7 +16,7 @@ pub enum Event<P> {
     Unjudgeable(Ticket, ScoredVerdict),
     /// The source has nothing: a sign of life for the detector, behind the frames that wait.
     Token,
-    /// The detector's first half has nothing to do.
+    /// The network thread has nothing to do.
     Ready,
     /// The detector has judged the oldest of the frames that it was given.
     Judged(ScoredVerdict),
@@ -33,20 +33,20 @@ pub enum Event<P> {
 pub enum Action<P> {
     /// Let the detector judge this frame.
     Judge(Frame<P>),
-    /// Tell an outcome.
-    Tell(Outcome),
+    /// Report an outcome.
+    Report(Outcome),
     /// The detector has met an idle token: everything before it works.
     Live,
     /// The detector is no longer needed.
     Finish,
 }
 
-/// Frames that the detector has at once: one for each half.
+/// Frames that the detector has at once: one for each stage.
 const AHEAD: usize = 2;
 
 /// Decides which frame is judged next, and what becomes of the others.
 ///
-/// Every frame bound to a part gets exactly one outcome. Parts are judged in order; an `unknown` is told as soon as it is certain, which
+/// Every frame bound to a part gets exactly one outcome. Parts are judged in order; an `unknown` is reported as soon as it is certain, which
 /// may be before older parts that still wait: the fail-safe needs the time.
 #[derive(Debug)]
 pub struct Intake<P> {
@@ -105,9 +105,9 @@ impl<P> Intake<P> {
         self.expire(now, &mut actions);
         match event {
             Event::Captured(frame) => self.admit(frame, now, &mut actions),
-            Event::Unjudgeable(ticket, judged) => actions.push(tell(ticket, judged, now)),
+            Event::Unjudgeable(ticket, judged) => actions.push(report(ticket, judged, now)),
             Event::Token => self.token = true,
-            // Its second half has enough to do, and a frame that waits here may still be replaced, or told in time that it is stale.
+            // The detector thread has enough to do, and a frame that waits here may still be replaced, or become stale in time.
             Event::Ready if self.judging.len() >= AHEAD => {}
             Event::Ready => match self.waiting.take() {
                 Some(frame) => {
@@ -119,13 +119,13 @@ impl<P> Intake<P> {
                 None => {}
             },
             Event::Judged(judged) => {
-                actions.extend(self.judging.pop_front().map(|ticket| tell(ticket, judged, now)));
+                actions.extend(self.judging.pop_front().map(|ticket| report(ticket, judged, now)));
             }
             Event::Ended => self.ended = true,
             Event::Stop => self.close(Reason::Stopped, now, &mut actions),
             Event::DetectorLost => {
                 let judging = self.judging.drain(..);
-                actions.extend(judging.map(|ticket| tell(ticket, ScoredVerdict::unknown(Reason::DetectorLost), now)));
+                actions.extend(judging.map(|ticket| report(ticket, ScoredVerdict::unknown(Reason::DetectorLost), now)));
                 self.close(Reason::DetectorLost, now, &mut actions);
             }
         }
@@ -147,14 +147,14 @@ impl<P> Intake<P> {
 
     fn admit(&mut self, frame: Frame<P>, now: Duration, actions: &mut Vec<Action<P>>) {
         if let Some(reason) = self.closed {
-            actions.push(tell(frame.ticket, ScoredVerdict::unknown(reason), now));
+            actions.push(report(frame.ticket, ScoredVerdict::unknown(reason), now));
             return;
         }
         match &mut self.waiting {
             Waiting::Free(mailbox) => mailbox.put(frame),
             Waiting::Parts(queue) => {
                 if let Err(frame) = queue.put(frame) {
-                    actions.push(tell(frame.ticket, ScoredVerdict::unknown(Reason::QueueOverflow), now));
+                    actions.push(report(frame.ticket, ScoredVerdict::unknown(Reason::QueueOverflow), now));
                 }
             }
         }
@@ -165,7 +165,7 @@ impl<P> Intake<P> {
         let max_age = self.max_age;
         let is_stale = |frame: &Frame<P>| now.saturating_sub(frame.ticket.captured) > max_age;
         while self.waiting.front().is_some_and(is_stale) {
-            actions.extend(self.waiting.take().map(|frame| tell(frame.ticket, ScoredVerdict::unknown(Reason::Stale), now)));
+            actions.extend(self.waiting.take().map(|frame| report(frame.ticket, ScoredVerdict::unknown(Reason::Stale), now)));
         }
     }
 
@@ -173,12 +173,12 @@ impl<P> Intake<P> {
         self.ended = true;
         self.closed.get_or_insert(reason);
         while let Some(frame) = self.waiting.take() {
-            actions.push(tell(frame.ticket, ScoredVerdict::unknown(reason), now));
+            actions.push(report(frame.ticket, ScoredVerdict::unknown(reason), now));
         }
     }
 }
 
-fn tell<P>(ticket: Ticket, judged: ScoredVerdict, now: Duration) -> Action<P> {
+fn report<P>(ticket: Ticket, judged: ScoredVerdict, now: Duration) -> Action<P> {
     let latency = now.saturating_sub(ticket.captured);
-    Action::Tell(Outcome::new(ticket, judged, latency))
+    Action::Report(Outcome::new(ticket, judged, latency))
 }

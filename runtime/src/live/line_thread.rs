@@ -11,10 +11,11 @@ use verdict::{Output, Reason, Verdict};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
 
+use super::line_error::{GROUPS, LineError};
 use super::link::{Command, LineLink, Report};
 use super::progress::Worker;
 use super::socket::Socket;
-use crate::gpio::{GpioError, InputEdge, Inputs, Outputs};
+use crate::gpio::{InputEdge, Inputs, Outputs};
 use crate::line::{
     Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Heartbeat, Place, Trigger, TriggeredPart,
     Turn,
@@ -22,37 +23,10 @@ use crate::line::{
 use config::Product;
 use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 
-/// Groups of inputs: each has a chip of its own.
-const GROUPS: usize = 4;
 /// What is still in transit at the end of the service is waited for at most so long beyond its delay.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The same where a belt may stand still.
 const BELT_PATIENCE: Duration = Duration::from_secs(5);
-
-/// Why the line cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// A GPIO line.
-    #[error(transparent)]
-    Gpio(#[from] GpioError),
-    /// The socket of the software trigger, or of the product.
-    #[error("{key}: cannot listen at {path}")]
-    Socket {
-        /// Key in the configuration.
-        key: &'static str,
-        /// Where.
-        path: std::path::PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Inputs on more chips than one thread looks after.
-    #[error("the inputs lie on {0} GPIO chips; at most {GROUPS} are possible")]
-    Chips(usize),
-    /// A timer, or the thread itself.
-    #[error("cannot start the line thread")]
-    System(#[from] io::Error),
-}
 
 /// What the line thread found when it woke up.
 #[derive(Debug)]

@@ -6,11 +6,14 @@
 pub mod capture;
 pub mod clock;
 mod intake;
+pub mod journal;
+mod line_error;
 mod line_thread;
 mod link;
 pub mod progress;
 mod queue;
 pub mod realtime;
+mod reporting;
 pub mod service;
 pub mod signals;
 #[cfg(test)]
@@ -22,8 +25,10 @@ mod view_thread;
 pub mod wake;
 
 pub use intake::{Action, Event, Intake};
-pub use line_thread::{LineError, LineThread};
+pub use line_error::LineError;
+pub use line_thread::LineThread;
 pub use link::{Command, LineLink, Report};
 pub use queue::{Frame, Mailbox, PartQueue};
+pub use reporting::Notice;
 pub use summary::Summary;
-pub use threads::{News, Pipeline, PipelineError};
+pub use threads::{Pipeline, PipelineError};

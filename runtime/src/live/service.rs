@@ -37,8 +37,8 @@ impl<'a> Service<'a> {
         Service { progress, stall, workers, watchdog, next_watchdog: now, next_status: now, hung: None }
     }
 
-    /// To be called often; does nothing most of the time.
-    pub fn tick(&mut self, summary: &Summary, ending: bool) {
+    /// To be called often; does nothing most of the time. `lost_lines` counts verdict lines that could not be written.
+    pub fn tick(&mut self, summary: &Summary, lost_lines: u64, ending: bool) {
         let now = Instant::now();
         let stalled = if ending { None } else { self.progress.stalled(self.workers, self.stall) };
         if self.hung != stalled {
@@ -57,11 +57,14 @@ impl<'a> Service<'a> {
         }
         if now >= self.next_status {
             self.next_status = now + STATUS_EVERY;
-            let state = match (stalled, ending) {
+            let mut state = match (stalled, ending) {
                 (Some(worker), _) => format!("{} thread hangs; {summary}", worker.word()),
                 (None, true) => format!("ending; {summary}"),
                 (None, false) => summary.to_string(),
             };
+            if lost_lines > 0 {
+                state += &format!("; {lost_lines} verdict lines LOST");
+            }
             notify(&[NotifyState::Status(&state)]);
         }
     }
@@ -89,17 +92,17 @@ mod tests {
         let progress = Progress::new(Clock::start(), 1);
         let workers = [Worker::Capture(0), Worker::Detector];
         let mut service = Service::ready(&progress, &workers, Duration::from_millis(200));
-        service.tick(&Summary::default(), false);
+        service.tick(&Summary::default(), 0, false);
         assert_eq!(service.hung, None);
         std::thread::sleep(Duration::from_millis(300));
         progress.beat(Worker::Capture(0));
-        service.tick(&Summary::default(), false);
+        service.tick(&Summary::default(), 0, false);
         assert_eq!(service.hung, Some(Worker::Detector));
         progress.beat(Worker::Detector);
-        service.tick(&Summary::default(), false);
+        service.tick(&Summary::default(), 0, false);
         assert_eq!(service.hung, None);
         std::thread::sleep(Duration::from_millis(300));
-        service.tick(&Summary::default(), true);
+        service.tick(&Summary::default(), 0, true);
         assert_eq!(service.hung, None, "nobody needs to move any more");
     }
 }

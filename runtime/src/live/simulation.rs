@@ -68,7 +68,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                     history.judged.push(frame.ticket.sequence);
                     given += 1;
                 }
-                Action::Tell(outcome) => {
+                Action::Report(outcome) => {
                     assert_eq!(outcome.latency, now - outcome.ticket.captured);
                     history.told.entry(outcome.ticket.sequence).or_default().push(outcome.judged);
                 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use super::line_thread::LineError;
+use super::line_error::LineError;
 
 /// A socket that leaves no file behind.
 #[derive(Debug)]

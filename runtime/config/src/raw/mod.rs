@@ -14,10 +14,11 @@ use toml::Spanned;
 pub(crate) use line::{RawEncoder, RawGpioLine, RawLine, RawOutput, RawOutputs, RawSelection, RawTrigger, TriggerMode};
 pub(crate) use product::{RawOverlay, RawProduct, RawView};
 
-use crate::config::{ACTIVE, RuntimeConfig, STANDARD_OUTPUT, VerdictsConfig};
+use crate::config::{ACTIVE, RuntimeConfig};
 use crate::detector_section::DetectorConfig;
 use crate::golden::GoldenLimits;
 use crate::log_section::LogConfig;
+use crate::output::{STANDARD_OUTPUT, VerdictsConfig};
 use crate::source::{FramesConfig, SourceConfig};
 
 /// A whole file.

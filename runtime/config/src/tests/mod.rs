@@ -47,6 +47,8 @@ fn errors_name_line_and_key() {
     refused("[frames]\nqueue = 0", "1 to 1024");
     refused("[frames]\nqueue = -1", "-1");
     refused("[frames]\nmax_age_ms = 0", "ms");
+    refused("[output]\nmax_mib = 0", "1 to 1048576 MiB");
+    refused("[output]\nfiles = 0", "1 to 1000 files");
     refused("[log]\nlevel = \"loud\"", "loud");
     refused("[lines]", "lines");
     refused("[runtime]\nonnx = \"a.so\"", "onnx");
@@ -124,7 +126,7 @@ fn examples_load_and_write_the_defaults() {
 fn the_replay_example_writes_every_key() {
     let (_, text) = examples().into_iter().find(|(path, _)| path.ends_with("replay.toml")).unwrap();
     let full = uncommented(&text);
-    let keys = "bundle engines variant second_look threads images rate loop settle_frames bind queue max_age_ms verdicts level onnxruntime state";
+    let keys = "bundle engines variant second_look threads images rate loop settle_frames bind queue max_age_ms verdicts max_mib files level onnxruntime state";
     for key in keys.split(' ') {
         assert!(full.lines().any(|line| line.starts_with(&format!("{key} = "))), "{key}");
     }

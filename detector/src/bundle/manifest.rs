@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::bank::Quantisation;
 use crate::calibration::Calibration;
 use crate::descriptor::PatchDescriptor;
-use crate::kinds::Kind;
+use crate::kinds::kind::Kind;
 use crate::map::Smoothing;
 use crate::network::Backbone;
 use crate::preprocess::{Preprocess, Rect};

@@ -1,7 +1,7 @@
-//! What a frame passes through on the CPU beside the network, stage by stage: `cargo xtask bench stages`.
+//! The stages of a frame on the CPU besides the network: `cargo xtask bench stages`.
 //!
-//! The bank is rendered, not learned: points on a curved sheet with some noise around it, which the search's bounds thin out about as
-//! well as they do real descriptors.
+//! The bank is not learned but computed: noisy points on a curved sheet. The search's bounds rule out about as many of them as of real
+//! descriptors.
 
 use std::hint::black_box;
 

@@ -1,6 +1,6 @@
-//! What the search for a frame's patches has to do, what it does, and what this processor could do at most, for
-//! `cargo xtask bench search`: `roofline BUNDLE.apc ONNXRUNTIME IMAGE...` prints one JSON document. ONNXRUNTIME is its library, or "-" to
-//! run the float network on tract.
+//! The work of searching for a frame's patches: all comparisons, the comparisons that the search makes, and the most that this processor
+//! can do. For `cargo xtask bench search`: `roofline BUNDLE.apc ONNXRUNTIME IMAGE...` prints one JSON document. ONNXRUNTIME is the path of
+//! ONNX Runtime's library, or "-" to run the float network on tract.
 
 #![allow(clippy::print_stdout)]
 
@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 const THREADS: usize = 2;
-/// Each time is the median of so many.
+/// Number of measurements; their median is printed.
 const ROUNDS: usize = 15;
 
 #[derive(Serialize)]
@@ -36,11 +36,11 @@ struct Document {
     network_ms: f64,
     after_network_ms: f64,
     search_ms: f64,
-    /// All threads together.
+    /// Of all threads together.
     peak_multiply_adds_per_second: f64,
-    /// Reading as much as the bank and its sketches hold, again and again.
+    /// Bytes a second, when as many bytes as the bank and its sketches hold are read again and again.
     bytes_per_second: f64,
-    /// What looking at every vector would multiply and read, and what the search does.
+    /// Multiplications and bytes of comparing every vector, and of the search.
     brute: Work,
     work: Work,
 }
@@ -142,7 +142,7 @@ fn peak(kernel: Kernel) -> f64 {
     (0..5).map(|_| once()).fold(0.0, f64::max)
 }
 
-/// Bytes a second that all threads read, each of them everything.
+/// Bytes a second that all threads read; each thread reads all bytes.
 fn reading(bytes: usize) -> f64 {
     let words: Vec<u64> = vec![1; bytes / 8];
     let passes = (1 << 28) / bytes.max(1) + 1;

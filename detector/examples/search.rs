@@ -1,7 +1,7 @@
 //! The search alone, on request, for `cargo xtask bench peers`: `search BANK.safetensors QUERIES.safetensors NEAREST.json`.
 //!
-//! Takes the float bank of a run and `queries [n, dims]`; leaves the indices of their nearest vectors in NEAREST.json and prints "ready".
-//! Then, for each line with a frame's number on standard input, it searches for that frame's patches and prints milliseconds.
+//! Reads the float bank of a run and `queries [n, dims]`, writes the indices of their nearest vectors to NEAREST.json and prints "ready".
+//! Then, for each line with a frame's number on standard input, it searches for that frame's patches and prints the milliseconds.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,7 +1,8 @@
-//! One file that holds several: what bundles and stations are made of, and how hostile bytes are read.
+//! One file that holds several others: the container of bundles and stations. Its reader takes hostile bytes.
 //!
-//! A tar: ustar, regular files only, manifest first, then sorted by name, no times, no owners. The manifest lists the SHA-256 of every
-//! other entry, and its last line is its own. Errors are messages without the file's name.
+//! The format is a tar of ustar entries: regular files only, the manifest first, the others sorted by name, no times, no owners. The
+//! manifest lists the SHA-256 of every other entry; its last line is the SHA-256 of the lines above. Errors are messages without the
+//! file's name.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -48,7 +49,7 @@ fn header(name: &str, size: u64) -> std::io::Result<Header> {
     Ok(header)
 }
 
-/// Entries in order, `manifest` first; `what` says what the file should be. Nothing is allocated that the file does not really hold.
+/// Entries in order, `manifest` first; `what` names the kind of file in messages. No more memory is taken than the file is long.
 ///
 /// # Errors
 /// When anything is not as [`pack`] writes it.
@@ -78,7 +79,7 @@ pub fn unpack(bytes: &[u8], manifest: &str, what: &str) -> Result<Entries, Strin
         if entries.len() >= ENTRIES_LIMIT {
             return Err(format!("holds more than {ENTRIES_LIMIT} entries"));
         }
-        // The manifest is first, the others are sorted: that also leaves no room for duplicates.
+        // In this order no entry can be there twice.
         let sorted = match entries.last() {
             None => name == manifest,
             Some((last, _)) => name != manifest && (last == manifest || *last < name),
@@ -126,8 +127,8 @@ pub fn check_hashes(listed: &BTreeMap<String, String>, files: &BTreeMap<String, 
     }
 }
 
-/// Begins a sealed text's last line, which holds the SHA-256 of all lines above it: a manifest covers every other entry, and without a
-/// signature nothing else would show a flipped digit of its own.
+/// Begins a sealed text's last line, which holds the SHA-256 of all lines above it. A manifest covers every other entry; in a file without
+/// a signature only the seal shows a flipped digit of the manifest itself.
 const SEAL: &str = "# sha256 of all above: ";
 
 /// A TOML text with its hash as the last line.
@@ -136,7 +137,7 @@ pub fn seal(text: String) -> Vec<u8> {
     format!("{text}{SEAL}{hash}\n").into_bytes()
 }
 
-/// Checks that a text is as [`seal`] left it; `name` is told when it is not.
+/// Checks that a text is as [`seal`] left it; `name` names it in the message.
 ///
 /// # Errors
 /// When it was changed.
@@ -149,7 +150,7 @@ pub fn check_seal(sealed: &[u8], name: &str) -> Result<(), String> {
     }
 }
 
-/// Names are relative paths of plain parts: nothing leaves the folder.
+/// Accepts relative paths of plain parts, which cannot leave the folder.
 fn check_name(name: &str) -> Result<(), String> {
     let plain = |part: &str| {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

@@ -107,8 +107,8 @@ impl Dataset {
         Ok(Dataset { root: root.into(), layout: Layout::Flat, train, test })
     }
 
-    /// The anomalous sample that an image file is, with its mask: the data set is the folder above that has one of the layouts. Where
-    /// two have, it is the one that knows the mask: `test` with `good` and `anomalous` in it looks like a flat set of its own.
+    /// The sample of an image file, with its mask. Its data set is the folder above that has one of the layouts. If two folders have one,
+    /// the folder that knows the mask is taken: `test` with `good` and `anomalous` in it looks like a flat data set of its own.
     pub fn sample_at(path: &Path) -> Option<Sample> {
         let of = |folder: &Path| Dataset::open(folder).ok()?.test.into_iter().find(|sample| sample.path == path);
         path.ancestors().skip(2).take(2).filter_map(of).min_by_key(|sample| sample.mask.is_none())
@@ -130,7 +130,7 @@ impl Dataset {
     }
 }
 
-/// Image files directly in a folder, sorted; other files are passed over.
+/// The image files of a folder, without its subfolders, sorted. Other files are passed over.
 ///
 /// # Errors
 /// When the folder cannot be read or a folder in it is named like an image.

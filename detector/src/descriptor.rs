@@ -35,8 +35,8 @@ pub struct Patches {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PatchDescriptor {
-    /// 3x3 mean of every layer (stride 1, zero padding counted), deeper layers enlarged bilinearly (half-pixel centres) to the
-    /// first layer's grid, all concatenated. Mean and enlarging are linear, so averaging the small map first is exact.
+    /// Each layer is averaged over 3x3 neighbours (stride 1, zero padding counted); deeper layers are enlarged bilinearly (half-pixel
+    /// centres) to the first layer's grid; all are concatenated. Mean and enlarging are linear, so averaging the small map first is exact.
     #[default]
     Concat,
 }
@@ -112,8 +112,8 @@ impl Taps {
     }
 }
 
-/// Mean over 3x3 neighbours, always divided by nine, of every channel; `[height, width, channels]`, so that all that follows runs over
-/// contiguous memory.
+/// Mean of every channel over 3x3 neighbours, always divided by nine. The result is `[height, width, channels]`: the steps after it run
+/// over contiguous memory.
 fn mean_3x3(map: &FeatureMap) -> Vec<f32> {
     let (height, width, channels) = (map.height, map.width, map.channels);
     let turned = channels_last(map);
@@ -138,7 +138,7 @@ fn mean_3x3(map: &FeatureMap) -> Vec<f32> {
 
 /// `[height, width, channels]` of a map.
 fn channels_last(map: &FeatureMap) -> Vec<f32> {
-    /// Channels written side by side: a cache line.
+    /// Channels that are written side by side: as many as fill a cache line.
     const BLOCK: usize = 16;
     let (width, channels, plane) = (map.width, map.channels, map.height * map.width);
     let mut turned = vec![0.0; map.values.len()];

@@ -7,15 +7,16 @@ use crate::picture::Picture;
 use crate::scorer::{Extractor, FeatureScorer, SECOND_LOOK, Scored, Scorer};
 use crate::{Error, Result, kinds};
 
-/// What may run a bundle, and where.
+/// The engines and the network that may run a bundle on this machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setup {
-    /// Engines, the most wanted first. The first that starts and passes the bundle's self-test is used; a list of one has no fall-back.
+    /// Engines, the most wanted first. The first engine that starts and passes the bundle's self-test is used; a list of one has no
+    /// fall-back.
     pub engines: Vec<EngineKind>,
-    /// Which of the bundle's networks.
+    /// Which of the bundle's networks runs.
     pub variant: VariantChoice,
-    /// Where the int8 network's score is within this share of the threshold, the float network decides, by its own threshold. 0 never asks it,
-    /// and the int8 network has a threshold of its own.
+    /// The float network decides, by its own threshold, where the int8 network's score is within this share of the threshold. With 0 the
+    /// float network is not loaded, and the int8 network decides by its own threshold.
     pub second_look: f32,
     /// Libraries and folders of this machine.
     pub machine: Machine,
@@ -32,7 +33,7 @@ impl Default for Setup {
     }
 }
 
-/// An engine that came before the one in use, and was not taken.
+/// An engine that was wanted more than the one in use, and could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Declined {
     /// The engine.
@@ -48,17 +49,17 @@ pub struct Detector {
     pub engine: EngineKind,
     /// The network in use.
     pub variant: Variant,
-    /// Within which share of the threshold the float network decides; 0 nowhere.
+    /// The float network decides where a score is within this share of the threshold; 0 if it never does.
     pub second_look: f32,
     /// Engines that were wanted more and could not be used.
     pub declined: Vec<Declined>,
-    /// Threshold and promise.
+    /// The threshold and the false-reject rate that it promises.
     pub calibration: Calibration,
     /// SHA-256 of the bundle.
     pub bundle: String,
-    /// Largest relative difference of a reference's score in the self-test.
+    /// Largest relative difference between a reference's score here and at export.
     pub self_test_difference: f32,
-    /// Largest that the bundle accepts.
+    /// Largest relative difference that the bundle accepts.
     pub self_test_tolerance: f32,
 }
 
@@ -66,7 +67,7 @@ impl Detector {
     /// Loads the network on the first engine of the list that starts and passes the bundle's self-test.
     ///
     /// # Errors
-    /// When no engine does: for a list of one, why that one does not.
+    /// When no engine does. For a list of one, the error of that engine.
     pub fn start(bundle: &Bundle, setup: &Setup) -> Result<Detector> {
         let mut failed: Vec<(EngineKind, Error)> = Vec::new();
         for engine in &setup.engines {
@@ -124,7 +125,7 @@ impl Detector {
         })
     }
 
-    /// The network in use, in words.
+    /// The network in use, for messages.
     pub fn network(&self) -> String {
         let second = if self.second_look > 0.0 { ", float near the threshold" } else { "" };
         format!("{} network{second}", self.variant.name())
@@ -138,7 +139,7 @@ impl Detector {
         self.scorer.score(picture)
     }
 
-    /// Both halves of it, which may work at the same time, on one picture after another.
+    /// Both stages, which may work at the same time: one on a picture while the other works on the picture before it.
     pub fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer) {
         self.scorer.stages()
     }
@@ -154,7 +155,7 @@ impl Detector {
     }
 }
 
-/// Largest relative difference of a reference's score.
+/// Scores the references; gives the largest relative difference to their scores at export.
 fn self_test_on(bundle: &Bundle, engine: EngineKind, self_test: &SelfTest, scorer: &mut dyn Scorer) -> Result<f32> {
     let mut worst = 0.0f32;
     for reference in &self_test.references {

@@ -1,4 +1,4 @@
-//! Files that are either the old ones or the new ones, never half of either.
+//! Reading files within bounds, and writing them so that a power cut leaves the old file or the new one.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::{Error, Place, Result};
 
-/// Begins the name of a file that is not finished; after a power cut it may be left over.
+/// Begins the name of an unfinished file. A power cut may leave such a file behind.
 pub const TEMPORARY: &str = ".apc-";
 
 /// Writes `bytes` to `path`: temporary file beside it, fsync, rename, fsync of the folder.
@@ -23,31 +23,31 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     Disk::default().write(path, bytes)
 }
 
-/// What a [`Disk`] does next.
+/// A step of a [`Disk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// An empty temporary file appears beside the old one.
     Create,
-    /// It is filled.
+    /// The temporary file is filled.
     Fill,
-    /// Its content reaches the disk.
+    /// The temporary file's content reaches the disk.
     Sync,
-    /// It takes the old one's name.
+    /// The temporary file takes the old one's name.
     Rename,
     /// A file disappears.
     Remove,
-    /// New names, and names that are gone, reach the disk.
+    /// The folder reaches the disk: names that are new, and names that are gone.
     SyncFolder,
 }
 
-/// Changes files in an order that a power cut may end anywhere. A test that watches it cuts the power before each step in turn.
+/// Changes files in an order of steps that a power cut may end anywhere. A test watches the steps and cuts the power before each in turn.
 #[derive(Default)]
 pub struct Disk<'a> {
     watch: Option<&'a mut dyn FnMut(Step) -> std::io::Result<()>>,
 }
 
 impl<'a> Disk<'a> {
-    /// `watch` is called before each step. Where it fails, what is there stays, as after a power cut.
+    /// Calls `watch` before each step. If `watch` fails, the files stay as they are, as after a power cut.
     pub fn watched(watch: &'a mut dyn FnMut(Step) -> std::io::Result<()>) -> Disk<'a> {
         Disk { watch: Some(watch) }
     }
@@ -61,7 +61,7 @@ impl<'a> Disk<'a> {
         let mut write = || -> std::io::Result<()> {
             self.before(Step::Create)?;
             let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-            // Nobody tidies up after a power cut.
+            // After a power cut nothing removes the temporary file.
             file.disable_cleanup(self.watch.is_some());
             self.before(Step::Fill)?;
             file.write_all(bytes)?;
@@ -83,7 +83,7 @@ impl<'a> Disk<'a> {
     /// Removes a file.
     ///
     /// # Errors
-    /// When it cannot be removed; one that is not there is fine.
+    /// When it cannot be removed. A file that is not there is no error.
     pub fn remove(&mut self, path: &Path) -> Result<()> {
         let mut remove = || -> std::io::Result<()> {
             self.before(Step::Remove)?;
@@ -122,7 +122,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     if length.len() > limit {
         return Err(Error::file(path, format!("holds {} bytes; at most {limit} were expected", length.len())));
     }
-    // The file may grow between the two calls: the limit holds for what is read, not for what was announced.
+    // The file may grow between the two calls: the limit holds for the bytes that are read, not for the length that was announced.
     let mut bytes = Vec::with_capacity(length.len() as usize);
     file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
     if bytes.len() as u64 > limit {
@@ -163,12 +163,11 @@ fn place_at(text: &str, at: usize) -> Place {
     Place { line: before.matches('\n').count() + 1, column: before[start..].chars().count() + 1 }
 }
 
-/// The innermost key whose name or value holds `span`, after the keys of the tables around it.
+/// The innermost key whose name or value holds `span`, behind the keys of the tables around it, with dots between.
 fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
     let document = DeTable::parse(text).ok()?;
     let mut table = document.get_ref();
     let mut path: Vec<&str> = Vec::new();
-    // Tables have headers anywhere in the file: the place is in the first one that has a key there.
     loop {
         let found = table.iter().find(|(key, value)| holds(key.span(), span) || within(value, span));
         let Some((key, value)) = found else { break };
@@ -185,7 +184,7 @@ fn holds(outer: Range<usize>, inner: &Range<usize>) -> bool {
     outer.start <= inner.start && inner.end <= outer.end
 }
 
-/// Whether a value or, if it is a table, anything in it is at this place.
+/// Whether the place is in a value. The parts of a table may lie anywhere in the file.
 fn within(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
     match value.get_ref() {
         DeValue::Table(table) => {
@@ -262,7 +261,7 @@ mod tests {
         #[derive(serde::Deserialize, Debug)]
         #[serde(deny_unknown_fields)]
         struct Small {
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "read by the parser only")]
             size: usize,
         }
         let error = parse_toml::<Small>(Path::new("a.toml"), "size = 1\nsise = 2\n").unwrap_err().to_string();
@@ -274,13 +273,13 @@ mod tests {
         #[derive(serde::Deserialize, Debug)]
         #[serde(deny_unknown_fields)]
         struct Outer {
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "read by the parser only")]
             inner: Inner,
         }
         #[derive(serde::Deserialize, Debug)]
         #[serde(deny_unknown_fields)]
         struct Inner {
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "read by the parser only")]
             size: usize,
         }
         let failed = |text: &str| match parse_toml::<Outer>(Path::new("a.toml"), text).unwrap_err() {

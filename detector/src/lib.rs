@@ -1,10 +1,10 @@
 //! What a trained detector is and how it scores one image.
 //!
 //! ```text
-//! picture -> Preprocess -> Engine -> feature maps -> PatchDescriptor -> MemoryBank -> score and ScoreMap -> Calibration
+//! picture -> Preprocess -> Engine -> feature maps -> PatchDescriptor -> MemoryBank -> patch scores -> score -> Calibration
 //! ```
 //!
-//! This crate knows no camera, no libtorch and no service: trainer, exporter and runtime meet here and nowhere else.
+//! A `ScoreMap` is made of the patch scores when a program asks for one. This crate knows no camera, no libtorch and no service: trainer, exporter and runtime meet here and nowhere else.
 
 pub mod archive;
 pub mod bank;

@@ -9,7 +9,7 @@ use crate::descriptor::Taps;
 use crate::preprocess::Rect;
 use crate::{Error, Result};
 
-/// Raw distances per pixel of the network's input.
+/// A score for each pixel of the network's input: distances, enlarged and smoothed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoreMap {
     /// Rows.
@@ -18,7 +18,7 @@ pub struct ScoreMap {
     pub width: usize,
     /// `[height, width]`, row-major; L2 distances in the descriptor's units.
     pub values: Vec<f32>,
-    /// Where the picture lies (all of it, unless letterboxed); values outside mean nothing.
+    /// Where the picture lies in the map: everywhere, unless letterboxed. Values outside mean nothing.
     pub content: Rect,
 }
 
@@ -51,8 +51,8 @@ impl PatchScores {
 pub struct Smoothing {
     /// Standard deviation of the map's Gaussian in input pixels; 0 leaves it out.
     pub sigma: f32,
-    /// A patch's distance is the mean over so many patches square around it, as far as they lie in the picture; odd. 1, a patch by
-    /// itself, is PatchCore's: the largest of many single distances is mostly chance, where defects cover several patches.
+    /// Side of the square of patches over which a patch's distance is averaged, as far as they lie in the picture; an odd number.
+    /// PatchCore has 1, each patch by itself. The largest of many single distances is mostly chance, and defects cover several patches.
     pub neighbourhood: usize,
 }
 
@@ -81,8 +81,8 @@ impl Smoothing {
     }
 }
 
-/// Enlarges a grid of distances bilinearly and smooths it. Both are linear and act on rows and columns alone, so each axis needs
-/// one small matrix, made once.
+/// Enlarges a grid of distances bilinearly and smooths it. Both steps are linear and act on rows and columns separately, so one small
+/// matrix for each axis does both; it is made once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Enlarger {
     rows: Axis,
@@ -93,7 +93,7 @@ pub struct Enlarger {
 struct Axis {
     source: usize,
     target: usize,
-    /// `[source, target]`: inner loops run over contiguous memory.
+    /// `[source, target]`, so that inner loops run over contiguous memory.
     weights: Vec<f32>,
 }
 

@@ -20,7 +20,7 @@ pub enum Block {
     Bottleneck,
 }
 
-/// Which published form of the network: they differ where a stage's stride sits and in the stem's max-pool.
+/// Which published form of the network. The two differ in the convolution that has a stage's stride, and in the stem's max-pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Variant {
@@ -48,7 +48,7 @@ pub struct Backbone {
     pub variant: Variant,
     /// Stages whose results are used, in order; the network ends after the last.
     pub layers: Vec<String>,
-    /// Hidden units of the defect head (see [`Network::defects`]); none where nothing was learned from anomalous samples.
+    /// Hidden units of the defect head (see [`Network::defects`]); none if nothing was learned from anomalous samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defect_units: Option<usize>,
 }
@@ -63,7 +63,7 @@ impl Backbone {
     /// When the name is unknown.
     pub fn preset(name: &str) -> Result<Backbone> {
         let (block, blocks, width, inner_factor): (_, &[usize], _, _) = match name {
-            // Not a published network: half as wide and one block a stage, to be trained from scratch in minutes.
+            // Not a published network: half as wide as ResNet-18 and one block a stage, so that it can be trained from scratch in minutes.
             "resnet10" => (Block::Basic, &[1, 1, 1, 1], 32, 1),
             "resnet18" => (Block::Basic, &[2, 2, 2, 2], 64, 1),
             "resnet34" => (Block::Basic, &[3, 4, 6, 3], 64, 1),
@@ -182,8 +182,8 @@ impl Backbone {
     }
 }
 
-/// Two 1x1 convolutions over the patch descriptors of `layers`. The first is computed on each layer's own grid and enlarged afterwards,
-/// which gives the same, since enlarging is linear, and costs less.
+/// Two 1x1 convolutions over the patch descriptors of `layers`. The first one is computed on each layer's own grid and enlarged
+/// afterwards: enlarging is linear, so the result is the same, and it costs less.
 fn defect_head(g: &mut Builder, layers: &[Output], units: usize) -> Output {
     let mut hidden: Option<usize> = None;
     for Output { layer, node, channels } in layers {
@@ -198,7 +198,7 @@ fn defect_head(g: &mut Builder, layers: &[Output], units: usize) -> Output {
             }
         });
     }
-    // A sound description has at least one layer.
+    // `stages` has refused a description without layers: there is a hidden node.
     let active = g.relu(hidden.unwrap_or(0));
     let node = g.conv_norm(active, "defects.logit", "defects.logit.norm", 1, 1, 1);
     Output { layer: "defects".into(), node, channels: 1 }
@@ -279,12 +279,12 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// Feature maps, shallow before deep.
     pub outputs: Vec<Output>,
-    /// One logit for each patch: does it look like a defect that is known?
+    /// One logit for each patch, high where it looks like a known defect.
     pub defects: Option<Output>,
 }
 
 impl Network {
-    /// Everything that an engine gives, in its order: the feature maps, then the defect head's logits.
+    /// All results of an engine in their order: the feature maps, then the defect head's logits.
     pub fn results(&self) -> impl Iterator<Item = &Output> {
         self.outputs.iter().chain(&self.defects)
     }

@@ -16,11 +16,11 @@ const FILE_LIMIT: u64 = 1 << 30;
 const MEMORY_LIMIT: u64 = 1 << 30;
 const EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "bmp", "tif", "tiff"];
 
-/// Whether a product's images have colour. The two are never mixed: a camera that changed its mode is a fault.
+/// Whether a product's images have colour. Grey and colour images are never mixed: a camera that changes its mode is a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Colour {
-    /// One channel, repeated thrice for the network.
+    /// One channel, repeated three times for the network.
     Grey,
     /// Red, green, blue.
     Rgb,
@@ -40,7 +40,7 @@ impl std::fmt::Display for Colour {
 pub struct Picture {
     /// Eight bits a channel; 16-bit values are divided by 257 and rounded, grey is repeated.
     pub pixels: RgbImage,
-    /// What the source held.
+    /// Whether the source had colour.
     pub colour: Colour,
 }
 

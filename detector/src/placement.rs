@@ -1,8 +1,8 @@
 //! Which processor each computing thread runs on.
 //!
-//! A thread that is woken may start on the processor of the one that woke it, and share it for some milliseconds until the scheduler
-//! moves one of them: as long as a small network takes. Where there are as many threads as processors, each has its own instead; with
-//! fewer, the scheduler has room and a better view of what else runs.
+//! A thread that is woken may start on the processor of the thread that woke it. The two share that processor until the scheduler moves
+//! one of them, some milliseconds later: a small network takes no longer. With as many threads as processors, each thread is therefore
+//! bound to a processor of its own. With fewer threads the scheduler has room, and knows better what else runs.
 
 use std::sync::OnceLock;
 
@@ -19,7 +19,7 @@ pub fn pool(threads: usize) -> ThreadPoolBuilder {
     })
 }
 
-/// The processor of each of so many threads; none when the scheduler places them.
+/// The processor of each thread, if there are `threads` of them; none if the scheduler places them.
 pub(crate) fn of_threads(threads: usize) -> Option<&'static [usize]> {
     (threads > 1 && threads == processors().len()).then_some(processors())
 }
@@ -32,7 +32,7 @@ pub(crate) struct Stay {
 
 #[cfg(feature = "ort")]
 impl Stay {
-    /// On this one.
+    /// Binds the calling thread to a processor.
     pub(crate) fn on(processor: usize) -> Stay {
         let before = sched_getaffinity(None).ok();
         if before.is_some() {
@@ -49,13 +49,13 @@ impl Drop for Stay {
     }
 }
 
-/// Those that this process may use.
+/// The processors that this process may use.
 fn processors() -> &'static [usize] {
     static PROCESSORS: OnceLock<Vec<usize>> = OnceLock::new();
     PROCESSORS.get_or_init(|| {
         let set = sched_getaffinity(None).unwrap_or_default();
         let allowed: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|processor| set.is_set(*processor)).collect();
-        // A machine with more of them than the set can hold.
+        // The machine has more processors than the set can hold.
         if allowed.is_empty() { (0..std::thread::available_parallelism().map_or(1, usize::from)).collect() } else { allowed }
     })
 }

@@ -40,7 +40,7 @@ pub struct RunInfo {
     pub format: u32,
     /// Name of the product.
     pub name: String,
-    /// `patchcore`, `apc` or `apc+`.
+    /// How it was trained: `patchcore`, `apc` or `apc+`.
     pub mode: String,
     /// Version of the kit.
     pub kit: String,
@@ -52,15 +52,15 @@ pub struct RunInfo {
     pub data: PathBuf,
     /// False-reject rate that the threshold is to promise.
     pub false_reject_rate: f64,
-    /// How patches are described.
+    /// How feature maps become descriptors.
     pub descriptor: PatchDescriptor,
     /// Structure of the network.
     pub backbone: Backbone,
-    /// What happens to a picture first.
+    /// How a picture becomes the network's input.
     pub input: Preprocess,
     /// How distances become a score and a map.
     pub smoothing: Smoothing,
-    /// How the network's defect head joins the distances; where it has one.
+    /// How the network's defect head joins the distances, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defects: Option<KnownDefects>,
     /// Pictures for the parity gate.
@@ -115,10 +115,10 @@ pub enum Use {
     Bank,
     /// Good image held out for the threshold.
     Calibration,
-    /// Anomalous sample, taken out of the test set (used for fine-tuning in APC mode).
+    /// Anomalous sample, taken out of the test set; fine-tuning in APC mode learns from it.
     Anomalous,
-    /// Not used at all, and yet not to be tested on: it is too close to what was learned from (the same picture, part or session), or
-    /// shows a defect type that the test is to do without.
+    /// Not used, and yet not to be tested on: it is too close to an image that was learned from (the same picture, part or session), or
+    /// it shows a type of defect that is kept out of the test.
     SetAside,
 }
 
@@ -128,7 +128,7 @@ pub enum Use {
 pub struct SplitImage {
     /// Relative to the data folder.
     pub path: String,
-    /// Of the file's bytes.
+    /// SHA-256 of the file.
     pub sha256: String,
     /// Images of one part or session belong together; absent when nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,7 +157,7 @@ pub struct Run {
 /// libtorch's results for one reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
-    /// In the order of the network's results: feature maps, and the defect head's logits where it has them.
+    /// In the order of the network's results: feature maps, then the defect head's logits if it has one.
     pub results: Vec<FeatureMap>,
     /// `[height, width]` of the input, row-major.
     pub map: Vec<f32>,
@@ -167,7 +167,7 @@ impl Run {
     /// Opens a finished run.
     ///
     /// # Errors
-    /// When `run.toml` is missing (the run is unfinished), of another format, or holds what does not fit.
+    /// When `run.toml` is missing (the run is unfinished), has another format, or holds values that do not fit.
     pub fn open(folder: &Path) -> Result<Run> {
         let path = folder.join("run.toml");
         if !path.exists() {
@@ -197,7 +197,7 @@ impl Run {
         Ok(weights)
     }
 
-    /// The coreset, quantised as wished.
+    /// The coreset as a memory bank with this quantisation.
     ///
     /// # Errors
     /// When the file is missing or does not fit.
@@ -230,7 +230,7 @@ impl Run {
         serde_json::from_slice(&bytes).map_err(|error| Error::file(&path, error.to_string()))
     }
 
-    /// Training curves: the mean loss of every ten steps, by what learned; empty where nothing did.
+    /// Training curves by the name of what was trained: the mean loss of every ten steps. Empty if nothing was trained.
     ///
     /// # Errors
     /// When the file is malformed.

@@ -13,7 +13,7 @@ pub const FILE_LIMIT: u64 = 2 << 30;
 /// Values of one tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Single precision; half and double precision are converted when read.
+    /// Single precision. Half and double precision are converted when a file is read.
     F32(Vec<f32>),
     /// Bytes with a sign.
     I8(Vec<i8>),
@@ -24,7 +24,7 @@ pub enum Values {
 pub struct Tensor {
     /// Size of each axis.
     pub shape: Vec<usize>,
-    /// As many values as the shape says.
+    /// The values, as many as the shape says.
     pub values: Values,
 }
 
@@ -71,7 +71,7 @@ impl Tensors {
                 Dtype::F16 => Values::F32(chunks(data, |b| half::f16::from_le_bytes(b).to_f32())),
                 Dtype::BF16 => Values::F32(chunks(data, |b| half::bf16::from_le_bytes(b).to_f32())),
                 Dtype::I8 => Values::I8(chunks(data, i8::from_le_bytes)),
-                // torchvision's `num_batches_tracked` and the like: not weights.
+                // Integers such as torchvision's `num_batches_tracked` are not weights.
                 _ => continue,
             };
             tensors.insert(name.to_string(), Tensor { shape: view.shape().to_vec(), values });

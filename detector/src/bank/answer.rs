@@ -1,17 +1,17 @@
-//! What a search finds, and what it had to look at.
+//! The answers of a search, and its effort.
 
 use std::ops::Add;
 
 /// The nearest bank vector of one query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
-    /// Index in the bank; the smallest of equally near ones.
+    /// Index in the bank; the smallest index of equally near vectors.
     pub index: u32,
     /// L2 distance.
     pub distance: f32,
 }
 
-/// What a search looked at, so that a measured time can be held against what it had to do.
+/// How much a search had to look at, to compare a measured time with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
     /// Queries answered.
@@ -37,7 +37,7 @@ impl Add for Effort {
     }
 }
 
-/// Eight running sums, which the compiler keeps in vector registers.
+/// Squared L2 distance. Eight running sums fix the order of additions, and the compiler keeps them in vector registers.
 pub(super) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
     let (a, tail_a) = a.as_chunks::<8>();

@@ -1,11 +1,11 @@
-//! Int8 vectors: quantising, and the exact value that says which one is nearest.
+//! Int8 vectors: quantising them, and finding the nearest one exactly.
 
 use super::answer::{Effort, Match, squared_distance};
 use super::codes::{CODE_LIMIT, PADDING, query_limit};
 use super::kernel::{FINE, Kernel, TILE};
 use super::sketch::{DIRECTIONS, Sketch, Sketches};
 
-/// Bank vectors as codes, with what the search derives from them.
+/// Bank vectors as codes, and the sketches that the search derives from them.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Int8 {
     pub(super) dims: usize,
@@ -27,7 +27,7 @@ struct Scratch {
     effort: Effort,
 }
 
-/// A query's codes and what is known of it.
+/// A query's codes, length and sketch.
 struct Query<'a> {
     codes: &'a [i16],
     scale: f32,
@@ -35,12 +35,12 @@ struct Query<'a> {
     sketch: Sketch,
 }
 
-/// The best so far: smaller value first, then smaller index.
+/// The nearest vector found so far: the smallest value, and of equal values the smallest index.
 #[derive(Clone, Copy)]
 struct Best {
     value: f32,
     index: u32,
-    /// Among the sketches.
+    /// Its position among the sketches.
     position: u32,
 }
 
@@ -62,19 +62,19 @@ impl Int8 {
         Int8::from_parts(dims, mean, codes, scales, norms)
     }
 
-    /// Of parts that fit each other.
+    /// Puts together parts that fit each other.
     pub(super) fn from_parts(dims: usize, mean: Vec<f32>, codes: Vec<i8>, scales: Vec<f32>, norms: Vec<f32>) -> Int8 {
         let sketches = Sketches::new(&codes, &scales, dims.next_multiple_of(PADDING));
         Int8 { dims, mean, codes, scales, norms, sketches }
     }
 
-    /// Searches for each of the `[n, dims]` queries, which lie in a grid of so many columns; tells what was looked at.
+    /// Searches for each of the `[n, dims]` queries, which lie in a grid of `columns`; gives the effort.
     pub(super) fn search(&self, queries: &[f32], columns: usize, matches: &mut [Match], kernel: Kernel) -> Effort {
         let stride = self.dims.next_multiple_of(PADDING);
         let mut codes = vec![0i16; matches.len().next_multiple_of(TILE) * stride];
         let (mut scratch, mut dots) = (Scratch::default(), [0i32; DIRECTIONS * TILE]);
         let mut vector = vec![0.0; self.dims];
-        // Positions of the answers so far: those of the neighbours on the left and above are good guesses.
+        // Positions of the answers so far: the answers of the neighbours on the left and above are good guesses.
         let mut answers: Vec<u32> = Vec::with_capacity(matches.len());
         let tiles = queries.chunks(TILE * self.dims).zip(matches.chunks_mut(TILE)).zip(codes.chunks_exact_mut(TILE * stride));
         for ((queries, matches), tile) in tiles {
@@ -94,14 +94,14 @@ impl Int8 {
                 let guesses: Vec<u32> = left.into_iter().chain(above).collect();
                 let Best { index, position, .. } = self.nearest(&query_codes, &guesses, &mut scratch, kernel);
                 answers.push(position);
-                // The winner's distance is computed with the query as it is: half of the quantisation's error goes away.
+                // The distance is computed with the unquantised query, which removes half of the quantisation's error.
                 *found = Match { index, distance: self.distance(query, index as usize, &mut vector) };
             }
         }
         scratch.effort
     }
 
-    /// The nearest vector, whatever the guesses: bounds only decide what need not be looked at.
+    /// The nearest vector, whatever the guesses are: bounds only decide which vectors need not be compared.
     fn nearest(&self, query: &Query<'_>, guesses: &[u32], scratch: &mut Scratch, kernel: Kernel) -> Best {
         let (sketches, sketch) = (&self.sketches, &query.sketch);
         let (mut best, mut looked) = (NONE, 0);
@@ -123,7 +123,8 @@ impl Int8 {
         effort.sketches += found.len();
         near.clear();
         kernel.thin(&sketch.fine, &sketches.fine, found, limit, near);
-        // A finer sketch's square is that of the fine one, with what it adds in the place of what that left over.
+        // The squared distance of finer sketches is that of the fine ones, with the added coordinates in the place of the fine sketches'
+        // rests.
         found.clear();
         found.extend(near.iter().map(|(_, position)| *position));
         more.clear();
@@ -132,7 +133,7 @@ impl Int8 {
             let left = i32::from(sketch.fine[FINE - 1]) - i32::from(sketches.fine[*position as usize][FINE - 1]);
             *squared += added - left * left;
         }
-        // The most promising one first makes the limit tight for all others.
+        // Comparing the most promising vector first makes the limit tight for all others.
         let first = near.iter().min().map(|(_, position)| *position);
         first.iter().for_each(|position| look(*position, &mut best));
         let finer_limit = |best: &Best| sketches.limit(self.reach(query, best.value), 2 * FINE - 1);

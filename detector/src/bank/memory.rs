@@ -6,7 +6,7 @@ use super::codes::DIMS_LIMIT;
 use super::int8::Int8;
 use crate::{Error, Result};
 
-/// Largest value of a vector: sums of squares stay finite.
+/// Largest magnitude of a vector's value: sums of squares stay finite.
 const LARGEST: f32 = 1e16;
 
 /// How bank vectors are stored.
@@ -16,7 +16,7 @@ pub enum Quantisation {
     /// One byte a value, one scale a vector: `value = mean + scale * code`.
     #[default]
     Int8,
-    /// As learned; for measuring what quantisation costs.
+    /// Single precision, as learned: to measure what quantisation costs.
     F32,
 }
 
@@ -33,7 +33,7 @@ pub struct MemoryBank {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-#[allow(clippy::large_enum_variant)] // One bank a detector: the size of the smaller variant costs nothing.
+#[allow(clippy::large_enum_variant, reason = "a detector has one bank: the size of the smaller variant costs nothing")]
 pub(super) enum Vectors {
     Int8(Int8),
     F32 { values: Vec<f32> },
@@ -43,7 +43,7 @@ impl MemoryBank {
     /// A bank of `[len, dims]` row-major vectors.
     ///
     /// # Errors
-    /// When there are none, the length does not fit, or a value is not finite or so large that squares are not.
+    /// When there are no vectors, their length does not fit, or a value is not finite or so large that its square is not.
     pub fn new(vectors: &[f32], dims: usize, quantisation: Quantisation) -> Result<MemoryBank> {
         if dims == 0 || dims > DIMS_LIMIT || vectors.is_empty() || !vectors.len().is_multiple_of(dims) {
             let found = vectors.len();
@@ -66,7 +66,7 @@ impl MemoryBank {
         self.len
     }
 
-    /// Never: a bank holds at least one vector.
+    /// Always false: a bank holds at least one vector.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

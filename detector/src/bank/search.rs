@@ -9,14 +9,14 @@ use super::kernel::Kernel;
 use super::memory::{MemoryBank, Vectors};
 use crate::{Error, Result};
 
-/// Fewest queries that one task searches for, one after the other: answers are good guesses for their neighbours.
+/// Fewest queries of one task, which answers them one after the other: each answer is a good guess for the query's neighbours.
 const QUERIES: usize = 32;
-/// Tasks for each thread, so that none has much to wait for at the end.
+/// Tasks for each thread, so that no thread waits long for the others at the end.
 const TASKS: usize = 4;
 
 impl MemoryBank {
-    /// The nearest bank vector of each of the `[n, dims]` row-major queries, on rayon's current pool. They may lie in a grid of so many
-    /// `columns`, whose neighbours are alike; 1 is a list. Neither that nor the number of threads nor the processor changes the answer.
+    /// The nearest bank vector of each of the `[n, dims]` row-major queries, on rayon's current pool. The queries may lie in a grid of
+    /// `columns`, whose neighbours are alike; 1 is a list. Neither the grid nor the number of threads nor the processor changes the answer.
     ///
     /// # Errors
     /// When the queries' length does not fit or a value is not finite.
@@ -24,7 +24,7 @@ impl MemoryBank {
         Ok(self.nearest_with(queries, columns, Kernel::best())?.0)
     }
 
-    /// [`MemoryBank::nearest`] with a chosen kernel, for tests and benchmarks; and what had to be looked at.
+    /// [`MemoryBank::nearest`] with a chosen kernel, for tests and benchmarks, and the effort of the search.
     ///
     /// # Errors
     /// As [`MemoryBank::nearest`].
@@ -37,7 +37,7 @@ impl MemoryBank {
             return Err(Error::invalid("the image's descriptors hold values that are not finite numbers"));
         }
         let mut matches = vec![Match { index: 0, distance: f32::INFINITY }; queries.len() / self.dims];
-        // Whole rows, so that those above are known, too.
+        // Each task has whole rows, so that the answers of the row above are known.
         let columns = columns.max(1);
         let rows = matches.len().div_ceil(columns * TASKS * rayon::current_num_threads());
         let task = (rows * columns).max(QUERIES.next_multiple_of(columns));

@@ -1,26 +1,28 @@
-//! Sketches: a few numbers of each vector that bound its distance to any other from below, so that most need not be looked at.
+//! Sketches: a few numbers for each vector that bound its distance to any other vector from below, so that most vectors need not be
+//! compared.
 //!
-//! A sketch is the vector's coordinates along a few directions and the length of what they leave over. That map shortens distances
-//! and never stretches them: two vectors are at least as far apart as their sketches. There are three sizes of them, each going on where
-//! the one before ends: a larger one bounds tighter, and is looked at where the smaller one did not suffice. The directions are those along which the bank
-//! varies most, so that the bound is tight; how good they are changes the speed and never the answer. All of it is derived from the
-//! codes when a bank is made or read.
+//! A sketch holds the vector's coordinates along a few directions, and its rest: the length of the part that these coordinates leave
+//! over. Sketching never stretches distances: two vectors are at least as far apart as their sketches. Sketches have three sizes (coarse,
+//! fine, finer), each of which continues the one before. A larger sketch gives a tighter bound, and is used where the smaller one was not
+//! enough. The directions are those along which the bank varies most, so that the bounds are tight: the directions decide how fast a
+//! search is, never what it answers. Sketches are derived from the codes when a bank is made or read.
 
 use rayon::prelude::*;
 
 use super::kernel::{Boxes, COARSE, FINE, GROUP, GROUP_CODES, Kernel, SKETCH_LIMIT, TILE};
 
-/// Bank vectors that the directions are found from, and rounds of finding them.
+/// Bank vectors that the directions are computed from.
 const SAMPLE: usize = 1024;
+/// Rounds of the iteration that computes the directions.
 const ROUNDS: usize = 4;
-/// Vectors that the search without a guess looks at first.
+/// Sketches that a search without a guess compares first.
 const GUESSES: usize = 256;
-/// Vectors on either side of a guess that are looked at next.
+/// Sketches on either side of a guess that are compared next.
 const AROUND: u32 = 32;
 
-/// All directions: a finer sketch has as many again as a fine one.
+/// Number of directions: a finer sketch adds as many as a fine one has.
 pub(super) const DIRECTIONS: usize = 2 * (FINE - 1);
-/// Where sketches end and what is left over is measured.
+/// Number of directions after which each size of sketch ends, with its rest.
 const ENDS: [usize; 3] = [COARSE - 1, FINE - 1, DIRECTIONS];
 
 /// Sketches of the whole bank.
@@ -28,19 +30,19 @@ const ENDS: [usize; 3] = [COARSE - 1, FINE - 1, DIRECTIONS];
 pub(super) struct Sketches {
     /// `[DIRECTIONS, stride]` codes of the directions.
     pub(super) basis: Vec<i8>,
-    /// What makes a product with a direction's codes a coordinate.
+    /// Factors that turn products with the directions' codes into coordinates.
     gains: Vec<f64>,
     /// Length of one step of a sketch's codes.
     unit: f64,
-    /// Groups of coarse sketches, as [`Kernel::scan`] wants them. Neighbours in space are neighbours here.
+    /// Groups of coarse sketches in the layout of [`Kernel::scan`]. Vectors that are near each other lie near each other here.
     pub(super) coarse: Vec<i16>,
-    /// What the groups' coarse sketches lie between.
+    /// Bounds of the groups' coarse sketches.
     pub(super) boxes: Vec<Boxes>,
     /// Fine sketches in the same order.
     pub(super) fine: Vec<[i16; FINE]>,
-    /// What finer sketches add to them: the coordinates behind those of the fine ones, and what even they leave over.
+    /// What finer sketches add to the fine ones: more coordinates, and the rest after those.
     pub(super) finer: Vec<[i16; FINE]>,
-    /// Their indices in the bank.
+    /// Indices in the bank, in the same order.
     pub(super) order: Vec<u32>,
     /// Largest squared length of a bank vector.
     pub(super) largest_norm: f64,
@@ -54,14 +56,14 @@ pub(super) struct Sketch {
     pub(super) finer: [i16; FINE],
 }
 
-/// Along all directions, and the lengths of what is left over at each of the [`ENDS`].
+/// Coordinates along all directions, and the rests at each of the [`ENDS`].
 struct Coordinates {
     values: [f64; DIRECTIONS],
     rests: [f64; ENDS.len()],
 }
 
 impl Sketches {
-    /// Of `[len, stride]` codes.
+    /// Sketches of `[len, stride]` codes.
     pub(super) fn new(codes: &[i8], scales: &[f32], stride: usize) -> Sketches {
         let (basis, gains) = basis(codes, scales, stride);
         let mut bank = Sketches {
@@ -124,14 +126,14 @@ impl Sketches {
 
     /// Sketches of a vector from its codes' products with the directions, its scale and its squared length.
     pub(super) fn sketch<'a>(&self, dots: impl Iterator<Item = &'a i32>, scale: f64, norm: f64) -> Sketch {
-        /// Adding it leaves whole numbers only, and no function is called.
+        /// Adding and subtracting this number rounds to whole numbers without a function call.
         const ROUND: f64 = 1.5 * (1u64 << 52) as f64;
         let Coordinates { values, rests } = self.coordinates(dots, scale, norm);
         let inverse = 1.0 / self.unit;
         // Cutting off at the largest value of the bank brings a query nearer to all of the bank, never further away.
         let code = |value: f64| {
             let limit = f64::from(SKETCH_LIMIT);
-            // Rounds to the nearest step as `round` does, but for what lies exactly between two.
+            // Rounds to the nearest step as `round` does, except for values exactly between two steps.
             ((value * inverse).clamp(-limit, limit) + ROUND - ROUND) as i16
         };
         let codes = values.map(code);
@@ -152,7 +154,7 @@ impl Sketches {
         }
         let (mut left, mut begin) = (norm, 0);
         for (rest, end) in rests.iter_mut().zip(ENDS) {
-            // Side by side, because each addition to one sum waits for the one before it.
+            // Eight sums side by side, because each addition to one sum waits for the one before it.
             let mut squares = [0.0; 8];
             for values in values[begin..end].chunks(8) {
                 squares.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * value);
@@ -164,22 +166,22 @@ impl Sketches {
         Coordinates { values, rests }
     }
 
-    /// Largest squared distance of two sketches of so many coordinates, in steps, whose vectors may be within `reach`.
+    /// Largest squared distance, in steps, that two sketches of `coordinates` can have if their vectors are within `reach`.
     pub(super) fn limit(&self, reach: f64, coordinates: usize) -> i32 {
         // Each of the codes is rounded by at most half a step, on both sides.
         let steps = reach / self.unit * (1.0 + 1e-6) + 1.001 * (coordinates as f64).sqrt();
         let limit = steps * steps;
-        // What is not a number limits nothing.
+        // NaN and numbers that are too large limit nothing.
         if limit < f64::from(i32::MAX) { limit as i32 } else { i32::MAX }
     }
 
-    /// Position of a vector that is near more often than not: the most promising of a sample of all.
+    /// Position of a vector that is likely to be near: the most promising one of a sample.
     pub(super) fn guess(&self, sketch: &Sketch, kernel: Kernel) -> u32 {
         let step = self.fine.len().div_ceil(GUESSES);
         self.most_promising((0..self.fine.len() as u32).step_by(step), sketch, kernel)
     }
 
-    /// The most promising one of those around a position: neighbours in space are neighbours there.
+    /// Position of the most promising vector around a position: vectors that are near each other have near positions.
     pub(super) fn around(&self, position: u32, sketch: &Sketch, kernel: Kernel) -> u32 {
         let end = (position + AROUND).min(self.fine.len() as u32);
         self.most_promising(position.saturating_sub(AROUND)..end, sketch, kernel)
@@ -196,7 +198,7 @@ impl Sketches {
 /// Codes of the directions along which the bank varies most, and their gains.
 fn basis(codes: &[i8], scales: &[f32], stride: usize) -> (Vec<i8>, Vec<f64>) {
     let step = scales.len().div_ceil(SAMPLE);
-    // Relative to the largest scale, so that nothing overflows.
+    // Scales are relative to the largest one, so that nothing overflows.
     let largest = scales.iter().copied().fold(0.0, f32::max);
     let rows = codes.chunks_exact(stride).zip(scales).step_by(step);
     let sample: Vec<f32> =
@@ -263,8 +265,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// Rounded directions are not quite orthogonal. Divided by the root of the largest eigenvalue of their Gram matrix they stretch
-/// nothing all the same; the largest row sum bounds that eigenvalue (Gershgorin).
+/// Rounded directions are not quite orthogonal, and would stretch distances a little. Divided by the root of the largest eigenvalue of
+/// their Gram matrix they do not; the largest row sum bounds that eigenvalue (Gershgorin).
 fn gains(basis: &[i8], stride: usize) -> Vec<f64> {
     let product = |a: &[i8], b: &[i8]| a.iter().zip(b).map(|(a, b)| i64::from(*a) * i64::from(*b)).sum::<i64>() as f64;
     let directions: Vec<&[i8]> = basis.chunks_exact(stride).collect();
@@ -277,7 +279,7 @@ fn gains(basis: &[i8], stride: usize) -> Vec<f64> {
     inverses.iter().map(|inverse| inverse / largest.sqrt()).collect()
 }
 
-/// Orders vectors so that each group holds neighbours: halves along the widest coordinate, until a group is left.
+/// Orders vectors so that each group holds near ones: splits them in half along the widest coordinate, until a half is one group.
 fn arrange(order: &mut [u32], sketches: &[Sketch]) {
     if order.len() <= GROUP {
         return;

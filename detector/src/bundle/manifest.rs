@@ -1,3 +1,5 @@
+//! The manifest, `manifest.toml`: what a bundle holds.
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -5,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::bank::Quantisation;
 use crate::calibration::Calibration;
 use crate::descriptor::PatchDescriptor;
-use crate::kinds::Kind;
+use crate::kinds::kind::Kind;
 use crate::map::Smoothing;
 use crate::network::Backbone;
 use crate::preprocess::{Preprocess, Rect};
 use crate::scorer::KnownDefects;
 
-/// Format that this version writes; older ones are read, newer ones refused. 2: networks may have a defect head. 3: distances may be
-/// means over a neighbourhood, and a fused graph gives distances and logits apart.
+/// Format that this version writes. Older formats are read, newer ones refused. Since format 2, networks may have a defect head. Since
+/// format 3, distances may be means over a neighbourhood, and a fused graph gives distances and logits separately.
 pub const FORMAT: u32 = 3;
 /// The first format whose fused graph leaves the defect head's share to the scorer.
 pub const FUSED_APART: u32 = 3;
@@ -25,9 +27,9 @@ const SIZE_LIMIT: usize = 1 << 20;
 pub struct Manifest {
     /// [`FORMAT`]
     pub format: u32,
-    /// Who and when.
+    /// Product, method and origin.
     pub detector: DetectorInfo,
-    /// What happens to a picture first.
+    /// How a picture becomes the network's input.
     pub input: Preprocess,
     /// The network.
     pub backbone: BackboneFile,
@@ -37,12 +39,12 @@ pub struct Manifest {
     pub bank: BankFile,
     /// How distances become a score and a map.
     pub smoothing: Smoothing,
-    /// How the network's defect head joins the distances; where it has one.
+    /// How the network's defect head joins the distances, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defects: Option<KnownDefects>,
-    /// The threshold and its promise.
+    /// The threshold and the false-reject rate that it promises.
     pub calibration: Calibration,
-    /// What every engine must pass before it goes live.
+    /// The test that every engine must pass before its verdicts count.
     pub self_test: SelfTest,
     /// Other forms of the network, each with a threshold and a self-test of its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -51,7 +53,7 @@ pub struct Manifest {
     pub files: BTreeMap<String, String>,
 }
 
-/// Who and when.
+/// Product, method and origin of a detector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorInfo {
@@ -60,7 +62,7 @@ pub struct DetectorInfo {
     /// How the detector works.
     #[serde(default, skip_serializing_if = "Kind::is_default")]
     pub kind: Kind,
-    /// `patchcore`, `apc` or `apc+`.
+    /// How it was trained: `patchcore`, `apc` or `apc+`.
     pub mode: String,
     /// Version of the kit that exported it.
     pub kit: String,
@@ -84,7 +86,7 @@ pub struct BackboneFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PatchDescriptorSection {
-    /// Which one.
+    /// The kind of descriptor.
     pub kind: PatchDescriptor,
 }
 
@@ -102,7 +104,7 @@ pub struct BankFile {
     pub dims: usize,
 }
 
-/// What every engine must pass before it goes live.
+/// The test that every engine must pass before its verdicts count.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelfTest {
@@ -153,13 +155,13 @@ impl Variant {
 pub struct VariantSection {
     /// Entry of the ONNX file.
     pub file: String,
-    /// Its own threshold and promise.
+    /// Its own threshold and the false-reject rate that it promises.
     pub calibration: Calibration,
     /// Its own self-test.
     pub self_test: SelfTest,
 }
 
-/// Just the version, whatever else a newer manifest holds.
+/// The version alone: a newer manifest may hold keys that this version does not know.
 #[derive(Deserialize)]
 struct Version {
     format: u32,

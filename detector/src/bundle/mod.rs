@@ -24,7 +24,7 @@ pub const MANIFEST: &str = "manifest.toml";
 /// A verified bundle in memory. The bytes that were verified are the bytes that are used: nothing is read again.
 #[derive(Clone, Debug)]
 pub struct Bundle {
-    /// Where it came from, for messages.
+    /// Where it was read from, for messages.
     pub path: PathBuf,
     /// SHA-256 of the whole file.
     pub id: String,
@@ -66,8 +66,8 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Puts a bundle together and gives its bytes; the manifest's hash list is filled in. What is given back was read again from
-    /// those bytes, so nothing unreadable is ever written.
+    /// Puts a bundle together and gives its bytes; the manifest's hash list is filled in. The bundle is read again from those bytes, so
+    /// that no unreadable bundle is ever written.
     ///
     /// # Errors
     /// When the parts do not fit together.

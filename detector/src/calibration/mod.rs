@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Fewest good images that a threshold may rest on.
+/// Fewest good images that a threshold is computed from.
 pub const FEWEST: usize = 5;
 /// Levels whose quantiles are stored.
 const LEVELS: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
@@ -19,10 +19,10 @@ const LEVELS: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
 pub struct Calibration {
     /// In the units of scores.
     pub threshold: f32,
-    /// Share of good parts that may be rejected, on average over calibration sets, if future good parts are like the ones calibrated
-    /// on (split-conformal prediction; Vovk et al., "Algorithmic Learning in a Random World", 2005).
+    /// Share of good parts that may be rejected, on average over calibration sets, if future good parts are like those of the
+    /// calibration (split-conformal prediction; Vovk et al., "Algorithmic Learning in a Random World", 2005).
     pub false_reject_rate: f64,
-    /// The rate that was asked for. It is lower than the promised one where too few images were there to support it.
+    /// The false-reject rate that was asked for. It is lower than the promised rate if there were too few images to support it.
     pub requested_rate: f64,
     /// Number of held-out good images.
     pub images: usize,
@@ -43,7 +43,7 @@ pub fn images_needed(rate: f64) -> usize {
 }
 
 /// The smallest threshold that supports the rate: the k-th smallest score, `k = ceil((n + 1) (1 - rate))`. With fewer than
-/// `1 / rate - 1` images no threshold does; the largest score then promises `1 / (n + 1)`, and says so.
+/// [`images_needed`] images no threshold supports the rate: then the largest score is the threshold, and it promises `1 / (n + 1)`.
 ///
 /// # Errors
 /// With fewer than [`FEWEST`] scores, scores that are not finite, or a rate outside 0..1.
@@ -76,7 +76,7 @@ pub fn calibrate(scores: &[f32], requested_rate: f64) -> Result<Calibration> {
 }
 
 impl Calibration {
-    /// Whether enough images were there for the rate that was asked for.
+    /// Whether there were enough images for the rate that was asked for.
     pub fn is_supported(&self) -> bool {
         self.false_reject_rate <= self.requested_rate + 1e-12
     }

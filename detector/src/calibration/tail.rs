@@ -1,14 +1,16 @@
-//! The tail beyond the calibration images: an estimate, where they are too few for a promise.
+//! The tail of the scores beyond the calibration images: an estimate of the threshold when they are too few for a promise.
 
 use serde::{Deserialize, Serialize};
 
-/// Fewest scores that the tail is fitted to, and the share of all where that is more.
+/// Fewest scores that the tail is fitted to.
 const FEWEST: usize = 10;
+/// Share of all scores that the tail is fitted to, if that is more.
 const SHARE: f64 = 0.2;
-/// Of the standard normal distribution: 5 % lie above.
+/// 5 % of the standard normal distribution lie above this value.
 const Z: f64 = 1.645;
 
-/// Where the threshold of a false-reject rate may lie that no promise reaches. It rests on the tail's shape, not on counting.
+/// An estimate of the threshold for a false-reject rate that there are too few images to promise. It rests on an assumed shape of the
+/// tail, not on counting.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TailEstimate {
     /// Share of good parts above it.
@@ -24,11 +26,13 @@ pub struct TailEstimate {
 }
 
 impl TailEstimate {
-    /// Takes what the `k` highest of `n` scores exceed the next one, `u`, as exponentially distributed with mean `s` (the generalised Pareto
-    /// tail of Pickands, Annals of Statistics 3, 1975, with shape 0: scores with a lighter tail get a threshold that is too high rather than
-    /// too low; those with a heavier one get one that is too low, and the interval does not know of it): `u + s ln(k / (n rate))`. The
-    /// interval takes `2 k s` as chi-squared with `2 k` degrees of freedom (Wilson and Hilferty's approximation) and the variance of `u` as
-    /// `s² (1/k - 1/n)`. None with too few scores, or where they reach the rate themselves.
+    /// The estimate is `u + s ln(k / (n rate))`. `u` is the score after the `k` highest of `n`. The amounts by which those `k` scores
+    /// exceed `u` are assumed to be exponentially distributed with mean `s`: the generalised Pareto tail (Pickands, Annals of Statistics
+    /// 3, 1975) with shape 0. Scores with a lighter tail get a threshold that is too high rather than too low. Scores with a heavier tail get one
+    /// that is too low, and the interval does not show it.
+    ///
+    /// For the interval, `2 k s` is taken as chi-squared with `2 k` degrees of freedom (Wilson and Hilferty's approximation), and the
+    /// variance of `u` as `s² (1/k - 1/n)`. None if there are too few scores, or if they reach the rate without an estimate.
     pub fn of(scores: &[f32], rate: f64) -> Option<TailEstimate> {
         let n = scores.len();
         let images = FEWEST.max((n as f64 * SHARE) as usize);

@@ -1,3 +1,5 @@
+//! The engines and networks that a user chooses from.
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -17,7 +19,7 @@ pub enum EngineKind {
     OrtCpu,
     /// ONNX Runtime on an NVIDIA GPU, with CUDA and cuDNN.
     Cuda,
-    /// ONNX Runtime on an NVIDIA GPU, with TensorRT; what it does not know runs with CUDA.
+    /// ONNX Runtime on an NVIDIA GPU, with TensorRT; operators that TensorRT does not know run with CUDA.
     Tensorrt,
 }
 
@@ -73,8 +75,9 @@ pub enum VariantChoice {
 }
 
 impl VariantChoice {
-    /// What is chosen on an engine, from the variants that a bundle has besides the float one. Only ONNX Runtime on a processor runs the
-    /// int8 one: the other engines of a list take what `auto` takes, or a list that wants it had nothing to fall back on.
+    /// The network that runs on an engine; `has` says whether the bundle has a variant besides the float one. Only ONNX Runtime on a
+    /// processor runs the int8 network. The other engines of a list take the network of `auto`, so that a list that wants int8 has
+    /// engines to fall back on.
     pub fn on(self, engine: EngineKind, is_alone: bool, has: impl Fn(Variant) -> bool) -> Variant {
         match self {
             VariantChoice::Int8 if is_alone || engine == EngineKind::OrtCpu => Variant::Int8,
@@ -110,13 +113,13 @@ impl fmt::Display for VariantChoice {
     }
 }
 
-/// What engines find on this machine. The number of threads is not among it: engines take that of rayon's current pool, in which
-/// everything else runs too.
+/// Libraries and folders that engines need on this machine. Engines use as many threads as rayon's current pool has, in which all other
+/// stages run, too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     /// ONNX Runtime's shared library; `ORT_DYLIB_PATH` of the environment if none.
     pub onnxruntime: Option<PathBuf>,
-    /// Folder for what TensorRT builds from a bundle; without it, building happens again at every start.
+    /// Folder where TensorRT keeps the engines that it builds from a bundle. Without a folder it builds them at every start.
     pub state: Option<PathBuf>,
 }
 
@@ -132,7 +135,7 @@ mod tests {
         assert_eq!(on(EngineKind::OrtCpu, false, true), Variant::Int8);
         assert_eq!([on(EngineKind::Cuda, false, true), on(EngineKind::Cuda, false, false)], [Variant::Fused, Variant::Float]);
         assert_eq!(on(EngineKind::Tract, false, true), Variant::Float);
-        // Alone it is what was asked for, or an error.
+        // An engine without a fall-back runs the network that was asked for, or fails.
         assert_eq!(on(EngineKind::Tract, true, false), Variant::Int8);
     }
 }

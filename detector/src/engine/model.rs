@@ -5,7 +5,7 @@ use tract_onnx::prelude::Framework;
 
 use crate::{EngineFault, Error, Result};
 
-/// Reads a network, and refuses one with weights outside its own bytes: whatever lies beside the process is not what was verified.
+/// Reads a network, and refuses one that keeps weights in other files: those files were not verified with the bundle.
 pub(super) fn read(engine: &'static str, onnx: &[u8]) -> Result<tract_onnx::pb::ModelProto> {
     let model = tract_onnx::model::Onnx::default().proto_model_for_read(&mut &*onnx);
     let model =

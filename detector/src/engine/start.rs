@@ -10,7 +10,10 @@ use crate::{EngineFault, Error, Result};
 ///
 /// # Errors
 /// When the engine does not run such networks, is not in this build, or cannot start.
-#[cfg_attr(not(all(feature = "tract", feature = "ort")), allow(unused_variables))]
+#[cfg_attr(
+    not(all(feature = "tract", feature = "ort")),
+    allow(unused_variables, reason = "an engine that is left out takes nothing")
+)]
 pub(crate) fn start(
     (onnx, variant): (&[u8], Variant),
     size: Size,

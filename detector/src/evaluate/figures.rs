@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What `evaluate --json` prints. A figure is null where it has no meaning: no masks, no good or no anomalous images.
+/// The figures that `evaluate --json` prints. A figure is null where it has no meaning: no masks, no good or no anomalous images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Figures {
@@ -16,7 +16,7 @@ pub struct Figures {
     pub anomalous: usize,
     /// Area under the ROC curve of image scores, 0..1.
     pub image_auroc: Option<f64>,
-    /// Best F1 over thresholds: an oracle figure.
+    /// Best F1 over all thresholds: picked on the very images that it describes.
     pub image_f1: Option<f64>,
     /// Area under the ROC curve of all pixels of good images and of images with a mask.
     pub pixel_auroc: Option<f64>,
@@ -24,13 +24,13 @@ pub struct Figures {
     pub pixel_f1: Option<f64>,
     /// Area under the per-region-overlap curve up to a false-positive rate of 0.3.
     pub aupro: Option<f64>,
-    /// Good images above the bundle's threshold.
+    /// Share of the good images whose score is above the threshold.
     pub false_reject_rate: Option<f64>,
-    /// Anomalous images not above the bundle's threshold.
+    /// Share of the anomalous images whose score is not above the threshold.
     pub miss_rate: Option<f64>,
     /// Engine that ran the backbone.
     pub engine: String,
-    /// Picture in memory to score.
+    /// From the picture in memory to its score, without a score map.
     pub latency_ms: Latency,
 }
 

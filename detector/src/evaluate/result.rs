@@ -9,11 +9,11 @@ use crate::scorer::Scored;
 pub struct ImageResult {
     /// The image and its truth.
     pub sample: Sample,
-    /// What the detector said.
+    /// Its score.
     pub scored: Scored,
-    /// Whether its score is above the threshold; none where there is no threshold yet.
+    /// Whether its score is above the threshold; none if there is no threshold yet.
     pub anomalous: Option<bool>,
-    /// `[height, width]` of the input, in its geometry; anomalous images without a mask have none.
+    /// Which pixels of the network's input show the defect, `[height, width]`; none for an anomalous image without a mask file.
     pub mask: Option<Vec<bool>>,
 }
 

@@ -8,11 +8,11 @@ use super::pixels::{cut, rank_pixels};
 use super::result::{Evaluation, ImageResult};
 use crate::metrics::{Bins, MetricsError};
 
-/// Bins from either class. Best F1 is a flat maximum and the area uses the middle of a bin: with so many, both are off by less than one
-/// in a thousand.
+/// Bins from either class. Best F1 is a flat maximum, and the area uses the middle of a bin: with this number of bins both are off by
+/// less than one in a thousand.
 const EACH: usize = 256;
 
-/// What a detector said of one image.
+/// The scores of one image and of its pixels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageScore {
     /// Relative to the data set.
@@ -21,10 +21,10 @@ pub struct ImageScore {
     pub defect: Option<String>,
     /// The image's score.
     pub score: f32,
-    /// Good pixels in bins of rising score, the same bins for every image of an evaluation; bins that are not there are empty. Images
-    /// without a mask have none.
+    /// Number of good pixels in bins of rising score; all images of an evaluation have the same bins. Empty bins at the end are left out.
+    /// Images without a mask have no bins.
     pub good_pixels: Vec<u32>,
-    /// Anomalous pixels in the same bins.
+    /// Number of anomalous pixels in the same bins.
     pub anomalous_pixels: Vec<u32>,
 }
 

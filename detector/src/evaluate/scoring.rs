@@ -13,7 +13,7 @@ use crate::preprocess::Preprocess;
 use crate::scorer::Scorer;
 use crate::{Error, Result};
 
-/// Scores every sample. `calibration` is none where no threshold exists yet; `progress` is told after each image.
+/// Scores every sample. `calibration` is none if no threshold exists yet; `progress` is called after each image.
 ///
 /// # Errors
 /// When there are no samples, or an image or mask cannot be read or does not fit.

@@ -1,7 +1,7 @@
 //! The kinds of detectors, and the only code that asks which kind a bundle holds. A new kind is a variant of [`Kind`], a module beside
 //! `patchcore`, and an arm in each `match` here.
 
-mod kind;
+pub(crate) mod kind;
 mod patchcore;
 
 pub use kind::Kind;

@@ -1,4 +1,4 @@
-//! Scores counted in bins: what is left of an image's pixels when figures over any choice of images are to be computed later.
+//! Scores counted in bins: small enough to keep for each image, so that figures over any choice of images can be computed later.
 
 use super::keys::score;
 use super::ranking::Ranking;

@@ -1,12 +1,12 @@
 //! Why figures could not be computed.
 
-/// Why figures could not be computed.
+/// Why figures cannot be computed.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum MetricsError {
     /// A NaN has no rank.
     #[error("score {index} is NaN: it has no rank, look at the detector that gave it")]
     NanScore {
-        /// Position in the slice handed over (row by row in a map).
+        /// Its position among the scores, row by row in a map.
         index: usize,
     },
     /// Slices that belong together differ in length.
@@ -16,7 +16,7 @@ pub enum MetricsError {
         what: &'static str,
         /// Its length.
         found: usize,
-        /// The length of what it belongs to.
+        /// The length that was expected.
         expected: usize,
     },
     /// The limit of AUPRO is not a rate.

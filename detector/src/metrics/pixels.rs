@@ -9,7 +9,7 @@ use rayon::slice::ParallelSliceMut;
 /// The limit that MVTec's evaluation and most papers use for AUPRO.
 pub const AUPRO_FPR_LIMIT: f64 = 0.3;
 
-/// Collects score maps one at a time, so that nobody has to hold all of them.
+/// Collects score maps one at a time, so that a program need not hold all of them.
 ///
 /// Keeps 4 bytes per good pixel and 8 per anomalous one (600 maps of 256 x 256: about 160 MB); ranking needs another 4 per
 /// anomalous pixel.

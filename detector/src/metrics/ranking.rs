@@ -1,4 +1,4 @@
-//! Scores of two classes, sorted, and what follows from their order.
+//! Scores of two classes, sorted, and the figures that follow from their order.
 
 use super::error::{MetricsError, same_length};
 use super::keys::{check, key, score};
@@ -15,7 +15,7 @@ pub struct Ranking {
     anomalous: Vec<u32>,
 }
 
-/// The best F1 over all thresholds: an oracle's figure, picked on the very data it describes.
+/// The best F1 over all thresholds, picked on the very data that it describes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BestF1 {
     /// F1 in 0..=1.
@@ -67,7 +67,7 @@ impl Decisions {
 }
 
 impl Ranking {
-    /// Ranks `scores`, of which `anomalous[i]` tells the truth about `scores[i]`.
+    /// Ranks `scores`; `anomalous[i]` is the truth about the image or pixel of `scores[i]`.
     ///
     /// # Errors
     /// A NaN score, or slices of different lengths.
@@ -110,7 +110,7 @@ impl Ranking {
     /// The chance that an anomalous score lies above a good one, ties counted half; `None` when a class is missing.
     pub fn auroc(&self) -> Option<f64> {
         let pairs = self.good.len() as u128 * self.anomalous.len() as u128;
-        // In half pairs, so that it stays exact in integers.
+        // Counted in half pairs, so that the sum stays exact in integers.
         let mut won = 0u128;
         let (mut good_above, mut anomalous_above) = (0, 0);
         for step in self.steps() {
@@ -175,7 +175,7 @@ impl Ranking {
         self.good.first().max(self.anomalous.first()).map_or(f32::NEG_INFINITY, |&k| score(k))
     }
 
-    /// Every way to cut the scores, from "only the highest is anomalous" to "all are".
+    /// Every way to cut the scores, from "only the highest score is anomalous" to "all scores are".
     fn steps(&self) -> impl Iterator<Item = Step> {
         let mut good = Runs::new(self.good.iter().copied());
         let mut anomalous = Runs::new(self.anomalous.iter().copied());

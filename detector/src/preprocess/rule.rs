@@ -22,17 +22,17 @@ pub enum Resize {
     /// Fills the whole input, whatever the aspect ratio.
     #[default]
     Stretch,
-    /// Keeps the aspect ratio; the rest is filled with the mean colour and never scored.
+    /// Keeps the aspect ratio; the borders are filled with the mean colour and never scored.
     Letterbox,
 }
 
-/// Everything that happens to a picture before the network sees it; part of the model.
+/// All steps from a picture to the network's input. They are part of the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocess {
-    /// What the product's images are.
+    /// Whether the product's images have colour.
     pub colour: Colour,
-    /// Part of the camera's picture that is looked at; all of it when absent.
+    /// Part of the camera's picture that is scored; the whole picture when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Rect>,
     /// Size after resizing (bilinear with antialiasing, 8 bit).
@@ -82,7 +82,7 @@ impl Preprocess {
         Ok(())
     }
 
-    /// The part of a picture that is looked at.
+    /// The part of a picture that is scored.
     pub(super) fn region_in(&self, (width, height): (u32, u32)) -> Result<Rect> {
         let region = self.region.unwrap_or(Rect { x: 0, y: 0, width, height });
         region.expect_in(width, height).map(|()| region)

@@ -5,16 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 /// How the logits of the network's defect head join the distances to the memory bank: a patch scores
-/// `distance + weight * ln(1 + exp(logit))`. What nobody has seen before is still judged by its distance, and no logit can excuse it.
+/// `distance + weight * ln(1 + exp(logit))`. A logit only ever adds, so that a defect of a new kind still has the score of its distance.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownDefects {
-    /// In the units of distances.
+    /// Weight of the logits, in the units of distances.
     pub weight: f32,
 }
 
 impl KnownDefects {
-    /// Checks what may come from a file: a network with a defect head needs them, any other has no use for them.
+    /// Checks the section of a file: a network with a defect head needs one, and only such a network has one.
     ///
     /// # Errors
     /// When the two do not fit, or the weight is out of bounds.

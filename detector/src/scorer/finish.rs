@@ -1,4 +1,4 @@
-//! From patch distances to image score and map: what all scorers end with.
+//! From patch distances to the image's score: the end of every scorer.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::map::{Enlarger, PatchScores, Smoothing};
 use crate::preprocess::{Preprocess, Rect, Size};
 use crate::{Error, Result};
 
-/// From patch distances to image score and map: what all scorers end with.
+/// Turns patch distances and logits into scores.
 pub(super) struct Finish {
-    /// Of the network.
+    /// The network's input.
     input: Size,
     pub(super) defects: Option<KnownDefects>,
     smoothing: Smoothing,
@@ -24,8 +24,11 @@ impl Finish {
         Finish { input: preprocess.input(), defects, smoothing, enlarger: None }
     }
 
-    /// Score of the image and of its patches from the distances `[rows, columns]` of a patch grid and the defect head's logits, if there is one; `content` is
-    /// where the picture lies in the input.
+    /// Scores of the image and of its patches, from the distances `[rows, columns]` of a patch grid and the logits of the defect head, if
+    /// there is one. `content` is where the picture lies in the input.
+    ///
+    /// # Errors
+    /// When a value is not a finite number, or the number of logits does not fit.
     pub(super) fn finish(
         &mut self,
         mut distances: Vec<f32>,
@@ -34,7 +37,7 @@ impl Finish {
         content: Rect,
     ) -> Result<(f32, PatchScores)> {
         let input = (self.input.height as usize, self.input.width as usize);
-        // Half precision may overflow. Comparisons pass over what is no number, and the part would be good.
+        // Half precision may overflow. A comparison with NaN is false: the part would count as good.
         let logits_finite = logits.iter().flat_map(|logits| &logits.values).all(|value| value.is_finite());
         if !logits_finite || distances.iter().any(|distance| !distance.is_finite()) {
             return Err(Error::invalid("the network gives values that are no finite numbers; no verdict may come from them"));

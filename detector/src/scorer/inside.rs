@@ -32,7 +32,7 @@ impl Inside {
         self.rows.clone().flat_map(move |y| self.columns.clone().map(move |x| y * self.grid.1 + x))
     }
 
-    /// Means of the distances over squares that reach `radius` patches in every direction, as far as they lie inside; distances outside
+    /// Means of the distances over squares that reach `radius` patches in every direction, as far as they lie inside. Distances outside
     /// stay as they are.
     pub(super) fn means(&self, distances: &[f32], radius: usize) -> Vec<f32> {
         let around = |at: usize, bounds: &std::ops::Range<usize>| {
@@ -51,8 +51,8 @@ impl Inside {
         means
     }
 
-    /// Largest distance inside; distances outside become their nearest neighbour's inside, so that smoothing does not darken the
-    /// picture's edge.
+    /// Gives the largest distance inside. Distances outside become those of their nearest neighbour inside, so that smoothing does not
+    /// lower the scores at the picture's edge.
     pub(super) fn extend(&self, distances: &mut [f32]) -> f32 {
         let largest = self.indices().map(|i| distances[i]).fold(0.0, f32::max);
         for y in 0..self.grid.0 {

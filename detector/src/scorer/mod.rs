@@ -1,4 +1,4 @@
-//! One image in, one score and one map out.
+//! Scoring one image: network, descriptors, memory bank, score.
 
 mod defects;
 mod finish;

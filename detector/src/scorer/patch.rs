@@ -14,7 +14,7 @@ use crate::map::{PatchScores, Smoothing};
 use crate::preprocess::{Preparer, Preprocess, Rect};
 use crate::{Error, Result};
 
-/// The CPU scorer: any engine, then descriptors, bank and map.
+/// Scores with a backbone on any engine, descriptors and the memory bank.
 pub struct PatchScorer<E> {
     engine: E,
     preparer: Preparer,
@@ -39,7 +39,7 @@ impl<E: Engine> PatchScorer<E> {
         }
     }
 
-    /// Lets another network decide where this one is in doubt.
+    /// Lets another network decide where a score of this one is in doubt.
     #[must_use]
     pub fn with_second_look(mut self, second: SecondLook) -> PatchScorer<E> {
         self.after.second = Some(second);
@@ -52,7 +52,7 @@ impl<E: Engine> PatchScorer<E> {
     }
 }
 
-/// Descriptors, search and map.
+/// The stage after the backbone: descriptors, search and score.
 struct AfterBackbone {
     descriptor: PatchDescriptor,
     bank: MemoryBank,

@@ -1,4 +1,4 @@
-//! What a scorer says of one image, and how long that took.
+//! The score of one image, and how long it took.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use crate::map::{PatchScores, ScoreMap};
 pub struct Times {
     /// Region, resize, normalise.
     pub preprocess: Duration,
-    /// The engine, both where it looked twice.
+    /// The engine; with a second look, both networks.
     pub backbone: Duration,
     /// Descriptors, search and score.
     pub after_backbone: Duration,
 }
 
 impl Times {
-    /// From the picture to its score. Making a score map of it is not counted: only who wants one pays for it.
+    /// From the picture to its score. A score map is not counted: it is made only for a caller that asks for one.
     pub fn total(&self) -> Duration {
         self.preprocess + self.backbone + self.after_backbone
     }
 }
 
-/// What a detector says of one image.
+/// The result of scoring one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
-    /// Largest patch score (L2 distance in the descriptor's units, and what [`KnownDefects`](super::KnownDefects) adds).
+    /// Largest patch score: an L2 distance in the descriptor's units, and the share of [`KnownDefects`](super::KnownDefects).
     pub score: f32,
     /// Durations of the stages.
     pub times: Times,

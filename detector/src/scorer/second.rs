@@ -5,13 +5,13 @@ use crate::engine::Engine;
 /// Default of [`SecondLook::share`]: as much as the exporter lets int8 scores differ from float ones.
 pub const SECOND_LOOK: f32 = 0.02;
 
-/// The network that decides where a faster one is in doubt: parts whose score is near the threshold get this one's score and map.
+/// The network that decides where a faster one is in doubt: a part whose score is near the threshold gets the score of this network.
 pub struct SecondLook {
-    /// Runs that network; its results are such as the faster one's.
+    /// Runs the network, whose results have the form of the faster one's.
     pub engine: Box<dyn Engine>,
     /// Scores are in doubt within this share of the threshold.
     pub share: f32,
-    /// The threshold, where none comes with the picture.
+    /// The threshold of features that carry none.
     pub threshold: f32,
 }
 

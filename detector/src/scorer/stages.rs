@@ -22,14 +22,14 @@ pub struct Features {
 }
 
 impl Features {
-    /// Near this threshold, not the bundle's, a [`SecondLook`](super::SecondLook) is taken.
+    /// Takes a [`SecondLook`](super::SecondLook) near this threshold, instead of the bundle's.
     #[must_use]
     pub fn with_threshold(self, threshold: f32) -> Features {
         Features { threshold: Some(threshold), ..self }
     }
 }
 
-/// The first half of a scorer: from a picture to the network's results.
+/// The first stage of a scorer: from a picture to the network's results.
 pub struct Extractor<'a> {
     pub(super) engine: &'a mut dyn Engine,
     pub(super) preparer: &'a mut Preparer,
@@ -70,24 +70,24 @@ impl Extractor<'_> {
     }
 }
 
-/// The second half of a scorer: from the network's results to score and map.
+/// The second stage of a scorer: from the network's results to a score.
 pub trait FeatureScorer: Send {
-    /// Judges what the first half of the same scorer has seen.
+    /// Scores features that the first stage of the same scorer has extracted.
     ///
     /// # Errors
-    /// When the results are not such as this scorer's network gives.
+    /// When the results are not of the form that this scorer's network gives.
     fn score(&mut self, features: Features) -> Result<Scored>;
 }
 
-/// Judges images: the same trait in calibration, evaluation and live.
+/// Scores images. Calibration, evaluation and the production line use this one trait.
 pub trait Scorer: Send {
     /// Name of the engine behind it.
     fn engine(&self) -> &'static str;
 
-    /// What happens to a picture first.
+    /// How a picture becomes the network's input.
     fn preprocess(&self) -> &Preprocess;
 
-    /// Both halves, which may work at the same time, on one picture after another.
+    /// Both stages, which may work at the same time: one on a picture while the other works on the picture before it.
     fn stages(&mut self) -> (Extractor<'_>, &mut dyn FeatureScorer);
 
     /// Scores a picture that is already at the network's size.

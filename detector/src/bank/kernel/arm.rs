@@ -1,5 +1,5 @@
 //! NEON: products of 16 bit widened as they accumulate; the dot-product extension multiplies bytes, four a lane.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "vector loads through pointers; the lengths are checked by the methods of `Kernel`")]
 
 use std::arch::aarch64::*;
 use std::arch::asm;
@@ -7,7 +7,7 @@ use std::arch::asm;
 use super::shared::{chosen, push_near, push_set, quantise};
 use super::table::{Boxes, COARSE, FINE, Kernel, TILE};
 
-/// What this processor has, slowest first.
+/// The kernels that this processor can run, slowest first.
 pub(super) fn kernels() -> Vec<Kernel> {
     // SAFETY: NEON is part of the base architecture; lengths are checked by the methods of `Kernel`.
     let neon = Kernel {

@@ -1,12 +1,12 @@
 //! AVX2: codes widened to 16 bit, multiplied and added in pairs.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "vector loads through pointers; the lengths are checked by the methods of `Kernel`")]
 
 use std::arch::x86_64::*;
 
 use super::shared::{chosen, push_near, push_set, quantise};
 use super::table::{Boxes, COARSE, FINE, Kernel, TILE};
 
-/// Where the processor has it.
+/// The kernel, if this processor has AVX2.
 pub(super) fn kernel() -> Option<Kernel> {
     // SAFETY: these closures are handed out only where AVX2 was detected; lengths are checked by the methods of `Kernel`.
     is_x86_feature_detected!("avx2").then_some(Kernel {
@@ -35,8 +35,7 @@ fn dots_avx2(queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
 
 /// `N` rows against `TILE` queries, all sums in registers.
 #[inline]
-// Plain counted loops are what the compiler is known to unroll here.
-#[allow(clippy::needless_range_loop)]
+#[allow(clippy::needless_range_loop, reason = "the compiler is known to unroll plain counted loops here")]
 #[target_feature(enable = "avx2")]
 fn tile<const N: usize>(rows: [&[i8]; N], queries: &[i16], stride: usize, dots: &mut [i32]) {
     assert!(queries.len() == TILE * stride && rows.iter().all(|row| row.len() == stride));

@@ -1,12 +1,12 @@
 //! AVX-512 with VNNI: multiply, add in pairs and accumulate are one instruction.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "vector loads through pointers; the lengths are checked by the methods of `Kernel`")]
 
 use std::arch::x86_64::*;
 
 use super::shared::{chosen, quantise};
 use super::table::{Boxes, COARSE, FINE, GROUP, Kernel, TILE};
 
-/// Where the processor has it.
+/// The kernel, if this processor has these extensions.
 pub(super) fn kernel() -> Option<Kernel> {
     let there =
         is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni");

@@ -13,7 +13,7 @@ impl Kernel {
 
 /// All kernels that this processor can run, slowest first.
 pub fn kernels() -> Vec<Kernel> {
-    #[allow(unused_mut)]
+    #[allow(unused_mut, reason = "some processors have the scalar kernel only")]
     let mut kernels = vec![SCALAR];
     #[cfg(target_arch = "x86_64")]
     {

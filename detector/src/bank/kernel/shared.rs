@@ -1,12 +1,13 @@
-//! Steps that several kernels share; inlined into each, so that its instructions can be used.
+//! Steps that several kernels share. They are inlined into each kernel, so that the compiler uses that kernel's instructions.
 
 use super::table::{FINE, GROUP, GROUP_CODES};
 
-/// The same operations for each value whatever the width of registers, so all kernels give the same codes.
+/// Quantises a vector, see [`Kernel::quantise`](super::Kernel). Each value takes the same operations whatever the width of registers, so
+/// all kernels give the same codes.
 #[inline(always)]
 pub(super) fn quantise(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> (f32, u64) {
-    /// Adding it leaves the nearest whole number, ties to even, in the lowest bits: `f32::round_ties_even` is a function call on
-    /// processors of the base instruction set.
+    /// Adding this number leaves the nearest whole number, ties to even, in the lowest bits. `f32::round_ties_even` would be a function
+    /// call on processors of the base instruction set.
     const ROUND: f32 = 12_582_912.0;
     let mut largest = [0.0f32; 16];
     for (vector, mean) in vector.chunks(16).zip(mean.chunks(16)) {
@@ -32,14 +33,14 @@ pub(super) fn quantise(vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i1
     (scale, squares.iter().sum())
 }
 
-/// The codes of those groups that are there.
+/// The codes of the `near` groups, without numbers behind the last group.
 #[inline(always)]
 pub(super) fn chosen<'a>(groups: &'a [i16], near: &'a [u32]) -> impl Iterator<Item = (usize, &'a [i16; GROUP_CODES])> {
     let groups = groups.as_chunks::<GROUP_CODES>().0;
     near.iter().filter_map(|group| Some((*group as usize, groups.get(*group as usize)?)))
 }
 
-/// What every kernel's `thin` does, inlined into it so that its instructions can be used.
+/// The loop of every kernel's `thin`.
 #[inline(always)]
 pub(super) fn push_near(
     rows: &[[i16; FINE]],
@@ -58,7 +59,7 @@ pub(super) fn push_near(
     }
 }
 
-/// Appends the rows of a group whose bit is set.
+/// Appends the rows of a group whose bit is set in `mask`.
 #[inline(always)]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn push_set(mut mask: u32, group: usize, found: &mut Vec<u32>) {

@@ -13,7 +13,8 @@ pub(in crate::bank) const GROUP_CODES: usize = GROUP * COARSE;
 /// Largest magnitude of a sketch's code: squared distances of two fine sketches fit 31 bits.
 pub(in crate::bank) const SKETCH_LIMIT: i16 = 2047;
 
-/// What [`GROUP`] groups hold at least and at most of each coordinate. Laid out like a group, with groups in the place of rows.
+/// Smallest and largest code of each coordinate in each of [`GROUP`] groups. The layout is that of a group, with groups in the place of
+/// rows.
 pub(in crate::bank) type Boxes = [[i16; GROUP_CODES]; 2];
 
 /// Keeps the rows of the near groups that are within the limit.
@@ -21,7 +22,7 @@ type Scan = fn(&[i16], &[u32], &[i16; COARSE], i32, &mut Vec<u32>);
 /// Keeps the fine sketches among those found that are within the limit, with their squared distances.
 type Thin = fn(&[i16; FINE], &[[i16; FINE]], &[u32], i32, &mut Vec<(i32, u32)>);
 
-/// Codes of a vector less the mean; what a step of them is worth, and the sum of their squares.
+/// Fills in the codes of a vector less the mean; gives the value of one step of a code, and the sum of the codes' squares.
 type Quantise = fn(&[f32], &[f32], u16, &mut [i16]) -> (f32, u64);
 
 /// One way to compute that this processor can run.
@@ -37,7 +38,7 @@ pub struct Kernel {
     pub(super) quantise: Quantise,
 }
 
-/// Functions check the lengths that the unsafe kernels rely on.
+/// These functions check the lengths that the unsafe kernels rely on.
 impl Kernel {
     /// `dots[row * TILE + query] = queries[query] · rows[row]` for `TILE` queries; `stride` codes each, a multiple of 32.
     pub(in crate::bank) fn dots(&self, queries: &[i16], rows: &[i8], stride: usize, dots: &mut [i32]) {
@@ -47,7 +48,7 @@ impl Kernel {
         (self.dots)(queries, rows, stride, dots);
     }
 
-    /// Multiplies and adds as often as it says, on data that never leaves the first cache: the roof of a roofline.
+    /// Multiplies and adds on data that stays in the first cache, and gives the number of multiplications: the roof of a roofline.
     pub fn exercise(&self, rounds: usize) -> usize {
         const STRIDE: usize = 384;
         const ROWS: usize = 16;
@@ -58,7 +59,7 @@ impl Kernel {
         rounds * std::hint::black_box(dots).len() * STRIDE
     }
 
-    /// One product; the length is a multiple of 32.
+    /// Dot product of two vectors of codes, whose length is a multiple of 32.
     pub(in crate::bank) fn dot(&self, query: &[i16], row: &[i8]) -> i32 {
         assert!(query.len() == row.len() && query.len().is_multiple_of(32), "padded codes");
         (self.dot)(query, row)
@@ -89,8 +90,8 @@ impl Kernel {
         (self.thin)(query, rows, positions, limit, near);
     }
 
-    /// Codes of `vector - mean` with magnitudes up to `limit`; gives what one step of them is worth, and the sum of their squares. Codes
-    /// behind the vector's end stay as they are, and count.
+    /// Fills in the codes of `vector - mean`, with magnitudes up to `limit`; gives the value of one step of a code, and the sum of the
+    /// codes' squares. Codes behind the vector's end stay as they are, and count in the sum.
     pub(in crate::bank) fn quantise(&self, vector: &[f32], mean: &[f32], limit: u16, codes: &mut [i16]) -> (f32, u64) {
         assert!(vector.len() == mean.len() && vector.len() <= codes.len(), "a mean and a code for each value");
         (self.quantise)(vector, mean, limit, codes)

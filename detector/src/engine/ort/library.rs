@@ -10,15 +10,15 @@ use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::sys::{ORT_API_VERSION, OrtApiBase};
 
-/// The environment's variable that names the library where the configuration does not.
+/// The environment variable that names the library if the configuration does not.
 const VARIABLE: &str = "ORT_DYLIB_PATH";
 
-/// ONNX Runtime, loaded.
+/// The loaded ONNX Runtime.
 #[derive(Clone, Debug)]
 pub struct OrtLibrary {
     /// Where it was loaded from.
     pub path: PathBuf,
-    /// Its version, as it says itself.
+    /// The version that the library gives.
     pub version: String,
     pub(super) environment: Environment,
 }
@@ -29,7 +29,8 @@ impl OrtLibrary {
     /// Loads the library, or gives the one that is loaded already.
     ///
     /// # Errors
-    /// A message that names the library: when none is named, it is not there, is no ONNX Runtime, is too old, or another one is in use.
+    /// A message that names the library: when no library is named, or it is missing, is no ONNX Runtime or is too old, or the process uses
+    /// another one.
     pub(super) fn load(named: Option<&Path>) -> Result<OrtLibrary, String> {
         let path = match named {
             Some(path) => path.to_path_buf(),
@@ -38,7 +39,7 @@ impl OrtLibrary {
             })?,
         };
         let shown = path.display();
-        // Links are followed, so that two names of one library are one; dlopen looks for a relative path in places of its own.
+        // Links are followed, so that two names of one library count as one. dlopen would look for a relative path elsewhere.
         let path = path.canonicalize().map_err(|error| format!("{shown}: ONNX Runtime's library cannot be found: {error}"))?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         match &*loaded {
@@ -70,7 +71,7 @@ fn complete(path: &Path) -> Result<(), String> {
     check_segments(&mut BufReader::new(file), length)
 }
 
-/// [`complete`] for a file of `length` bytes. What its header says is believed as far as the file reaches, and no memory depends on it.
+/// [`complete`] for a file of `length` bytes. No number of the header decides how much memory is taken.
 fn check_segments(file: &mut (impl Read + Seek), length: u64) -> Result<(), String> {
     /// A program header of 64-bit ELF. The loader, too, takes no other size.
     const ENTRY: u64 = 56;
@@ -108,7 +109,7 @@ fn check_segments(file: &mut (impl Read + Seek), length: u64) -> Result<(), Stri
 }
 
 /// Opens the library and asks for its version and for the interface that `ort` needs.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "loading a library and calling its functions")]
 fn probe(path: &Path) -> Result<String, String> {
     // SAFETY: loading runs the library's initialisers; the service's own configuration names it, and it is trusted as the program is.
     let library = unsafe { libloading::Library::new(path) }.map_err(|error| format!("cannot be loaded: {error}"))?;
@@ -139,7 +140,7 @@ fn probe(path: &Path) -> Result<String, String> {
 fn log(level: LogLevel, category: &str, _id: &str, _place: &str, message: &str) {
     let level = match level {
         LogLevel::Verbose => log::Level::Trace,
-        // What it calls information is about its inner workings.
+        // ONNX Runtime's "info" messages are about its inner workings.
         LogLevel::Info => log::Level::Debug,
         LogLevel::Warning => log::Level::Warn,
         LogLevel::Error | LogLevel::Fatal => log::Level::Error,

@@ -21,9 +21,9 @@ use crate::{EngineFault, Error, Result};
 /// A network on one of ONNX Runtime's providers, its input and outputs bound once.
 pub struct OrtEngine {
     kind: EngineKind,
-    /// Where the calling thread, which computes too, runs meanwhile.
+    /// The processor on which the calling thread runs during a run: it computes, too.
     place: Option<usize>,
-    // Before the session: what is bound goes first.
+    // Declared before the session: bound values must be dropped before it.
     binding: IoBinding,
     input: Tensor<f32>,
     input_name: String,
@@ -63,7 +63,7 @@ impl OrtEngine {
         let shape = [1usize, 3, size.height as usize, size.width as usize];
         let input = Tensor::<f32>::new(&Allocator::default(), shape)?;
         let mut binding = session.create_binding()?;
-        // What comes out is small beside what happens inside: it is copied to the CPU as a part of the run.
+        // Results are small beside the values in between: they are copied to the CPU as a part of the run.
         let host = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
         for name in &output_names {
             binding.bind_output_to_device(name, &host)?;

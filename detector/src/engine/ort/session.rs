@@ -30,12 +30,12 @@ pub(super) fn start(
         .map_err(told)?
         .with_dimension_override("batch", 1)
         .map_err(told)?
-        // Its threads would wait for work by spinning for tens of milliseconds: in the time of the search, which runs next, and for
-        // nothing between frames.
+        // Otherwise its threads wait for work by spinning for tens of milliseconds: they would slow down the search, which runs next, and
+        // waste power between frames.
         .with_config_entry("session.intra_op.allow_spinning", "0")
         .map_err(told)?;
     if kind.on_gpu() {
-        // A node that no GPU provider takes would run on the CPU, and nobody would know why it is slow.
+        // Otherwise a node that no GPU provider takes runs on the CPU, and nobody knows why it is slow.
         builder = builder
             .with_execution_providers(providers(kind, variant, machine, bundle, library)?)
             .map_err(told)?
@@ -43,11 +43,11 @@ pub(super) fn start(
             .map_err(told)?;
     } else {
         if bytes_overflow() {
-            // Slower, also where nothing overflows.
+            // Only here: precise products are slower, also where nothing overflows.
             builder = builder.with_precise_qmm().map_err(told)?;
         }
         if let Some([_, others @ ..]) = placement::of_threads(rayon::current_num_threads()) {
-            // It counts processors from 1. The first one is that of the thread that calls it.
+            // ONNX Runtime counts processors from 1. The first processor is left to the thread that calls a run.
             let affinities: Vec<String> = others.iter().map(|processor| (processor + 1).to_string()).collect();
             builder = builder.with_config_entry("session.intra_op_thread_affinities", affinities.join(";")).map_err(told)?;
         }
@@ -67,7 +67,7 @@ fn providers(
     if kind != EngineKind::Tensorrt {
         return Ok(vec![cuda]);
     }
-    // The float form's self-test allows for no half precision.
+    // The self-test of the float network does not tolerate half precision.
     let mut tensorrt = TensorRT::default().with_fp16(variant == Variant::Fused);
     if let Some(state) = &machine.state {
         let cache = tensorrt::cache(state, bundle, &library.version)?;
@@ -80,7 +80,7 @@ fn providers(
     Ok(vec![tensorrt.build().error_on_failure(), cuda])
 }
 
-/// Whether ONNX Runtime sums products of bytes in 16 bits, where weights of a full byte overflow: on x86 without VNNI.
+/// Whether ONNX Runtime sums products of bytes in 16 bits, in which weights of a full byte overflow: it does on x86 without VNNI.
 fn bytes_overflow() -> bool {
     #[cfg(target_arch = "x86_64")]
     return !(is_x86_feature_detected!("avx512vnni") || is_x86_feature_detected!("avxvnni"));

@@ -1,5 +1,5 @@
-//! Where TensorRT keeps what it built: one folder for each bundle, GPU and set of library versions, since a built engine runs nowhere
-//! else.
+//! Where TensorRT keeps the engines that it builds: in one folder for each bundle, GPU and set of library versions, since a built engine
+//! runs nowhere else.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::fs;
@@ -10,9 +10,9 @@ use libloading::Library;
 
 use crate::files;
 
-/// Folders that are kept, more than one configuration names bundles; the least recently used go first.
+/// Number of folders that are kept, more than the bundles of one configuration. The least recently used are removed first.
 const KEPT: usize = 64;
-/// File that says what a folder is for.
+/// File that names what the engines of a folder depend on.
 const KEY: &str = "key.txt";
 
 /// Everything that a built engine depends on.
@@ -55,7 +55,7 @@ fn folder(root: &Path, key: &Key) -> crate::Result<PathBuf> {
     let folder = root.join(&files::sha256(text.as_bytes())[..32]);
     let path = folder.join(KEY);
     if fs::read(&path).is_ok_and(|known| known == text.as_bytes()) {
-        // Its time says when the folder was last used. What was built may be another user's: then it stays as it is.
+        // The file's time says when the folder was last used. If the folder is another user's, the time stays as it is.
         let _ = fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         return Ok(folder);
     }
@@ -65,7 +65,7 @@ fn folder(root: &Path, key: &Key) -> crate::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Removes the folders that were not used for longest.
+/// Removes the least recently used folders beyond [`KEPT`].
 fn prune(root: &Path, current: &Path) -> crate::Result<()> {
     let used = |folder: &Path| fs::metadata(folder.join(KEY)).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     let entries = fs::read_dir(root).map_err(crate::Error::io(root, "read"))?;
@@ -80,7 +80,7 @@ fn prune(root: &Path, current: &Path) -> crate::Result<()> {
 }
 
 /// The first GPU, as the driver names it.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "calling the functions of a vendor's library")]
 fn gpu() -> Result<Gpu, String> {
     const MAJOR: c_int = 75;
     const MINOR: c_int = 76;
@@ -108,14 +108,14 @@ fn gpu() -> Result<Gpu, String> {
         if let Some((step, code)) = steps.into_iter().find(|(_, code)| *code != 0) {
             return Err(failed(&format!("{step} gives error {code}")));
         }
-        // The last byte is never written: the text ends.
+        // The last byte is never written, so the text ends.
         let name = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
         Ok(Gpu { name, capability, driver: number })
     }
 }
 
 /// TensorRT's version as one number, e.g. 101300.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "calling the functions of a vendor's library")]
 fn tensorrt_version() -> Result<c_int, String> {
     let names = ["libnvinfer.so.11", "libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so"];
     // SAFETY: TensorRT's own library, which the provider loads next; the function takes nothing and gives a number.

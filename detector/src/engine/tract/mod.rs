@@ -1,3 +1,5 @@
+//! tract: the engine in pure Rust.
+
 mod operators;
 mod registers;
 
@@ -15,7 +17,7 @@ use crate::{EngineFault, Error, Result};
 
 const NAME: &str = "tract";
 
-/// tract on the CPU, always there. It runs on rayon's current pool, the one that searches the memory bank; work is split between
+/// tract on the CPU, which needs no library. It runs on rayon's current pool, which searches the memory bank, too. Work is split between
 /// results, never inside a sum, so scores do not depend on the number of threads.
 pub struct TractEngine {
     plan: Arc<TypedRunnableModel>,
@@ -31,7 +33,8 @@ impl TractEngine {
         TractEngine::load_with(&operators::reader(), onnx, size)
     }
 
-    /// The same with the operators of `reader`: with all of tract's, [`tract_onnx::onnx`], the exporter runs the other forms of a network.
+    /// [`TractEngine::load`] with the operators of `reader`. With all of tract's operators, [`tract_onnx::onnx`], the exporter runs the
+    /// other forms of a network.
     ///
     /// # Errors
     /// As [`TractEngine::load`].

@@ -1,5 +1,5 @@
-//! The ONNX operators of exported backbones, and no others: what a bundle cannot need is neither parsed nor linked, which leaves a quarter
-//! of the camera's program away (decision 0021).
+//! The ONNX operators of exported backbones, and no others: operators that no bundle needs are neither parsed nor linked, which makes the
+//! camera's program a quarter smaller (decision 0021).
 
 use tract_onnx::model::{Onnx, OnnxOpRegister, ParsingContext};
 use tract_onnx::pb::NodeProto;
@@ -17,7 +17,7 @@ type Operator = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 pub fn reader() -> Onnx {
     let mut known = OnnxOpRegister::default();
     known.insert("Add", |_, _| Ok((Add.into_hir(), Vec::new())));
-    // Means in bundles of before they were convolutions.
+    // Older bundles have means as pooling; newer ones as convolutions.
     known.insert("AveragePool", average_pool);
     known.insert("Conv", conv);
     known.insert("MatMul", |_, _| Ok((expand(MatMulInference::default()), Vec::new())));
@@ -52,7 +52,7 @@ fn pool(node: &NodeProto) -> TractResult<PoolSpec> {
     Ok(PoolSpec::new(DataFormat::NCHW, shape, padding, None, Some(strides), 0, 0))
 }
 
-/// What convolution and pooling share, `[rows, columns]` each.
+/// The attributes that convolution and pooling share, `[rows, columns]` each.
 struct Window {
     shape: TVec<usize>,
     strides: TVec<usize>,

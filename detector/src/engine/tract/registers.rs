@@ -2,10 +2,10 @@
 
 /// Marks the upper halves of this thread's vector registers as unused.
 ///
-/// The last of tract's kernels may leave them in use, as the one of a convolution with a single output does; until some other code clears
-/// them, every SSE instruction waits for them: with a defect head, normalising the next picture took several times as long.
+/// The last of tract's kernels may leave them in use, as the kernel of a convolution with a single output does. Until some other code
+/// clears them, every SSE instruction waits for them: with a defect head, normalising the next picture took several times as long.
 #[cfg(target_arch = "x86_64")]
-#[allow(unsafe_code)]
+#[allow(unsafe_code, reason = "an instruction that only processors with AVX have")]
 pub fn clear_upper() {
     #[target_feature(enable = "avx")]
     fn clear() {

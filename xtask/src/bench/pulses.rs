@@ -1,4 +1,4 @@
-//! `cargo xtask bench pulses`: when the line's pulses come, against when they should.
+//! `cargo xtask bench pulses`: how far the pulses of a production line are from their due times.
 
 use std::io::{self, Write};
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::workspace::Workspace;
 use crate::{process, setup};
 
 /// Time the pulses of the service's line thread (recorded, no GPIO line is needed) while twice as many busy threads as processors run.
-/// Exit code 1 if a part got no pulse or another one's.
+/// Exit code 1 if a part got no pulse, or the pulse of another part.
 ///
 /// A part every 30 ms on average, so the 10,000 take about 5 minutes. Without the right to SCHED_FIFO the priority says 0.
 #[derive(clap::Args)]

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::binaries::{Build, Executable};
+use crate::binaries::{Build, Executable, Targets};
 use crate::workspace::Workspace;
 use crate::{fuzz, process, setup};
 
@@ -29,7 +29,7 @@ const FUZZ_SECONDS: u32 = 5;
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let libtorch = setup::prepare(workspace)?;
     let python = setup::prepare_for_tests(workspace)?;
-    let build = Build::of_everything(workspace, &libtorch)?;
+    let build = Build::of(workspace, &libtorch, Targets::All)?;
     let mut tests: Vec<&Executable> = build.tests().collect();
     tests.sort_by_key(|test| (stage(test), test.package().to_owned(), test.name.clone()));
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::files::{existing, install, list, sha256};
 use crate::workspace::Workspace;
 use crate::{process, setup};
@@ -60,7 +60,7 @@ struct Agreement {
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?;
     let name = data.file_name().unwrap_or_default().to_string_lossy();
     let folder = workspace.cache().join("bench/engines").join(&*name);
     let exporter = build.program("apc-export")?;

@@ -12,7 +12,7 @@ use detector::run::Run;
 use serde::{Deserialize, Serialize};
 
 use super::trial::{Trial, commit};
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::figures::show;
 use crate::files::{self, existing, sha256, size};
 use crate::setup;
@@ -86,7 +86,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let missing: Vec<u64> = (0..args.seeds).filter(|seed| !results.seeds.contains_key(seed)).collect();
     if !missing.is_empty() {
         let libtorch = setup::prepare(workspace)?;
-        let build = Build::of_everything(workspace, &libtorch)?;
+        let build = Build::of(workspace, &libtorch, Targets::Programs)?;
         let commit = commit(workspace);
         for seed in missing {
             eprintln!("bench: seed {seed}");

@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Runs the command; `false` if a part's pulse was wrong.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Example("pulses"))?;
     let busy = 2 * thread::available_parallelism().map_or(1, usize::from);
     eprintln!("bench: {} parts beside {busy} busy threads", args.parts);
     let mut pulses = Command::new(build.program("pulses")?);

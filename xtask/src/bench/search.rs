@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::banks::Banks;
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::files::{self, existing, install, list};
 use crate::workspace::Workspace;
 use crate::{process, setup};
@@ -91,8 +91,8 @@ impl Measured {
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
-    let packaged = Build::as_packaged(workspace)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?;
+    let packaged = Build::as_packaged(workspace, &["roofline"])?;
     let folder = workspace.cache().join("bench/search");
     files::make_folder(&folder)?;
     let library = workspace.cache().join("onnxruntime/lib/libonnxruntime.so");

@@ -10,7 +10,7 @@ use detector::evaluate::Latency;
 use serde::{Deserialize, Serialize};
 
 use super::trial::Trial;
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::files::{existing, list, size};
 use crate::workspace::Workspace;
 use crate::{process, replay, setup};
@@ -87,8 +87,8 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let recipes = if args.config.is_empty() { vec![default] } else { args.config.clone() };
     // A missing recipe must show before anything is built or learned.
     let recipes = recipes.iter().map(|recipe| existing(recipe)).collect::<Result<Vec<_>>>()?;
-    let programs = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
-    let packaged = Build::as_packaged(workspace)?;
+    let programs = Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?;
+    let packaged = Build::as_packaged(workspace, &[])?;
     let program = packaged.program("apc-runtime")?;
     let mut candidates = Vec::new();
     for (number, recipe) in recipes.iter().enumerate() {

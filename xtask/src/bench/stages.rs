@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::trial::commit;
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::workspace::Workspace;
 use crate::{files, process, setup};
 
@@ -68,7 +68,7 @@ impl Estimate {
 
 /// Runs the command; `false` if a stage is slower.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Benchmark("stages"))?;
     let current = build.benchmark("stages")?;
     let folder = workspace.cache().join("bench/stages");
     let (baseline, note) = (folder.join("baseline"), folder.join("baseline.txt"));

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use detector::evaluate::Figures;
 
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::files::{self, sha256};
 use crate::workspace::Workspace;
 use crate::{figures, process, setup};
@@ -46,7 +46,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     }
     demo.claim()?;
     let libtorch = setup::prepare(workspace)?;
-    let build = Build::of_everything(workspace, &libtorch)?;
+    let build = Build::of(workspace, &libtorch, Targets::Programs)?;
     demo.render(&build)?;
     demo.train(&build)?;
     demo.export(&build)?;

@@ -17,7 +17,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::binaries::{Build, cargo};
+use crate::binaries::{Build, Targets, cargo};
 use crate::files::{copy, copy_folder, list, make_empty_folder, make_folder};
 use crate::workspace::Workspace;
 use crate::{cross, process, setup};
@@ -83,7 +83,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         _ => (machine.scenarios, guest::SHORT),
     };
     let libtorch = setup::prepare(workspace)?;
-    let build = Build::of_everything(workspace, &libtorch)?;
+    let build = Build::of(workspace, &libtorch, Targets::Programs)?;
     let crossed = machine.target.map(|_| cross::build(workspace, &["apc-runtime", "apc-tests"], &args.profile)).transpose()?;
     let inside = crossed.as_ref().unwrap_or(&build);
     let cache = workspace.cache().join("machine").join(machine.name);

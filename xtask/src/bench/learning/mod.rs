@@ -16,7 +16,7 @@ use self::draw::{Draw, LABELS_ONLY, Split, Truth};
 use self::system::System;
 use self::table::{Compared, Row};
 use super::trial::{Trial, commit};
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::files::{self, existing, sha256};
 use crate::setup;
 use crate::workspace::Workspace;
@@ -80,7 +80,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             continue;
         }
         if built.is_none() {
-            built = Some(Build::of_everything(workspace, &setup::prepare(workspace)?)?);
+            built = Some(Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?);
         }
         let Some(build) = &built else { bail!("nothing was built") };
         let Wanted { name, system, seed, split, .. } = wanted;

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::super::banks::Banks;
 use super::super::search::frames;
 use super::ours::Ours;
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::files::{self, existing, install, sha256};
 use crate::python::Python;
 use crate::workspace::Workspace;
@@ -85,8 +85,8 @@ impl Ground {
     /// Builds our programs, installs the peers, and renders images where the user has none.
     pub fn prepare(workspace: &Workspace, data: Option<&Path>) -> Result<Self> {
         let libtorch = setup::prepare(workspace)?;
-        let build = Build::of_everything(workspace, &libtorch)?;
-        let packaged = Build::as_packaged(workspace)?;
+        let build = Build::of(workspace, &libtorch, Targets::Programs)?;
+        let packaged = Build::as_packaged(workspace, &["search"])?;
         let (folder, scripts) = (workspace.cache().join("peers"), workspace.root().join("xtask/peers"));
         let python = environment(workspace, &folder.join("venv"), &scripts)?;
         let data = match data {

@@ -1,41 +1,38 @@
+//! From a run to a bundle.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use detector::bank::{MemoryBank, Quantisation};
-use detector::bundle::{
-    BackboneFile, BankFile, Bundle, DetectorInfo, FORMAT, Manifest, PatchDescriptorSection, SelfTest, Variant,
-};
+use detector::bank::Quantisation;
+use detector::bundle::{BackboneFile, Bundle, DetectorInfo, Variant};
 use detector::calibration::{Calibration, calibrate};
 use detector::dataset::{Dataset, Sample};
 use detector::engine::TractEngine;
 use detector::evaluate::evaluate;
-use detector::kinds::Kind;
-use detector::run::{ReferenceKind, Run, StoredPicture};
+use detector::run::Run;
 use detector::scorer::Scorer;
 use detector::{Error, files};
 
-use crate::misses::ExpectedMisses;
+use crate::error::Result;
+use crate::kinds::{self, Shared};
+use crate::misses::{self, ExpectedMisses};
+use crate::progress::Progress;
 use crate::report::{CalibrationReport, Report, without_latency};
-use crate::variants::{self, Made};
-use crate::{Progress, Result, onnx, parity};
+use crate::variants::{Float, Made};
+use crate::{onnx, parity, self_test, training};
 
 const BACKBONE: &str = "backbone.onnx";
-const BANK: &str = "memory_bank.safetensors";
-/// Largest relative difference of a reference's score that an engine may show.
+/// Largest relative difference of a self-test score that an engine of the float network may show.
 const TOLERANCE: f32 = 1e-3;
-/// Most references of the self-test: it runs at every start of the camera.
-const SELF_TEST: usize = 4;
-/// Largest picture of the run.
-const PICTURE_LIMIT: u64 = 64 << 20;
 
-/// What the user may choose.
+/// The user's choices.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How bank vectors are stored.
+    /// How the vectors of a memory bank are stored.
     pub bank: Quantisation,
     /// Whether to evaluate on the run's data set, where it is there.
     pub evaluate: bool,
-    /// Whether to add the network with the memory bank inside, for GPUs.
+    /// Whether to add the network with the detector's other parts inside, for GPUs.
     pub fused: bool,
     /// Whether to add the backbone in int8.
     pub int8: bool,
@@ -66,68 +63,66 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     let in_weights = |error: Error| Error::file(run.folder.join("weights.safetensors"), error.to_string());
     let backbone = onnx::backbone(&info.backbone.network()?, &weights, input).map_err(in_weights)?;
     let mut engine = TractEngine::load(&backbone, input)?;
-    let parity = parity::check(&run, &mut engine, options.bank, progress)?;
+    let parts = kinds::parts(&run, options.bank)?;
+    let parity = parity::check(&run, &mut engine, &*parts, progress)?;
 
-    let bank = run.bank(options.bank)?;
-    let mut contents = BTreeMap::from([(BACKBONE.to_string(), backbone)]);
-    contents.insert(BANK.into(), bank.to_tensors().to_bytes()?);
-    contents.insert("split.json".into(), json(&run.split()?)?);
-    let bank_file = describe(&bank);
-
-    let mut scorer = info.scorer(engine, bank.clone());
-    let (calibration, calibration_report) = threshold(&run, &mut scorer, progress)?;
-    let self_test = self_test(&run, &mut contents)?;
-    let references = variants::score(&run, &self_test, &mut scorer)?;
+    let pictures = self_test::pictures(&run);
+    let mut scorer = parts.scorer(Box::new(&mut engine));
+    let (calibration, calibration_report) = threshold(&run, &mut *scorer, progress)?;
+    let self_test = self_test::record(&run, &pictures, &mut *scorer, TOLERANCE)?;
     let unseen = if options.evaluate { unseen(&run)? } else { Vec::new() };
-    let evaluation = evaluation(&unseen, &mut scorer, &calibration, progress)?;
-    let expected_misses = match options.evaluate {
-        true => ExpectedMisses::of(&run, &contents[BACKBONE], &bank, &calibration, progress)?,
-        false => None,
-    };
-    let made = forms(&run, &bank, &self_test, &unseen, &mut scorer, options, progress)?;
-    let of_variants = made.iter().map(|(variant, made)| (*variant, made.report)).collect();
+    let evaluation = evaluation(&unseen, &mut *scorer, &calibration, progress)?;
+    let mut made = BTreeMap::new();
+    if options.int8 || options.fused {
+        let float = Float::new(&run, &*parts, &pictures, &unseen, &mut *scorer, progress)?;
+        if options.int8 {
+            made.insert(Variant::Int8, float.int8(progress)?);
+        }
+        if options.fused {
+            made.insert(Variant::Fused, float.fused(progress)?);
+        }
+    }
+    drop(scorer);
+    let mut expected_misses = None;
+    let samples = if options.evaluate { misses::samples(&run)? } else { Vec::new() };
+    if !samples.is_empty()
+        && let Some(mut scorer) = parts.untaught_scorer(Box::new(&mut engine))?
+    {
+        expected_misses = Some(ExpectedMisses::of(&run, &samples, &mut *scorer, &calibration, progress)?);
+    }
     let report = Report {
         parity,
         calibration: calibration_report,
         evaluation,
         expected_misses,
-        training: run.training()?,
-        variants: of_variants,
+        training: training::curves(&run)?,
+        variants: made.iter().map(|(variant, made)| (*variant, made.report)).collect(),
     };
-    let mut variants = BTreeMap::new();
-    for (variant, made) in made {
-        contents.insert(made.section.file.clone(), made.onnx);
-        variants.insert(variant, made.section);
-    }
-    contents.insert("report.json".into(), json(&report)?);
 
-    let manifest = Manifest {
-        format: FORMAT,
-        detector: DetectorInfo {
-            name: info.name.clone(),
-            kind: Kind::PatchCore,
-            mode: info.mode.clone(),
-            kit: env!("CARGO_PKG_VERSION").into(),
-            created: info.created,
-            seed: info.seed,
-        },
+    let mut contents = BTreeMap::from([(BACKBONE.to_owned(), backbone)]);
+    contents.extend(parts.entries()?);
+    contents.extend(self_test::entries(&run, &pictures)?);
+    contents.insert("split.json".into(), json(&run.split()?)?);
+    contents.insert("report.json".into(), json(&report)?);
+    let mut variants = BTreeMap::new();
+    for (variant, Made { onnx, section, .. }) in made {
+        contents.insert(section.file.clone(), onnx);
+        variants.insert(variant, section);
+    }
+    let manifest = parts.manifest(Shared {
+        detector: who_and_when(&run)?,
         input: info.input.clone(),
         backbone: BackboneFile { file: BACKBONE.into(), structure: info.backbone.clone() },
-        descriptor: PatchDescriptorSection { kind: info.descriptor },
-        bank: bank_file,
-        smoothing: info.smoothing,
-        defects: info.defects,
         calibration,
-        self_test: SelfTest { tolerance: TOLERANCE, references },
+        self_test,
         variants,
-        files: BTreeMap::new(),
-    };
+    });
     let (bundle, bytes) = Bundle::build(manifest, contents, output)?;
     files::write_atomic(output, &bytes)?;
     Ok(Exported { bundle, bytes: bytes.len(), report })
 }
 
-/// Found before the long work begins, not after it.
+/// A place that takes no file must show before the long work begins.
 fn check_output(output: &Path) -> Result<()> {
     if output.is_dir() {
         return Err(Error::file(output, "is a folder; the path of a file was expected, such as NAME.apc").into());
@@ -139,12 +134,20 @@ fn check_output(output: &Path) -> Result<()> {
     }
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
-    Ok(serde_json::to_vec_pretty(value).map_err(|error| Error::invalid(format!("cannot be written as JSON: {error}")))?)
+fn who_and_when(run: &Run) -> Result<DetectorInfo> {
+    let info = &run.info;
+    Ok(DetectorInfo {
+        name: info.name.clone(),
+        kind: kinds::kind_of(run)?,
+        mode: info.mode.clone(),
+        kit: env!("CARGO_PKG_VERSION").into(),
+        created: info.created,
+        seed: info.seed,
+    })
 }
 
-fn describe(bank: &MemoryBank) -> BankFile {
-    BankFile { file: BANK.into(), quantisation: bank.quantisation(), vectors: bank.len(), dims: bank.dims() }
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
+    Ok(serde_json::to_vec_pretty(value).map_err(|error| Error::invalid(format!("cannot be written as JSON: {error}")))?)
 }
 
 /// The threshold from the scores that this bundle gives to held-out good images.
@@ -167,46 +170,6 @@ fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Resu
         );
     }
     Ok((calibration, report))
-}
-
-/// The other forms of the network that were asked for.
-fn forms(
-    run: &Run,
-    bank: &MemoryBank,
-    self_test: &[(String, StoredPicture)],
-    unseen: &[Sample],
-    scorer: &mut dyn Scorer,
-    options: &Options,
-    progress: Progress<'_>,
-) -> Result<BTreeMap<Variant, Made>> {
-    let wanted: Vec<Variant> = [(options.int8, Variant::Int8), (options.fused, Variant::Fused)]
-        .into_iter()
-        .filter_map(|(wanted, variant)| wanted.then_some(variant))
-        .collect();
-    if wanted.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let float = variants::Float::new(run, bank, self_test, unseen, scorer, progress)?;
-    wanted.into_iter().map(|variant| Ok((variant, float.make(variant, progress)?))).collect()
-}
-
-/// Adds the self-test's pictures to the contents, under the names that are given back; kinds take turns.
-fn self_test(run: &Run, contents: &mut BTreeMap<String, Vec<u8>>) -> Result<Vec<(String, StoredPicture)>> {
-    let kinds = [ReferenceKind::Good, ReferenceKind::Anomalous, ReferenceKind::Noise];
-    let of = |kind| run.info.references.iter().filter(move |reference| reference.kind == kind);
-    let mut ranked: Vec<(usize, usize, _)> = Vec::new();
-    for (k, kind) in kinds.into_iter().enumerate() {
-        ranked.extend(of(kind).enumerate().map(|(round, reference)| (round, k, reference)));
-    }
-    ranked.sort_by_key(|(round, kind, _)| (*round, *kind));
-    let mut pictures = Vec::new();
-    for (index, (_, _, reference)) in ranked.into_iter().take(SELF_TEST).enumerate() {
-        let stored = reference.picture.clone();
-        let file = format!("reference/{index:03}.png");
-        contents.insert(file.clone(), files::read_bounded(&run.folder.join(&stored.file), PICTURE_LIMIT)?);
-        pictures.push((file, stored));
-    }
-    Ok(pictures)
 }
 
 /// Images that neither training nor calibration saw; none where the run's data set is not there.
@@ -329,7 +292,7 @@ mod tests {
         let made = Made::new(&SyntheticRun::default());
         let bundle = made.export("disc.apc", &INT8).unwrap().bundle;
         let references = &bundle.manifest.self_test.references;
-        assert_eq!(references.len(), SELF_TEST);
+        assert_eq!(references.len(), crate::self_test::PICTURES);
         let entry = |i: usize| bundle.file(&references[i].file).unwrap().to_vec();
         for (index, of_run) in [(0, 0), (1, 8), (2, 12), (3, 1)] {
             assert_eq!(entry(index), std::fs::read(made.path(&format!("run/reference/{of_run:03}.png"))).unwrap());

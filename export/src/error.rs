@@ -1,3 +1,5 @@
+//! Why there is no bundle.
+
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,3 +1,5 @@
+//! Batch normalisations folded into the convolutions before them.
+
 use detector::network::{BATCH_NORM_EPSILON, Conv};
 use detector::tensors::Tensors;
 
@@ -14,7 +16,7 @@ pub struct Folded {
 /// `gamma (W x - mean) / sqrt(var + epsilon) + beta = W' x + b'`.
 ///
 /// # Errors
-/// When a tensor is missing, has another shape, holds what is not finite, or a variance is negative.
+/// When a tensor is missing, has another shape or holds a value that is not finite, or when a variance is negative.
 pub fn fold(conv: &Conv, weights: &Tensors) -> detector::Result<Folded> {
     let shape = [conv.output, conv.input, conv.kernel, conv.kernel];
     let kernel = weights.f32(&format!("{}.weight", conv.name), &shape)?;

@@ -1,54 +1,45 @@
-use detector::bank::MemoryBank;
+//! What to expect of new kinds of defects.
+
 use detector::calibration::Calibration;
-use detector::engine::TractEngine;
 use detector::picture::Picture;
-use detector::run::{Run, RunInfo, Use};
-use detector::scorer::{KnownDefects, Scorer};
+use detector::run::{Run, SplitImage, Use};
+use detector::scorer::Scorer;
 use detector::{Error, files};
 use serde::{Deserialize, Serialize};
 
-use crate::{Progress, Result};
+use crate::error::Result;
+use crate::progress::Progress;
 
-/// Of each bound of the interval: 90 % lie between both.
+/// Probability beyond each bound of the interval: 90 % lie between both.
 const TAIL: f64 = 0.05;
 
-/// How many of the run's anomalous samples the threshold would miss by their distances alone, as if nothing had been learned from them:
-/// what to expect of new kinds of defects. What was learned only adds to a distance, so that defects like the samples are missed less.
+/// How many of the run's anomalous samples a detector that has not learned from them would miss: the expectation for new kinds of defects.
+/// Defects like the samples are missed less.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExpectedMisses {
-    /// Anomalous samples.
+    /// Number of anomalous samples.
     pub samples: usize,
-    /// Those of them that score no more than the threshold.
+    /// Samples that score no more than the threshold.
     pub missed: usize,
-    /// Bounds of the miss rate's 90 % confidence interval (Clopper and Pearson, Biometrika 26, 1934), if new defects are like the samples.
+    /// Lower bound of the miss rate's 90 % confidence interval (Clopper and Pearson, Biometrika 26, 1934), if new defects are like the
+    /// samples.
     pub low: f64,
-    /// See `low`.
+    /// Upper bound of that interval.
     pub high: f64,
 }
 
 impl ExpectedMisses {
-    /// None where the run has no anomalous samples, where they are not there any more, or where the features themselves have learned from
-    /// them.
+    /// Scores the samples with the scorer of a detector that has learned nothing from them.
     ///
     /// # Errors
     /// When a sample cannot be read or scored.
     pub fn of(
         run: &Run,
-        backbone: &[u8],
-        bank: &MemoryBank,
+        samples: &[SplitImage],
+        scorer: &mut dyn Scorer,
         calibration: &Calibration,
         progress: Progress<'_>,
-    ) -> Result<Option<ExpectedMisses>> {
-        let split = run.split()?;
-        let samples: Vec<_> = split.images.iter().filter(|image| image.r#use == Use::Anomalous).collect();
-        let is_there = |image: &&detector::run::SplitImage| {
-            files::sha256_file(&run.info.data.join(&image.path)).is_ok_and(|found| found == image.sha256)
-        };
-        if samples.is_empty() || run.training()?.contains_key("finetune") || !samples.iter().all(is_there) {
-            return Ok(None);
-        }
-        let untaught = RunInfo { defects: run.info.defects.map(|_| KnownDefects { weight: 0.0 }), ..run.info.clone() };
-        let mut scorer = untaught.scorer(TractEngine::load(backbone, run.info.input.input())?, bank.clone());
+    ) -> Result<ExpectedMisses> {
         let mut missed = 0;
         for (index, image) in samples.iter().enumerate() {
             let path = run.info.data.join(&image.path);
@@ -56,11 +47,11 @@ impl ExpectedMisses {
             missed += usize::from(!calibration.is_anomalous(scored.score));
             progress("anomalous samples", index + 1, samples.len());
         }
-        Ok(Some(ExpectedMisses::new(samples.len(), missed)))
+        Ok(ExpectedMisses::new(samples.len(), missed))
     }
 
     fn new(samples: usize, missed: usize) -> ExpectedMisses {
-        // Where so few (or so many) misses become as rare as a tail.
+        // The rate at which so few (or so many) misses are as rare as a tail; found by halving.
         let bound = |is_too_small: &dyn Fn(f64) -> bool| {
             let (mut low, mut high) = (0.0, 1.0);
             for _ in 0..50 {
@@ -75,7 +66,19 @@ impl ExpectedMisses {
     }
 }
 
-/// Probability of at most so many misses among so many samples.
+/// The run's anomalous samples; none where one of them is missing or has changed since.
+///
+/// # Errors
+/// When the run's split is missing or malformed.
+pub fn samples(run: &Run) -> Result<Vec<SplitImage>> {
+    let mut samples = run.split()?.images;
+    samples.retain(|image| image.r#use == Use::Anomalous);
+    let is_there =
+        |image: &SplitImage| files::sha256_file(&run.info.data.join(&image.path)).is_ok_and(|found| found == image.sha256);
+    Ok(if samples.iter().all(is_there) { samples } else { Vec::new() })
+}
+
+/// Probability of at most so many misses among so many samples, where each is missed at this rate.
 fn at_most(missed: usize, samples: usize, rate: f64) -> f64 {
     let mut term = (samples as f64 * (1.0 - rate).ln()).exp();
     let mut sum = term;

@@ -1,71 +1,74 @@
 //! The parity gate: the bundle must judge as the trained network does.
 
-use detector::bank::Quantisation;
 use detector::descriptor::FeatureMap;
-use detector::engine::{Engine, TractEngine};
+use detector::engine::Engine;
 use detector::network::Network;
 use detector::preprocess::Prepared;
 use detector::run::{Expected, FEWEST_REFERENCES, Reference, ReferenceKind, Run, Use};
-use detector::scorer::Scorer;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Progress, Result};
+use crate::error::Result;
+use crate::gate::{Gate, relative};
+use crate::kinds::Parts;
+use crate::progress::Progress;
 
-/// Largest accepted relative difference between libtorch and tract, both with the float bank: of feature maps, score maps and
-/// image scores.
+/// Largest accepted relative difference between libtorch and tract, both with the parts that the trainer wrote: of feature maps, score
+/// maps and image scores.
 pub const LIMIT: f32 = 1e-3;
-/// Largest accepted relative difference of an image score that the int8 bank makes on top.
-pub const BANK_LIMIT: f32 = 2e-2;
+
+const LIBTORCH: Gate =
+    Gate { from: "from libtorch's", limit: LIMIT, advice: "this is a fault of the exporter or the engine, please report it" };
 
 const STEP: &str = "parity gate";
 
-/// What the gate found; everything within the limits.
+/// Differences of a bundle that passed the gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parity {
     /// [`LIMIT`]
     pub limit: f32,
-    /// Largest differences from libtorch, by what the references show.
+    /// Largest differences from libtorch, by the kind of the references.
     pub kinds: Vec<Differences>,
-    /// What the int8 bank changes on top; none for a float bank.
+    /// Further difference that storing the memory bank in int8 makes; none for a float bank.
     pub bank: Option<BankDifference>,
 }
 
 /// Largest relative differences over references of one kind: `max |a - b| / max |b|`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Differences {
-    /// What the references show.
+    /// Kind of the references.
     pub kind: ReferenceKind,
-    /// How many there are.
+    /// Number of references.
     pub references: usize,
-    /// Of any layer's feature map.
+    /// Largest difference of any of the network's results.
     pub feature_maps: f32,
-    /// Of the score map.
+    /// Largest difference of a score map.
     pub score_map: f32,
-    /// Of the image score.
+    /// Largest difference of an image score.
     pub image_score: f32,
 }
 
-/// What the int8 bank changes.
+/// Difference that storing the memory bank in int8 makes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BankDifference {
-    /// [`BANK_LIMIT`]
+    /// [`crate::BANK_LIMIT`]
     pub limit: f32,
     /// Largest relative difference of an image score from the float bank's.
     pub image_score: f32,
 }
 
-/// Compares the engine with libtorch on every reference of the run, and the quantised bank with the float one.
+/// Compares the engine with libtorch on every reference of the run, and the parts as the bundle stores them with those that the trainer
+/// wrote.
 ///
 /// # Errors
-/// [`Error::Parity`] when a difference is over its limit; otherwise when the run's references are too few, lack a kind, or cannot
+/// [`crate::Error::Parity`] when a difference is over its limit; otherwise when the run's references are too few, lack a kind, or cannot
 /// be read.
-pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, progress: Progress<'_>) -> Result<Parity> {
+pub fn check(run: &Run, engine: &mut dyn Engine, parts: &dyn Parts, progress: Progress<'_>) -> Result<Parity> {
     let references = &run.info.references;
     enough(run)?;
     let expected = run.expected()?;
     let pictures: Vec<Prepared> =
         references.iter().map(|reference| run.picture(&reference.picture)).collect::<detector::Result<_>>()?;
-    let passes = if quantisation == Quantisation::F32 { 2 } else { 3 };
+    let passes = if parts.rounding().is_none() { 2 } else { 3 };
     let total = passes * references.len();
     let mut done = 0;
     let mut tick = || {
@@ -82,16 +85,15 @@ pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, pr
         tick();
     }
 
-    let info = &run.info;
     let mut scores = Vec::with_capacity(references.len());
-    let bank = run.bank(Quantisation::F32)?;
-    let mut scorer = info.scorer(&mut *engine, bank);
+    let mut scorer = parts.trained_scorer(Box::new(&mut *engine))?;
     for ((reference, expected), picture) in references.iter().zip(&expected).zip(&pictures) {
         let scored = scorer.score_prepared(picture)?;
         let found = scored.map().values;
         same_size(reference, "score map", found.len(), expected.map.len())?;
-        let map = gate(reference, "score map", relative(&found, &expected.map))?;
-        let score = gate(reference, "image score", relative(&[scored.score], &[reference.score]))?;
+        let file = &reference.picture.file;
+        let map = LIBTORCH.check(file, "score map", relative(&found, &expected.map))?;
+        let score = LIBTORCH.check(file, "image score", relative(&[scored.score], &[reference.score]))?;
         let worst = entry(&mut kinds, reference.kind);
         worst.references += 1;
         worst.score_map.raise(map);
@@ -100,32 +102,23 @@ pub fn check(run: &Run, engine: &mut TractEngine, quantisation: Quantisation, pr
         tick();
     }
 
-    let bank = match quantisation {
-        Quantisation::F32 => None,
-        Quantisation::Int8 => {
-            let mut worst = 0.0f32;
-            let bank = run.bank(quantisation)?;
-            let mut scorer = info.scorer(&mut *engine, bank);
-            for ((reference, score), picture) in references.iter().zip(scores).zip(&pictures) {
-                let difference = relative(&[scorer.score_prepared(picture)?.score], &[score]);
-                worst.raise(within(reference, "image score", difference, BANK)?);
-                tick();
-            }
-            Some(BankDifference { limit: BANK_LIMIT, image_score: worst })
+    drop(scorer);
+
+    let mut bank = None;
+    if let Some(gate) = parts.rounding() {
+        let mut worst = 0.0f32;
+        let mut scorer = parts.scorer(Box::new(engine));
+        for ((reference, score), picture) in references.iter().zip(scores).zip(&pictures) {
+            let difference = relative(&[scorer.score_prepared(picture)?.score], &[score]);
+            worst.raise(gate.check(&reference.picture.file, "image score", difference)?);
+            tick();
         }
-    };
+        bank = Some(BankDifference { limit: gate.limit, image_score: worst });
+    }
     Ok(Parity { limit: LIMIT, kinds, bank })
 }
 
-/// `max |a - b| / max |b|`; infinite where the reference is nothing but zeros and the other is not, NaN where either holds NaN.
-pub fn relative(found: &[f32], reference: &[f32]) -> f32 {
-    // f32::max would pass over NaN.
-    let largest = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, |a: f64, b| if a.is_nan() || a >= b { a } else { b });
-    let difference = largest(&mut found.iter().zip(reference).map(|(a, b)| f64::from(a - b).abs()));
-    let scale = largest(&mut reference.iter().map(|value| f64::from(value.abs())));
-    if difference == 0.0 && !scale.is_nan() { 0.0 } else { (difference / scale) as f32 }
-}
-
+/// Refuses a run whose references cannot show a difference.
 fn enough(run: &Run) -> Result<()> {
     let references = &run.info.references;
     let refuse = |problem: String| Err(detector::Error::file(run.folder.join("run.toml"), problem).into());
@@ -149,7 +142,8 @@ fn results(network: &Network, reference: &Reference, found: &[FeatureMap], expec
     let mut worst = 0.0f32;
     for ((output, found), expected) in network.results().zip(found).zip(&expected.results) {
         same_size(reference, &output.layer, found.values.len(), expected.values.len())?;
-        worst.raise(gate(reference, &output.layer, relative(&found.values, &expected.values))?);
+        let difference = relative(&found.values, &expected.values);
+        worst.raise(LIBTORCH.check(&reference.picture.file, &output.layer, difference)?);
     }
     Ok(worst)
 }
@@ -164,24 +158,7 @@ fn same_size(reference: &Reference, what: &str, found: usize, expected: usize) -
     Err(detector::Error::invalid(problem).into())
 }
 
-/// What is compared, how far apart the two may be, and what helps if they are further.
-type Gate = (&'static str, f32, &'static str);
-const LIBTORCH: Gate = ("from libtorch's", LIMIT, "this is a fault of the exporter or the engine, please report it");
-const BANK: Gate = ("with the int8 bank", BANK_LIMIT, "export with --bank f32");
-
-fn gate(reference: &Reference, quantity: &str, difference: f32) -> Result<f32> {
-    within(reference, quantity, difference, LIBTORCH)
-}
-
-fn within(reference: &Reference, quantity: &str, difference: f32, (from, limit, advice): Gate) -> Result<f32> {
-    // Written so that NaN fails.
-    if difference <= limit {
-        return Ok(difference);
-    }
-    let reference = reference.picture.file.clone();
-    Err(Error::Parity { reference, quantity: quantity.into(), difference, from, limit, advice })
-}
-
+/// The entry of a kind, added where it is missing.
 fn entry(kinds: &mut Vec<Differences>, kind: ReferenceKind) -> &mut Differences {
     let index = kinds.iter().position(|differences| differences.kind == kind).unwrap_or_else(|| {
         kinds.push(Differences { kind, references: 0, feature_maps: 0.0, score_map: 0.0, image_score: 0.0 });
@@ -205,7 +182,11 @@ mod tests {
     use super::*;
     use std::path::{Path, PathBuf};
 
+    use crate::Error;
+    use crate::kinds::{BANK_LIMIT, parts};
     use apc_tests::SyntheticRun;
+    use detector::bank::Quantisation;
+    use detector::engine::TractEngine;
     use detector::run::RunInfo;
     use detector::tensors::{Tensors, Values};
     use tempfile::TempDir;
@@ -220,7 +201,8 @@ mod tests {
     fn checked(folder: &Path, quantisation: Quantisation) -> Result<Parity> {
         let run = Run::open(folder)?;
         let onnx = crate::onnx::backbone(&run.info.backbone.network()?, &run.weights()?, run.info.input.input())?;
-        check(&run, &mut TractEngine::load(&onnx, run.info.input.input())?, quantisation, &mut |_, _, _| {})
+        let mut engine = TractEngine::load(&onnx, run.info.input.input())?;
+        check(&run, &mut engine, &*parts(&run, quantisation)?, &mut |_, _, _| {})
     }
 
     fn change_info(folder: &Path, change: impl FnOnce(&mut RunInfo)) {
@@ -298,14 +280,5 @@ mod tests {
             let error = checked(&run, Quantisation::F32).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("run.toml"), "{error}");
         }
-    }
-
-    #[test]
-    fn relative_differences() {
-        assert_eq!(relative(&[1.0, 2.0], &[1.0, -2.5]), 1.8);
-        assert_eq!(relative(&[0.0], &[0.0]), 0.0);
-        assert_eq!(relative(&[1.0], &[0.0]), f32::INFINITY);
-        assert!(relative(&[f32::NAN, 9.0], &[1.0, 1.0]).is_nan());
-        assert!(relative(&[1.0, 1.0], &[f32::NAN, 1.0]).is_nan());
     }
 }

@@ -1,3 +1,5 @@
+//! The report in a bundle.
+
 use std::collections::BTreeMap;
 
 use detector::bundle::Variant;
@@ -7,25 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::misses::ExpectedMisses;
 use crate::parity::Parity;
+use crate::training::Curves;
 use crate::variants::VariantReport;
 
-/// Content of `report.json`: what is known of the bundle at export.
+/// Content of `report.json`: the results of the export.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// How near the bundle is to the trained network.
     pub parity: Parity,
     /// How the threshold was found.
     pub calibration: CalibrationReport,
-    /// Figures on the data set's unseen images, named as in [`Figures`], without latencies: those say nothing of the camera and would
-    /// make two exports of one run differ. None where the data was not there or nobody wanted them.
+    /// Figures on the data set's unseen images, named as in [`Figures`]. Latencies are left out: they are not the camera's, and would make
+    /// two exports of one run differ. None where the data was not there or the evaluation was not wanted.
     pub evaluation: Option<serde_json::Map<String, serde_json::Value>>,
-    /// What to expect of defects like the anomalous samples; none where there are none, or where the features have learned from them.
+    /// Expected misses of defects like the anomalous samples; none where there are no samples, or where the features have learned from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_misses: Option<ExpectedMisses>,
-    /// Mean loss of every ten steps, by what learned (`finetune`, `defects`); empty where nothing did.
+    /// Training curves; empty where nothing learned by gradients.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub training: BTreeMap<String, Vec<f32>>,
-    /// What other forms of the network change.
+    pub training: Curves,
+    /// Differences of other forms of the network from the float one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<Variant, VariantReport>,
 }
@@ -37,19 +40,19 @@ pub struct CalibrationReport {
     pub images: usize,
     /// False-reject rate that was asked for.
     pub requested_rate: f64,
-    /// The one that the threshold promises.
+    /// False-reject rate that the threshold promises.
     pub promised_rate: f64,
     /// Whether the images were enough for the requested rate.
     pub rate_supported: bool,
-    /// Fewest images that are.
+    /// Fewest images that support the requested rate.
     pub images_needed: usize,
-    /// Where the requested rate's threshold may lie, if there are too few.
+    /// Estimate of the requested rate's threshold, where there are too few images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailEstimate>,
 }
 
 impl CalibrationReport {
-    /// Of a calibration and the scores that it rests on.
+    /// The report on a calibration and the scores that it rests on.
     pub fn new(calibration: &Calibration, scores: &[f32]) -> CalibrationReport {
         let supported = calibration.is_supported();
         CalibrationReport {

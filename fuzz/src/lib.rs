@@ -1,4 +1,4 @@
-//! What several targets begin with.
+//! Sound inputs from which several targets start.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -18,7 +18,7 @@ pub fn sound_parts() -> (Manifest, BTreeMap<String, Vec<u8>>) {
     let mut png = Cursor::new(Vec::new());
     RgbImage::new(32, 32).write_to(&mut png, ImageFormat::Png).expect("a picture");
     let files = BTreeMap::from([
-        (manifest.backbone.file.clone(), b"not looked at".to_vec()),
+        (manifest.backbone.file.clone(), b"no target reads it".to_vec()),
         (manifest.bank.file.clone(), bank.to_tensors().to_bytes().expect("tensors")),
         ("split.json".to_owned(), br#"{"images":[]}"#.to_vec()),
         (manifest.self_test.references[0].file.clone(), png.into_inner()),

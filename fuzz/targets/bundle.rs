@@ -1,5 +1,5 @@
-//! The bundle, from any bytes, and from a sound bundle with one part replaced: hashes would stop nearly everything else at the door,
-//! but whoever writes a hostile bundle writes its hashes too.
+//! The bundle, from any bytes, and from a sound bundle with one part replaced and its hashes made right. The author of a hostile bundle
+//! writes its hashes too; without them, nearly every input would end at the check of the hashes.
 
 #![no_main]
 
@@ -29,7 +29,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         0 => {
             let _ = Bundle::parse(data, path);
         }
-        // Some bytes of a sound bundle overwritten: data is a list of place (two bytes) and value.
+        // Some bytes of a sound bundle overwritten: data is a list of offset (two bytes) and value.
         1 => {
             let mut bytes = SOUND.bytes.clone();
             let length = bytes.len();

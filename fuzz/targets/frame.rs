@@ -24,7 +24,7 @@ const FORMATS: [PixelFormat; 14] = [
     PixelFormat::Bayer(BayerOrder::Bggr),
 ];
 
-// Strides are a driver's and may be anything; sides are bounded for speed only.
+// A driver may report any stride. The sides are bounded, so that the target is fast.
 fuzz_target!(|input: (u8, u8, u8, [usize; 2], bool, &[u8])| {
     let (format, width, height, [stride, chroma_stride], split, bytes) = input;
     let layout = Layout {

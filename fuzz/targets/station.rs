@@ -1,4 +1,4 @@
-//! A station, from any bytes, and from a sound station with one part replaced and its hash list made right again.
+//! A station, from any bytes, and from a sound station with one part replaced and its hashes made right.
 
 #![no_main]
 
@@ -44,7 +44,7 @@ static SOUND: LazyLock<Sound> = LazyLock::new(|| {
     Sound { files, bytes }
 });
 
-/// Entries that a station may have; those of the second half are added.
+/// Names of entries: the first half is in the sound station, the second half is added to it.
 const NAMES: [&str; 8] = [
     "line.toml",
     "models/active.toml",
@@ -63,7 +63,7 @@ fuzz_target!(|input: (u8, &[u8])| {
         0 => {
             let _ = Station::parse(data, path);
         }
-        // Some bytes of a sound station overwritten: data is a list of place (two bytes) and value.
+        // Some bytes of a sound station overwritten: data is a list of offset (two bytes) and value.
         1 => {
             let mut bytes = SOUND.bytes.clone();
             let length = bytes.len();

@@ -1,7 +1,9 @@
-//! Builds the whole workspace: the one selection of packages and targets that everything here uses.
+//! Builds what a chore uses, and nothing else.
 //!
-//! Cargo chooses features per selection. Building, testing and linting different ones would compile tract twice.
+//! Cargo chooses features for the selected packages together: another selection would compile tract again. So everything is built with
+//! `--workspace`, and chores choose among its targets only.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,10 +14,44 @@ use crate::libtorch::Libtorch;
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The selection, for `cargo build` and `cargo clippy` alike.
-const SELECTION: [&str; 2] = ["--workspace", "--all-targets"];
+/// Targets of the workspace that a chore uses.
+#[derive(Clone, Copy)]
+pub enum Targets<'a> {
+    /// Programs, tests, examples and benchmarks; `.ci/run` lints the same.
+    All,
+    /// Programs.
+    Programs,
+    /// The example of this name.
+    Example(&'a str),
+    /// The benchmark of this name.
+    Benchmark(&'a str),
+}
 
-/// Everything that cargo built.
+impl<'a> Targets<'a> {
+    /// The arguments with which cargo builds them.
+    fn arguments(self) -> Vec<&'a str> {
+        let chosen = match self {
+            Targets::All => vec!["--all-targets"],
+            Targets::Programs => vec!["--bins"],
+            Targets::Example(name) => vec!["--example", name],
+            Targets::Benchmark(name) => vec!["--bench", name],
+        };
+        [vec!["build", "--workspace"], chosen].concat()
+    }
+}
+
+impl fmt::Display for Targets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Targets::All => f.write_str("all programs and tests"),
+            Targets::Programs => f.write_str("all programs"),
+            Targets::Example(name) => write!(f, "the example {name}"),
+            Targets::Benchmark(name) => write!(f, "the benchmark {name}"),
+        }
+    }
+}
+
+/// What cargo built.
 pub struct Build {
     executables: Vec<Executable>,
 }
@@ -39,26 +75,26 @@ impl Executable {
 }
 
 impl Build {
-    /// Builds all programs and tests.
-    pub fn of_everything(workspace: &Workspace, libtorch: &Libtorch) -> Result<Self> {
-        eprintln!("build: all programs (minutes the first time: libtorch's bindings and the engine are large)");
+    /// Builds these targets of all packages.
+    pub fn of(workspace: &Workspace, libtorch: &Libtorch, targets: Targets<'_>) -> Result<Self> {
+        eprintln!("build: {targets} (minutes the first time: libtorch's bindings and the engine are large)");
         let mut command = cargo(workspace);
-        command.arg("build").args(SELECTION);
+        command.args(targets.arguments());
         libtorch.apply(&mut command);
         Self::by(&mut command)
     }
 
-    /// Builds what runs on a camera as a camera gets it: optimised over all crates, without checks. Takes some minutes the first time.
-    pub fn as_packaged(workspace: &Workspace) -> Result<Self> {
+    /// Builds the camera's program as a camera gets it, and these of the detector's examples: optimised over all crates, without checks.
+    /// Takes some minutes the first time.
+    pub fn as_packaged(workspace: &Workspace, examples: &[&str]) -> Result<Self> {
         eprintln!("build: the camera's program as it is packaged (minutes the first time)");
-        let packages = ["--package", "apc-runtime", "--package", "apc-detector"];
         let mut command = cargo(workspace);
-        command.args(["build", "--release"]).args(packages).args(["--bin", "apc-runtime"]);
-        command.args(["--example", "search", "--example", "roofline"]);
+        command.args(["build", "--release", "--package", "apc-runtime", "--package", "apc-detector", "--bin", "apc-runtime"]);
+        command.args(examples.iter().flat_map(|example| ["--example", example]));
         Self::by(&mut command)
     }
 
-    /// What this cargo command builds.
+    /// Builds what this cargo command builds.
     pub fn by(command: &mut Command) -> Result<Self> {
         Ok(Self { executables: build(command)? })
     }
@@ -90,7 +126,7 @@ impl Build {
 pub fn cargo(workspace: &Workspace) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace.root());
-    // What `cargo run` tells this program about its own package would make others believe that they must be built again.
+    // `cargo run` sets variables about this program's own package; with them, build scripts of other packages would run again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
@@ -112,7 +148,7 @@ pub fn build(command: &mut Command) -> Result<Vec<Executable>> {
     Ok(executables)
 }
 
-/// The executable that a line of cargo's JSON tells of.
+/// The executable that a line of cargo's JSON names.
 fn executable(line: &str) -> Option<Executable> {
     #[derive(Deserialize)]
     struct Artifact {
@@ -136,6 +172,18 @@ fn executable(line: &str) -> Option<Executable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Another selection of packages would compile the engine again; another selection of targets builds what the chore does not use.
+    #[test]
+    fn only_the_tests_build_tests_and_all_keep_the_selection_of_packages() {
+        let targets = [Targets::All, Targets::Programs, Targets::Example("a"), Targets::Benchmark("b")];
+        let expected = [vec!["--all-targets"], vec!["--bins"], vec!["--example", "a"], vec!["--bench", "b"]];
+        for (targets, expected) in targets.into_iter().zip(expected) {
+            let arguments = targets.arguments();
+            let (packages, chosen) = arguments.split_at(2);
+            assert_eq!((packages, chosen), (&["build", "--workspace"][..], &expected[..]));
+        }
+    }
 
     #[test]
     fn reads_programs_and_tests_from_cargos_messages() {

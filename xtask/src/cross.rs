@@ -16,7 +16,7 @@ const LINKER: &str = "aarch64-linux-gnu-gcc";
 const EMULATOR: &str = "qemu-aarch64-static";
 /// Libraries of the target, where Debian's cross compiler has them.
 const SYSROOT: &str = "/usr/aarch64-linux-gnu";
-/// Emulated processors: everything that the emulator knows, and one without the dot-product instruction.
+/// Emulated processors: one with every extension that the emulator knows, and one without the dot-product instruction.
 const PROCESSORS: [&str; 2] = ["max", "cortex-a72"];
 
 /// Build apc-runtime for aarch64-unknown-linux-gnu, or run the detector's tests under emulation.
@@ -52,7 +52,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     program(workspace, &args.profile)
 }
 
-/// What is missing and how to get it.
+/// The tools that are missing, and the commands that install them; `None` where all are there.
 pub fn missing(emulator: bool) -> Option<String> {
     let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
     let has_target = libraries.is_ok_and(|found| Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_dir());
@@ -102,7 +102,7 @@ fn program(workspace: &Workspace, profile: &str) -> Result<bool> {
 fn test(workspace: &Workspace) -> Result<bool> {
     eprintln!("cross: building the detector's tests for {TARGET}");
     let mut command = cargo_for_target(workspace);
-    // Without the engine, which would be compiled for minutes: kernels, search, formats and metrics are what differs by processor.
+    // Without the engine, which takes minutes to compile: kernels, search, formats and metrics are the code that differs by processor.
     command.args(["test", "--no-run", "--package", "apc-detector", "--no-default-features", "--target", TARGET]);
     let tests = Build::by(&mut command)?;
     let mut passed = true;

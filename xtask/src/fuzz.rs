@@ -1,15 +1,14 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/` under libFuzzer, with stable Rust.
 
-use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::binaries::{self, cargo};
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{files, process, setup};
 
 /// Run the fuzz targets one after the other. Exit code 1 if one finds a fault.
 #[derive(clap::Args)]
@@ -36,7 +35,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     Ok(clean)
 }
 
-/// What cargo-fuzz passes to the compiler, less the address sanitiser, which needs a nightly one.
+/// The compiler flags of cargo-fuzz, less the address sanitiser, which needs a nightly compiler.
 const RUSTFLAGS: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -81,8 +80,7 @@ impl Target {
     /// Runs the target, starting from the inputs in `fuzz/seeds` and those that earlier runs found; `false` if it found a fault.
     pub fn run(&self, workspace: &Workspace, seconds: u32) -> Result<bool> {
         let found = workspace.cache().join("fuzz").join(&self.name);
-        let make = |folder: &Path| fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()));
-        make(&found.join("corpus"))?;
+        files::make_folder(&found.join("corpus"))?;
         let log = found.join("log");
         eprintln!("fuzz: {} for {seconds} s", self.name);
         let mut command = Command::new(&self.path);
@@ -92,10 +90,11 @@ impl Target {
             .arg(format!("-artifact_prefix={}/", found.display()))
             .arg(found.join("corpus"))
             .args(Some(workspace.root().join("fuzz/seeds").join(&self.name)).filter(|seeds| seeds.is_dir()))
-            .stderr(fs::File::create(&log).with_context(|| format!("cannot write {}", log.display()))?);
+            .stderr(files::create(&log)?);
         let status = process::run(&mut command)?;
+        // A target may print what is no text.
         let text =
-            String::from_utf8_lossy(&fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?).into_owned();
+            String::from_utf8_lossy(&std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?).into_owned();
         if !status.success() {
             // The log ends with the fault and the path of the input that shows it.
             let _ = std::io::stderr().write_all(text.as_bytes());

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use crate::files;
 use crate::python::Python;
 use crate::wheel::{self, Wheel};
 use crate::workspace::Workspace;
@@ -40,11 +41,11 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         return check_own(&own);
     }
     let stamp = format!("{} {}\n", WHEEL.sha256, WHEEL.file);
-    if wheel::is_installed(&folder, &stamp) {
+    if files::is_installed(&folder, &stamp) {
         return Ok(());
     }
     let file = WHEEL.fetch(&Python::prepare(workspace)?, &workspace.cache().join("downloads"))?;
-    wheel::install(&folder, &stamp, |partial| {
+    files::install(&folder, &stamp, |partial| {
         let found = wheel::unpack(&file, partial, |name| {
             name.ends_with(&format!("clang/native/{LIBRARY}")).then(|| Path::new(LIBRARY).to_owned())
         })?;
@@ -53,7 +54,7 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         }
         Ok(())
     })?;
-    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+    files::remove(&file)
 }
 
 /// The library itself or its folder, as clang-sys takes it; distributions add a version to the name.

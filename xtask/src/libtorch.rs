@@ -2,12 +2,12 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::files;
 use crate::process;
 use crate::python::Python;
 use crate::wheel::{self, Wheel};
@@ -112,7 +112,7 @@ fn compiler() -> OsString {
 }
 
 fn check_pytorch() -> Result<()> {
-    // The same interpreter as torch-sys picks.
+    // torch-sys picks the same interpreter.
     let python = if env::var_os("VIRTUAL_ENV").is_some() { "python" } else { "python3" };
     let script = "import torch; print(torch.__version__)";
     let output = Command::new(python).args(["-c", script]).output().with_context(|| format!("cannot start {python}"))?;
@@ -141,7 +141,7 @@ fn check_own(folder: &Path) -> Result<()> {
 
 fn install(workspace: &Workspace, folder: &Path) -> Result<()> {
     let stamp = wheel_stamp();
-    if wheel::is_installed(folder, &stamp) {
+    if files::is_installed(folder, &stamp) {
         return Ok(());
     }
     if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) {
@@ -150,10 +150,11 @@ fn install(workspace: &Workspace, folder: &Path) -> Result<()> {
              torch {VERSION} for Python and set LIBTORCH_USE_PYTORCH=1"
         );
     }
-    let python = Python::prepare(workspace)?;
+    let python = Python::prepare(workspace)
+        .with_context(|| format!("cannot fetch libtorch {VERSION}; to do without, set LIBTORCH to one of your own"))?;
     let downloads = workspace.cache().join("downloads");
     let wheels = WHEELS.iter().map(|wheel| wheel.fetch(&python, &downloads)).collect::<Result<Vec<_>>>()?;
-    wheel::install(folder, &stamp, |partial| {
+    files::install(folder, &stamp, |partial| {
         eprintln!("setup: unpacking libtorch into {}", folder.display());
         let mut libraries = 0;
         for wheel in &wheels {
@@ -167,22 +168,18 @@ fn install(workspace: &Workspace, folder: &Path) -> Result<()> {
             bail!("the wheels hold {libraries} of the {} libraries that are needed", LIBRARIES.len());
         }
         link_stub(&partial.join("lib"))?;
-        // torch-sys compares this file with the version that it wants.
-        let path = partial.join("build-version");
-        fs::write(&path, VERSION).with_context(|| format!("cannot write {}", path.display()))
+        // torch-sys compares this file with the version that it needs.
+        files::write(&partial.join("build-version"), VERSION)
     })?;
-    // Half a gigabyte that nobody needs any more.
-    for wheel in wheels {
-        fs::remove_file(&wheel).with_context(|| format!("cannot remove {}", wheel.display()))?;
-    }
-    Ok(())
+    // The wheels take half a gigabyte, and nothing reads them again.
+    wheels.iter().try_for_each(|wheel| files::remove(wheel))
 }
 
 fn wheel_stamp() -> String {
     WHEELS.iter().map(|wheel| format!("{} {}\n", wheel.sha256, wheel.file)).collect()
 }
 
-/// What computing on the CPU needs of the wheels.
+/// The libraries of the wheels that the CPU half needs.
 const LIBRARIES: [&str; 5] = [
     "torch/lib/libtorch_cpu.so",
     "torch/lib/libc10.so",
@@ -202,14 +199,13 @@ fn place(name: &str) -> Option<PathBuf> {
 /// Links a `libtorch.so` over the CPU half: the wheel's own also wants the CUDA half, three gigabytes in all.
 fn link_stub(lib: &Path) -> Result<()> {
     let source = lib.join("stub.cpp");
-    fs::write(&source, "extern \"C\" int apc_libtorch_stub() { return 0; }\n")
-        .with_context(|| format!("cannot write {}", source.display()))?;
+    files::write(&source, "extern \"C\" int apc_libtorch_stub() { return 0; }\n")?;
     let mut link = Command::new(compiler());
     link.args(["-shared", "-fPIC", "stub.cpp", "-o", "libtorch.so", "-Wl,-soname,libtorch.so", "-Wl,-rpath,$ORIGIN"])
         .args(["-L.", "-Wl,--no-as-needed", "-ltorch_cpu", "-lc10"])
         .current_dir(lib);
     process::run_to_success(&mut link, "cannot link libtorch.so")?;
-    fs::remove_file(&source).with_context(|| format!("cannot remove {}", source.display()))
+    files::remove(&source)
 }
 
 #[cfg(test)]

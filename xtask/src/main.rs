@@ -5,6 +5,7 @@ mod binaries;
 mod cross;
 mod demo;
 mod figures;
+mod files;
 mod fuzz;
 mod libclang;
 mod libtorch;

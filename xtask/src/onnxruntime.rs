@@ -1,11 +1,11 @@
 //! ONNX Runtime's shared library, for engines that load it at run time.
 
-use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::files;
 use crate::python::Python;
 use crate::wheel::{self, Wheel};
 use crate::workspace::Workspace;
@@ -26,11 +26,11 @@ const LIBRARY: &str = "libonnxruntime.so.1.32.0";
 pub fn prepare(workspace: &Workspace) -> Result<()> {
     let folder = workspace.cache().join("onnxruntime");
     let stamp = format!("{} {}\n", WHEEL.sha256, WHEEL.file);
-    if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) || wheel::is_installed(&folder, &stamp) {
+    if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) || files::is_installed(&folder, &stamp) {
         return Ok(());
     }
     let file = WHEEL.fetch(&Python::prepare(workspace)?, &workspace.cache().join("downloads"))?;
-    wheel::install(&folder, &stamp, |partial| {
+    files::install(&folder, &stamp, |partial| {
         eprintln!("setup: unpacking ONNX Runtime into {}", folder.display());
         let found = wheel::unpack(&file, partial, |name| {
             (name == format!("onnxruntime/capi/{LIBRARY}")).then(|| Path::new("lib").join(LIBRARY))
@@ -40,5 +40,5 @@ pub fn prepare(workspace: &Workspace) -> Result<()> {
         }
         symlink(LIBRARY, partial.join("lib/libonnxruntime.so")).context("cannot link libonnxruntime.so")
     })?;
-    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))
+    files::remove(&file)
 }

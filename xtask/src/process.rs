@@ -71,7 +71,7 @@ fn wait_watching(child: &mut Child, mut watch: impl FnMut(&Child)) -> Result<Exi
 }
 
 fn signal_group(child: &Child, signal: Signal) {
-    // An error means that the group is gone, which try_wait will tell.
+    // An error means that the group is gone: try_wait notices.
     let _ = kill_process_group(Pid::from_child(child), signal);
 }
 
@@ -80,7 +80,7 @@ pub fn run(command: &mut Command) -> Result<ExitStatus> {
     wait(&mut start(command.stdout(io::stderr()))?)
 }
 
-/// Like [`run`], but anything but success is an error that says what the program was for.
+/// Like [`run`], but anything but success is an error; `purpose` begins its text.
 pub fn run_to_success(command: &mut Command, purpose: &str) -> Result<()> {
     let status = run(command).with_context(|| purpose.to_owned())?;
     expect_success(command, status, purpose)
@@ -101,13 +101,13 @@ fn with_lines(command: &mut Command, mut on_line: impl FnMut(&str) + Send, watch
             }
         });
         let status = wait_watching(&mut child, watch);
-        // What the program left behind would keep its output, and so the thread, open for ever.
+        // A process that the program left behind would keep the output open, and this thread waiting, for ever.
         signal_group(&child, Signal::KILL);
         status
     })
 }
 
-/// What a program used.
+/// Time and memory of a program.
 pub struct Usage {
     /// From start to end.
     pub seconds: f64,
@@ -115,17 +115,17 @@ pub struct Usage {
     pub peak_memory: u64,
 }
 
-/// Like [`run_to_success`], and tells what the program used.
+/// Like [`run_to_success`], and returns the program's time and memory.
 pub fn measure(command: &mut Command, purpose: &str) -> Result<Usage> {
-    // Its results are of no use here: with its messages they go to standard error.
+    // The chore has no use for the program's results: they go to standard error with its messages.
     measure_with_lines(command, purpose, |line| eprintln!("{line}"))
 }
 
-/// Like [`run_with_lines`], but anything but success is an error; tells what the program used.
+/// Like [`run_with_lines`], but anything but success is an error; returns the program's time and memory.
 pub fn measure_with_lines(command: &mut Command, purpose: &str, on_line: impl FnMut(&str) + Send) -> Result<Usage> {
     let started = Instant::now();
     let mut peak_memory = 0;
-    // The kernel keeps the peak itself; it is gone with the process, so that growth in the last instants can be missed.
+    // The kernel keeps the peak only as long as the process lives: growth in its last instants can be missed.
     let status = with_lines(command, on_line, |child| peak_memory = peak_memory.max(resident_peak(child).unwrap_or(0)))?;
     expect_success(command, status, purpose)?;
     Ok(Usage { seconds: started.elapsed().as_secs_f64(), peak_memory })
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_leaves_behind_does_not_hold_us_up() {
+    fn a_process_that_a_program_leaves_behind_holds_nobody_up() {
         let started = Instant::now();
         let text = output_of(Command::new("sh").args(["-c", "sleep 60 & echo done"]), "leave a child").unwrap();
         assert_eq!(text, "done\n");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_fails_is_an_error_that_says_what_for() {
+    fn a_program_that_fails_is_an_error_with_its_purpose() {
         let error = output_of(&mut Command::new("false"), "cannot do it").unwrap_err().to_string();
         assert!(error.starts_with("cannot do it: false ended with"), "{error}");
         let error = run(&mut Command::new("no-such-program")).unwrap_err().to_string();

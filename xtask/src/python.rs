@@ -1,14 +1,13 @@
 //! The Python environment in the cache: its pip fetches wheels, its packages check what the tests write.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::files::{self, sha256};
 use crate::process;
-use crate::wheel::{Wheel, sha256};
 use crate::workspace::Workspace;
 
 /// A virtual environment that works.
@@ -28,9 +27,8 @@ impl Python {
         let version = Command::new("python3").args(["-c", ENOUGH]).stdin(Stdio::null()).status();
         match version {
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-                "python3 is missing. It fetches libtorch and checks exported networks in the tests: \
-                 `apt install python3 python3-venv`, or set LIBTORCH to a libtorch {} of your own",
-                crate::libtorch::VERSION
+                "python3 is missing. Its pip fetches the libraries that cargo does not, and the tests check exported networks with it: \
+                 `apt install python3 python3-venv`"
             ),
             Err(error) => return Err(error).context("cannot start python3"),
             Ok(status) if !status.success() => bail!("python3 is too old: 3.11 or newer is needed"),
@@ -49,42 +47,12 @@ impl Python {
         &self.interpreter
     }
 
-    /// Fetches one wheel into `folder` with pip, which shows its progress.
-    pub fn download(&self, wheel: &Wheel, folder: &Path) -> Result<()> {
-        // Not the system's temporary folder, which may be small and in memory; and no second copy in pip's cache.
-        let scratch = folder.join("pip");
-        if scratch.exists() {
-            fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-        }
-        fs::create_dir_all(&scratch).with_context(|| format!("cannot make the folder {}", scratch.display()))?;
-        let mut pip = self.pip();
-        pip.args(["download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"])
-            .args(["--implementation", "cp", "--python-version", "3.11", "--abi", "cp311", "--abi", "none"])
-            .args(["--platform", wheel.platform, "--dest"])
-            .arg(folder)
-            .arg(format!("{}=={}", wheel.name, wheel.version))
-            .env("TMPDIR", &scratch);
-        process::run_to_success(
-            &mut pip,
-            &format!(
-                "pip could not fetch {} {}. Without a network: put {} into {}, or set {} to a {} of your own",
-                wheel.name,
-                wheel.version,
-                wheel.file,
-                folder.display(),
-                wheel.variable,
-                wheel.name
-            ),
-        )?;
-        fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))
-    }
-
     /// Installs the packages that the tests use, pinned in `xtask/requirements.txt`.
     pub fn install_test_packages(&self, workspace: &Workspace) -> Result<()> {
         let requirements = workspace.root().join("xtask/requirements.txt");
         let stamp = workspace.cache().join("venv/requirements-sha256");
         let wanted = sha256(&requirements)?;
-        if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        if files::read(&stamp).is_ok_and(|found| found == wanted) {
             return Ok(());
         }
         eprintln!("setup: installing the tests' Python packages");
@@ -93,10 +61,11 @@ impl Python {
             pip.args(["install", "--only-binary=:all:", "--requirement"]).arg(&requirements),
             "pip could not install the tests' Python packages (is the package index reachable?)",
         )?;
-        fs::write(&stamp, wanted).with_context(|| format!("cannot write {}", stamp.display()))
+        files::write(&stamp, wanted)
     }
 
-    fn pip(&self) -> Command {
+    /// pip of this environment.
+    pub fn pip(&self) -> Command {
         let mut pip = Command::new(&self.interpreter);
         pip.args(["-m", "pip", "--disable-pip-version-check", "--no-input"]);
         pip

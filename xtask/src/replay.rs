@@ -1,9 +1,10 @@
-//! A line configuration that replays images, for `apc-runtime run`.
+//! The configuration of a production line that replays images, for `apc-runtime run`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::files;
 
 /// Writes `path`: each image is a part, `rate` of them a second.
 pub fn configure(path: &Path, bundle: &Path, images: &[&Path], rate: f64) -> Result<PathBuf> {
@@ -18,6 +19,6 @@ pub fn configure(path: &Path, bundle: &Path, images: &[&Path], rate: f64) -> Res
         ("log", table(vec![("level", "warn".into())])),
     ]);
     let config = toml::to_string(&config).context("cannot write the line configuration as TOML")?;
-    fs::write(path, config).with_context(|| format!("cannot write {}", path.display()))?;
+    files::write(path, config)?;
     Ok(path.to_owned())
 }

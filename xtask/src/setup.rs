@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: everything that cargo does not fetch itself.
+//! `cargo xtask setup`: the libraries that cargo does not fetch itself.
 
 use anyhow::Result;
 
@@ -8,12 +8,12 @@ use crate::onnxruntime;
 use crate::python::Python;
 use crate::workspace::Workspace;
 
-/// Fetch what cargo does not: libtorch, ONNX Runtime and libclang, into .cache/. Done once, quick afterwards.
+/// Fetch the libraries that cargo does not: libtorch, ONNX Runtime and libclang, into .cache/. Quick once they are there.
 ///
 /// libtorch is the user's own where LIBTORCH or LIBTORCH_USE_PYTORCH=1 is set, else a pinned one; libclang where LIBCLANG_PATH is set.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only what building the camera's program needs: libclang
+    /// Only libclang, which building the camera's program needs
     #[arg(long, conflicts_with = "tests")]
     camera: bool,
     /// Also install the Python packages that the tests use
@@ -45,7 +45,7 @@ pub fn prepare(workspace: &Workspace) -> Result<Libtorch> {
     Ok(libtorch)
 }
 
-/// Puts in place what the camera's program alone is built with.
+/// Puts libclang in place, with which the camera's program is built.
 pub fn prepare_for_camera(workspace: &Workspace) -> Result<()> {
     let _lock = workspace.lock_cache()?;
     libclang::prepare(workspace)

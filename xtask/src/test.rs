@@ -8,11 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::binaries::{Build, Executable};
+use crate::binaries::{Build, Executable, Targets};
 use crate::workspace::Workspace;
 use crate::{fuzz, process, setup};
 
-/// Run all tests: set up what they need, build once, then unit tests, the trainer's, the end-to-end tests and the fuzz targets.
+/// Run all tests: set up their needs, build once, then unit tests, the trainer's, the end-to-end tests and the fuzz targets.
 ///
 /// The last line counts the tests. Exit code 1 if one failed.
 #[derive(clap::Args)]
@@ -22,14 +22,14 @@ pub struct Args {
     args: Vec<OsString>,
 }
 
-/// How long each fuzz target runs beside the tests: long enough to show that it works, finding faults takes more.
+/// Time of each fuzz target beside the tests: it shows that the target works; finding faults takes longer.
 const FUZZ_SECONDS: u32 = 5;
 
 /// Runs the command; `false` if a test failed.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let libtorch = setup::prepare(workspace)?;
     let python = setup::prepare_for_tests(workspace)?;
-    let build = Build::of_everything(workspace, &libtorch)?;
+    let build = Build::of(workspace, &libtorch, Targets::All)?;
     let mut tests: Vec<&Executable> = build.tests().collect();
     tests.sort_by_key(|test| (stage(test), test.package().to_owned(), test.name.clone()));
 
@@ -56,7 +56,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     tally.print()
 }
 
-/// Fast tests first, so that a mistake shows early.
+/// Fast tests first, so that a mistake shows early; packages that this list does not name are fast.
 fn stage(test: &Executable) -> u8 {
     match test.package() {
         "tests" => 2,
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_what_test_programs_report() {
+    fn counts_the_results_of_test_programs() {
         let mut tally = Tally::default();
         for line in [
             "running 3 tests",

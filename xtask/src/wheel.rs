@@ -1,16 +1,17 @@
 //! Python wheels as carriers of shared libraries: pinned by hash, fetched with pip, unpacked in part.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
+use crate::files::{self, sha256};
+use crate::process;
 use crate::python::Python;
 
-/// One wheel of the Python package index. The platform is pinned with it, so that every machine gets the same file.
+/// One wheel of the Python package index. Its platform is pinned, so that every machine gets the same file.
 pub struct Wheel {
     /// The package's name.
     pub name: &'static str,
@@ -29,24 +30,24 @@ pub struct Wheel {
 impl Wheel {
     /// The wheel's path in `downloads`, fetched if it is not there with the right hash.
     pub fn fetch(&self, python: &Python, downloads: &Path) -> Result<PathBuf> {
-        self.fetch_with(downloads, |folder| python.download(self, folder))
+        self.fetch_with(downloads, |folder| self.download(python, folder))
     }
 
     fn fetch_with(&self, downloads: &Path, download: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        fs::create_dir_all(downloads).with_context(|| format!("cannot make the folder {}", downloads.display()))?;
+        files::make_folder(downloads)?;
         let path = downloads.join(self.file);
         if path.exists() {
             if sha256(&path)? == self.sha256 {
                 return Ok(path);
             }
             eprintln!("setup: {} is damaged, fetching it again", path.display());
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            files::remove(&path)?;
         }
         eprintln!("setup: fetching {} {}", self.name, self.version);
         download(downloads)?;
         let found = sha256(&path)?;
         if found != self.sha256 {
-            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            files::remove(&path)?;
             bail!(
                 "{} has SHA-256 {found}, expected {}: the download was damaged, or the package index serves another \
                  file. Run the command again; if that does not help, set {} to a {} of your own",
@@ -58,14 +59,27 @@ impl Wheel {
         }
         Ok(path)
     }
-}
 
-/// SHA-256 of a file, in hexadecimal.
-pub fn sha256(path: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    io::copy(&mut file, &mut hasher).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(format!("{:x}", hasher.finalize()))
+    /// Downloads the wheel into `folder` with pip, which shows its progress.
+    fn download(&self, python: &Python, folder: &Path) -> Result<()> {
+        // Not the system's temporary folder, which may be small and in memory; and no second copy in pip's cache.
+        let scratch = folder.join("pip");
+        files::make_empty_folder(&scratch)?;
+        let Self { name, version, platform, file, variable, .. } = self;
+        let mut pip = python.pip();
+        pip.args(["download", "--no-deps", "--no-cache-dir", "--only-binary=:all:"])
+            .args(["--implementation", "cp", "--python-version", "3.11", "--abi", "cp311", "--abi", "none"])
+            .args(["--platform", platform, "--dest"])
+            .arg(folder)
+            .arg(format!("{name}=={version}"))
+            .env("TMPDIR", &scratch);
+        let purpose = format!(
+            "pip could not fetch {name} {version}. Without a network: put {file} into {}, or set {variable} to a {name} of your own",
+            folder.display()
+        );
+        process::run_to_success(&mut pip, &purpose)?;
+        files::remove(&scratch)
+    }
 }
 
 /// Unpacks those files of the wheel for which `place` gives a path below `into`; returns how many.
@@ -81,45 +95,17 @@ pub fn unpack(wheel: &Path, into: &Path, place: impl Fn(&str) -> Option<PathBuf>
             continue;
         };
         let path = into.join(place);
-        let folder = path.parent().unwrap_or(into);
-        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let mut file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        files::make_folder(path.parent().unwrap_or(into))?;
+        let mut file = files::create(&path)?;
         io::copy(&mut entry, &mut file).with_context(|| format!("cannot write {}", path.display()))?;
         count += 1;
     }
     Ok(count)
 }
 
-/// Name of the file that says what a folder was made from.
-const STAMP: &str = "made-from";
-
-/// Makes `folder` hold what `fill` writes, unless `stamp` says that it already does.
-///
-/// The folder appears all at once: an interrupted set-up leaves nothing that looks finished.
-pub fn install(folder: &Path, stamp: &str, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    if is_installed(folder, stamp) {
-        return Ok(());
-    }
-    let partial = folder.with_extension("partial");
-    for old in [&partial, folder] {
-        if old.exists() {
-            fs::remove_dir_all(old).with_context(|| format!("cannot remove {}", old.display()))?;
-        }
-    }
-    fs::create_dir_all(&partial).with_context(|| format!("cannot make the folder {}", partial.display()))?;
-    fill(&partial)?;
-    let path = partial.join(STAMP);
-    fs::write(&path, stamp).with_context(|| format!("cannot write {}", path.display()))?;
-    fs::rename(&partial, folder).with_context(|| format!("cannot rename {}", partial.display()))
-}
-
-/// Whether `folder` was completely made from what `stamp` names.
-pub fn is_installed(folder: &Path, stamp: &str) -> bool {
-    fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
 
     use anyhow::anyhow;
@@ -174,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn unpacks_only_what_was_picked_and_never_outside() {
+    fn unpacks_only_chosen_files_and_never_outside_the_folder() {
         let folder = tempdir().unwrap();
         let wheel = folder.path().join("x.whl");
         let mut zip = ZipWriter::new(File::create(&wheel).unwrap());
@@ -198,30 +184,5 @@ mod tests {
         fs::write(&wheel, b"PK\x03\x04").unwrap();
         let error = unpack(&wheel, folder.path(), |_| None).unwrap_err();
         assert!(format!("{error:#}").contains("x.whl"));
-    }
-
-    #[test]
-    fn installs_once_and_again_when_the_stamp_changes() {
-        let folder = tempdir().unwrap();
-        let place = folder.path().join("lib");
-        let fill = |text: &'static str| move |folder: &Path| Ok(fs::write(folder.join("file"), text)?);
-        install(&place, "one", fill("1")).unwrap();
-        install(&place, "one", |_| panic!("installed twice")).unwrap();
-        install(&place, "two", fill("2")).unwrap();
-        assert_eq!(fs::read(place.join("file")).unwrap(), b"2");
-    }
-
-    #[test]
-    fn an_interrupted_installation_does_not_look_finished() {
-        let folder = tempdir().unwrap();
-        let place = folder.path().join("lib");
-        let half = |folder: &Path| {
-            fs::write(folder.join("half"), "1")?;
-            Err(anyhow!("interrupted"))
-        };
-        install(&place, "one", half).unwrap_err();
-        assert!(!place.exists());
-        install(&place, "one", |_| Ok(())).unwrap();
-        assert!(is_installed(&place, "one") && !place.join("half").exists());
     }
 }

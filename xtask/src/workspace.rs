@@ -1,10 +1,12 @@
 //! Where things lie in a checkout.
 
 use std::env;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+
+use crate::files;
 
 /// A checkout of this repository.
 pub struct Workspace {
@@ -32,9 +34,9 @@ impl Workspace {
     /// Holds off a second xtask that would change the cache at the same time, until the file is dropped.
     pub fn lock_cache(&self) -> Result<File> {
         let cache = self.cache();
-        fs::create_dir_all(&cache).with_context(|| format!("cannot make the folder {}", cache.display()))?;
+        files::make_folder(&cache)?;
         let path = cache.join("lock");
-        let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file = files::create(&path)?;
         if file.try_lock().is_err() {
             eprintln!("waiting for another `cargo xtask` that is setting up in {}", cache.display());
             file.lock().with_context(|| format!("cannot lock {}", path.display()))?;

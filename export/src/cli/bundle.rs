@@ -1,3 +1,5 @@
+//! `apc-export bundle`.
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -5,14 +7,15 @@ use clap::ValueEnum;
 use detector::bank::Quantisation;
 use detector::run::ReferenceKind;
 
+use super::inspect;
+use super::output::{Answer, print};
 use super::progress::Bars;
-use super::{Answer, inspect, say};
-use crate::{Exported, Options, export};
+use crate::bundle::{Exported, Options, export};
 
 /// Make a bundle of a finished run: ONNX network, quantised memory bank, threshold, self-test, report.
 ///
 /// Before anything is written, the parity gate compares the exported network with libtorch's stored results on every reference of
-/// the run. If they differ, the exit code is 1 and nothing is written. The same run always gives the same bytes.
+/// the run. If they differ too much, the exit code is 1 and nothing is written. The same run always gives the same bytes.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder that `apc-trainer train` wrote
@@ -57,9 +60,9 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         let document = serde_json::json!({
             "bundle": args.output, "id": exported.bundle.id, "bytes": exported.bytes, "report": exported.report,
         });
-        say(&serde_json::to_string_pretty(&document).context("cannot write JSON")?)?;
+        print(&serde_json::to_string_pretty(&document).context("cannot write JSON")?)?;
     } else {
-        say(&summary(args, &exported))?;
+        print(&summary(args, &exported))?;
     }
     Ok(Answer::Yes)
 }

@@ -1,3 +1,5 @@
+//! `apc-export inspect`, and texts that `bundle` prints too.
+
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -7,8 +9,8 @@ use detector::calibration::Calibration;
 use detector::picture::Colour;
 use detector::preprocess::{Preprocess, Resize};
 
-use super::{Answer, say};
-use crate::ExpectedMisses;
+use super::output::{Answer, print};
+use crate::misses::ExpectedMisses;
 use crate::report::{CalibrationReport, Report};
 
 /// Show what a bundle holds: product, network, memory bank, threshold and its promise, self-test, evaluation at export.
@@ -34,9 +36,9 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         let document = serde_json::json!({
             "bundle": args.bundle, "id": bundle.id, "manifest": bundle.manifest, "report": report, "entries": entries,
         });
-        say(&serde_json::to_string_pretty(&document).context("cannot write JSON")?)?;
+        print(&serde_json::to_string_pretty(&document).context("cannot write JSON")?)?;
     } else {
-        say(&describe(&bundle, &report)?)?;
+        print(&describe(&bundle, &report)?)?;
     }
     Ok(Answer::Yes)
 }
@@ -113,34 +115,34 @@ fn quantisation(quantisation: detector::bank::Quantisation) -> &'static str {
     }
 }
 
-/// What may be missed, in plain words.
+/// The expected misses in words.
 pub(super) fn expected(misses: &ExpectedMisses) -> String {
     let ExpectedMisses { samples, missed, low, high } = *misses;
     format!(
-        "by distance alone {missed} of the {samples} anomalous samples stay below the threshold: of new kinds of defects expect {} to be \
-         missed (90 % confidence: {} to {}) if they are as far from good parts as the samples; of defects like the samples fewer, as far as \
-         something was learned from them",
+        "by distance alone {missed} of the {samples} anomalous samples are not above the threshold. Of new kinds of defects expect {} to be \
+         missed (90 % confidence: {} to {}) if they are as far from good parts as the samples. Where the detector has learned from the \
+         samples, it misses fewer defects like them",
         percent(missed as f64 / samples as f64),
         percent(low),
         percent(high)
     )
 }
 
-/// The threshold and its promise in plain words.
+/// The threshold and its promise in words.
 pub(super) fn promise(calibration: &Calibration, report: &CalibrationReport) -> String {
     let (promised, asked) = (percent(report.promised_rate), percent(report.requested_rate));
     let mut text = format!(
-        "{:.4}: parts that score above are anomalous. It rejects on average at most {promised} of good parts like the {} it was \
-         calibrated on",
+        "{:.4}: parts with a higher score are anomalous. The threshold rejects on average at most {promised} of good parts like the {} \
+         of its calibration",
         calibration.threshold, report.images
     );
     if !report.rate_supported {
-        text += &format!(". {asked} were asked for: that takes at least {} held-out good images", report.images_needed);
+        text += &format!(". {asked} were asked for, which takes at least {} held-out good images", report.images_needed);
     }
     if let Some(tail) = &report.tail {
         text += &format!(
-            ". For {asked} the {} highest scores suggest {:.4} (90 % confidence: {:.4} to {:.4}), if higher ones thin out as they do; that is \
-             no promise",
+            ". For {asked} the {} highest scores suggest {:.4} (90 % confidence: {:.4} to {:.4}), if still higher scores are as rare as \
+             the tail predicts; this estimate is no promise",
             tail.images, tail.threshold, tail.low, tail.high
         );
     }

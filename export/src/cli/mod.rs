@@ -2,16 +2,17 @@
 
 mod bundle;
 mod inspect;
+mod output;
 mod progress;
 mod verify;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::Error;
+use crate::error::Error;
+use output::Answer;
 
 /// Turns a run of the trainer into one bundle for the camera.
 ///
@@ -31,20 +32,14 @@ enum Command {
     Verify(verify::Args),
 }
 
-/// What a command says.
-enum Answer {
-    Yes,
-    No,
-}
-
 /// Runs the program.
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let config = simplelog::ConfigBuilder::new().set_time_format_rfc3339().add_filter_allow_str("apc_export").build();
-    // simplelog's own choice would colour files, too.
+    // simplelog would also colour a log that goes to a file.
     let choice = if std::io::stderr().is_terminal() { simplelog::ColorChoice::Auto } else { simplelog::ColorChoice::Never };
     let mode = simplelog::TerminalMode::Stderr;
-    // A second logger is the only way this can fail, and there is none.
+    // It fails only where a logger was set before, and none was.
     let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
     let result = match &args.command {
         Command::Bundle(args) => bundle::run(args),
@@ -55,16 +50,8 @@ pub fn main() -> ExitCode {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("apc-export: {error:#}");
+            output::print_error(&error);
             ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Parity { .. })) { 1 } else { 2 })
         }
-    }
-}
-
-/// Writes a result to standard output; a reader that has gone is no error of ours.
-fn say(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
-        _ => Ok(()),
     }
 }

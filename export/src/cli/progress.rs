@@ -1,3 +1,5 @@
+//! Progress bars.
+
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

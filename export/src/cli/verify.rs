@@ -1,10 +1,12 @@
+//! `apc-export verify`.
+
 use std::path::PathBuf;
 
 use anyhow::Result;
 use detector::bundle::{Bundle, SIZE_LIMIT};
 use detector::{Detector, Setup, files};
 
-use super::{Answer, say};
+use super::output::{Answer, print, print_error};
 
 /// Check that a bundle is sound: structure, hashes, and its self-test on this machine.
 ///
@@ -23,15 +25,15 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         Ok((detector, bundle)) => {
             let (references, path) = (bundle.manifest.self_test.references.len(), args.bundle.display());
             let worst = detector.self_test_difference;
-            say(&format!(
+            print(&format!(
                 "{path}: sound\nid {}\nself-test on {}: {references} references, largest relative difference {worst:.1e}",
                 bundle.id, detector.engine
             ))?;
             Ok(Answer::Yes)
         }
         Err(error) => {
-            say(&format!("{}: not sound", args.bundle.display()))?;
-            eprintln!("apc-export: {error}");
+            print(&format!("{}: not sound", args.bundle.display()))?;
+            print_error(&error.into());
             Ok(Answer::No)
         }
     }

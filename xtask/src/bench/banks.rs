@@ -1,50 +1,49 @@
-//! PatchCore bundles whose banks have a size of one's choice; made once and kept.
+//! PatchCore bundles with banks of a given size; made once and kept.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::binaries::Build;
+use crate::files::{self, install, sha256};
 use crate::process;
-use crate::wheel::{install, sha256};
 
-/// What banks are learned from, and where they are kept.
+/// The inputs of banks, and the folder where the banks are kept.
 pub struct Banks<'a> {
     /// Our programs.
     pub build: &'a Build,
     /// Images in MVTec's layout.
     pub data: &'a Path,
-    /// Of `backbone`.
+    /// Weights of the backbone.
     pub weights: &'a Path,
-    /// Its name.
+    /// Name of the backbone.
     pub backbone: &'a str,
-    /// Where everything is kept; names begin with `name`.
+    /// Folder of everything that is kept.
     pub folder: &'a Path,
-    /// Of the images.
+    /// Name of the images; the names in the folder begin with it.
     pub name: &'a str,
 }
 
 impl Banks<'_> {
-    /// What this bank's files are named.
-    pub fn place(&self, vectors: usize, what: &str) -> PathBuf {
-        self.folder.join(format!("{}-{}-{vectors}-{what}", self.name, self.backbone))
+    /// Where a bank's files of one kind (run, bundle ...) are kept.
+    pub fn place(&self, vectors: usize, kind: &str) -> PathBuf {
+        self.folder.join(format!("{}-{}-{vectors}-{kind}", self.name, self.backbone))
     }
 
-    /// What a kept bank must have been made of.
+    /// The stamp of a bank that was learned from these images and weights.
     pub fn inputs(&self) -> Result<String> {
         Ok(format!("{}\n{}\n", self.data.display(), sha256(self.weights)?))
     }
 
-    /// The run.
+    /// The run with a bank of so many vectors.
     pub fn run(&self, vectors: usize) -> Result<PathBuf> {
         let trained = self.place(vectors, "run");
         install(&trained, &self.inputs()?, |partial| {
             let recipe = partial.join("recipe.toml");
             let backbone = self.backbone;
             let text = format!("mode = \"patchcore\"\n\n[backbone]\nname = \"{backbone}\"\n\n[bank]\nvectors = {vectors}\n");
-            fs::write(&recipe, text).with_context(|| format!("cannot write {}", recipe.display()))?;
+            files::write(&recipe, text)?;
             let mut train = Command::new(self.build.program("apc-trainer")?);
             train.arg("train").arg("--config").arg(&recipe).arg("--data").arg(self.data).arg("--weights").arg(self.weights);
             process::run_to_success(train.arg("--out").arg(partial.join("run")), "cannot train")
@@ -52,7 +51,7 @@ impl Banks<'_> {
         Ok(trained.join("run"))
     }
 
-    /// The bundle, with the int8 form of the network unless its gate refuses it, with random weights for one.
+    /// The bundle of that run, with the int8 form of the network unless its gate refuses the form, as it does for random weights.
     pub fn bundle(&self, vectors: usize) -> Result<PathBuf> {
         let run = self.run(vectors)?;
         let exporter = self.build.program("apc-export")?;

@@ -1,15 +1,14 @@
-//! `cargo xtask bench engines`: whether every engine and every form of the network says the same of the same images.
+//! `cargo xtask bench engines`: whether every engine and every form of the network gives the same scores and verdicts for the same images.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::search::list;
-use crate::binaries::Build;
-use crate::wheel::{install, sha256};
+use crate::binaries::{Build, Targets};
+use crate::files::{existing, install, list, sha256};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
@@ -29,10 +28,10 @@ pub struct Args {
     json: bool,
 }
 
-/// Engines and networks; the first is what the others are compared with.
+/// Engines and forms of the network; the others are compared with the first.
 const CONTENDERS: [[&str; 2]; 4] = [["tract", "float"], ["ort-cpu", "float"], ["ort-cpu", "fused"], ["ort-cpu", "int8"]];
 
-/// What `apc-runtime score --json` prints.
+/// The document of `apc-runtime score --json`.
 #[derive(Deserialize)]
 struct Scores {
     threshold: f64,
@@ -50,19 +49,18 @@ struct Agreement {
     engine: String,
     network: String,
     images: usize,
-    /// Relative, of the image score.
+    /// Largest relative difference of an image score.
     largest_difference: f64,
-    /// Images with another verdict, each by its own form's threshold.
+    /// Images with another verdict; each form of the network has its own threshold.
     flips: usize,
-    /// How far the furthest of them is from tract's threshold, relative to it; null without flips.
+    /// Largest distance of a flipped image's score from tract's threshold, relative to the threshold; null without flips.
     furthest_flip: Option<f64>,
 }
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let existing = |path: &Path| path.canonicalize().with_context(|| format!("cannot find {}", path.display()));
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?;
     let name = data.file_name().unwrap_or_default().to_string_lossy();
     let folder = workspace.cache().join("bench/engines").join(&*name);
     let exporter = build.program("apc-export")?;
@@ -133,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flips_and_differences_are_told() {
+    fn flips_and_differences_are_counted() {
         let scores = |values: [f64; 3]| Scores {
             threshold: 2.0,
             images: values

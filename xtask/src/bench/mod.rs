@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the figures that the README claims, each by one command.
+//! `cargo xtask bench`: the figures in README and docs, each by one command.
 
 mod banks;
 mod engines;

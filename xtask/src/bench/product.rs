@@ -1,18 +1,21 @@
 //! `cargo xtask bench product`: accuracy, training time and memory on one product, over several seeds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use detector::evaluate::Figures;
+use detector::files::write_atomic;
+use detector::run::Run;
 use serde::{Deserialize, Serialize};
 
 use super::trial::{Trial, commit};
-use crate::binaries::Build;
-use crate::figures::{Figures, show};
+use crate::binaries::{Build, Targets};
+use crate::figures::show;
+use crate::files::{self, existing, sha256, size};
 use crate::setup;
-use crate::wheel::sha256;
 use crate::workspace::Workspace;
 
 /// Train, export and evaluate a product once per seed, and print the figures.
@@ -43,7 +46,7 @@ pub struct Args {
 /// The file of results.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Results {
-    /// What was measured; results of other inputs are dropped.
+    /// Results of other inputs are dropped.
     inputs: Inputs,
     seeds: BTreeMap<u64, Seed>,
 }
@@ -55,20 +58,22 @@ struct Inputs {
     recipe_sha256: String,
 }
 
-/// What one seed gave.
+/// The results of one seed.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Seed {
     /// Commit of the checkout.
     commit: String,
-    /// The bundle, int8 bank, as the camera runs it.
+    /// Figures of the bundle: int8 bank, as the camera runs it.
     int8: Figures,
-    /// The run, f32 bank, with libtorch.
+    /// Figures of the run: f32 bank, with libtorch.
     f32: Figures,
-    /// Size of the two banks' files in bytes.
+    /// Size of the bundle's bank in bytes.
     int8_bank: u64,
+    /// Size of the run's bank in bytes.
     f32_bank: u64,
-    /// The trainer from start to end, and its own account of its stages.
+    /// The trainer from start to end.
     train_seconds: f64,
+    /// Stages of the training, as the run lists them.
     stage_seconds: BTreeMap<String, f64>,
     /// Largest resident memory of the trainer in bytes.
     train_peak_memory: u64,
@@ -81,7 +86,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let missing: Vec<u64> = (0..args.seeds).filter(|seed| !results.seeds.contains_key(seed)).collect();
     if !missing.is_empty() {
         let libtorch = setup::prepare(workspace)?;
-        let build = Build::of_everything(workspace, &libtorch)?;
+        let build = Build::of(workspace, &libtorch, Targets::Programs)?;
         let commit = commit(workspace);
         for seed in missing {
             eprintln!("bench: seed {seed}");
@@ -98,13 +103,12 @@ struct Bench {
     weights: PathBuf,
     recipe: PathBuf,
     json: PathBuf,
-    /// For runs and bundles, which are not kept.
+    /// Folder for runs and bundles, which are not kept.
     scratch: PathBuf,
 }
 
 impl Bench {
     fn new(workspace: &Workspace, args: &Args) -> Result<Self> {
-        let existing = |path: &Path| path.canonicalize().with_context(|| format!("cannot find {}", path.display()));
         let data = existing(&args.data)?;
         let weights = existing(&args.weights)?;
         let patchcore = || workspace.root().join("configs/train/patchcore.toml");
@@ -118,27 +122,23 @@ impl Bench {
         Ok(Self { inputs, weights, recipe, json, scratch: folder.join(title) })
     }
 
-    /// What earlier benches of the same inputs left; a file that is something else is an error.
+    /// Results of earlier benches with the same inputs; a file with other content is an error.
     fn results(&self, fresh: bool) -> Result<Results> {
         let none = || Results { inputs: self.inputs.clone(), seeds: BTreeMap::new() };
-        match fs::read_to_string(&self.json) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(none()),
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", self.json.display())),
-            Ok(text) => {
-                let kept: Results = serde_json::from_str(&text)
-                    .with_context(|| format!("{}: not the results of this bench; name another --json", self.json.display()))?;
-                Ok(if fresh || kept.inputs != self.inputs { none() } else { kept })
-            }
+        if !self.json.exists() {
+            return Ok(none());
         }
+        let kept: Results = serde_json::from_str(&files::read(&self.json)?).with_context(|| {
+            format!("{}: not the results of this version's bench; remove it, or name another --json", self.json.display())
+        })?;
+        Ok(if fresh || kept.inputs != self.inputs { none() } else { kept })
     }
 
     fn keep(&self, results: &Results) -> Result<()> {
         let text = serde_json::to_string_pretty(results).context("cannot write the results as JSON")?;
-        let write = || -> io::Result<()> {
-            fs::create_dir_all(self.json.parent().unwrap_or(Path::new(".")))?;
-            fs::write(&self.json, text + "\n")
-        };
-        write().with_context(|| format!("cannot write {}", self.json.display()))
+        files::make_folder(self.json.parent().unwrap_or(Path::new(".")))?;
+        // A bench that is killed meanwhile must not lose hours.
+        write_atomic(&self.json, (text + "\n").as_bytes()).map_err(anyhow::Error::msg)
     }
 
     fn measure(&self, build: &Build, seed: u64, commit: &str) -> Result<Seed> {
@@ -151,14 +151,10 @@ impl Bench {
             int8_bank: size_in_tar(&trial.bundle(), "memory_bank.safetensors")?,
             f32_bank: size(&trial.run().join("bank.safetensors"))?,
             train_seconds: usage.seconds,
-            stage_seconds: stage_seconds(&trial.run().join("run.toml"))?,
+            stage_seconds: Run::open(&trial.run()).map_err(anyhow::Error::msg)?.info.seconds,
             train_peak_memory: usage.peak_memory,
         })
     }
-}
-
-fn size(path: &Path) -> Result<u64> {
-    Ok(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())
 }
 
 fn size_in_tar(path: &Path, name: &str) -> Result<u64> {
@@ -173,17 +169,6 @@ fn size_in_tar(path: &Path, name: &str) -> Result<u64> {
     };
     let found = find().with_context(|| format!("cannot read {}", path.display()))?;
     found.with_context(|| format!("{} holds no {name}", path.display()))
-}
-
-/// The trainer's account of its stages.
-fn stage_seconds(run: &Path) -> Result<BTreeMap<String, f64>> {
-    #[derive(Deserialize)]
-    struct Run {
-        seconds: BTreeMap<String, f64>,
-    }
-    let text = fs::read_to_string(run).with_context(|| format!("cannot read {}", run.display()))?;
-    let run: Run = toml::from_str(&text).with_context(|| format!("{}: not a run", run.display()))?;
-    Ok(run.seconds)
 }
 
 /// A value of one seed as text.
@@ -240,7 +225,7 @@ mod tests {
                 "pixel_f1":null,"aupro":null,"false_reject_rate":0.0,"miss_rate":0.0,"engine":"tract",
                 "latency_ms":{{"p50":1.0,"p95":2.0,"p99":3.0}}}}"#
             );
-            Figures::parse(&text, Path::new("test")).unwrap()
+            serde_json::from_str(&text).unwrap()
         };
         let seed = |image_auroc| Seed {
             commit: "abc".into(),

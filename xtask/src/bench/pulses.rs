@@ -1,4 +1,4 @@
-//! `cargo xtask bench pulses`: when the line's pulses come, against when they should.
+//! `cargo xtask bench pulses`: how far the pulses of a production line are from their due times.
 
 use std::io::{self, Write};
 use std::process::Command;
@@ -6,12 +6,12 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
 /// Time the pulses of the service's line thread (recorded, no GPIO line is needed) while twice as many busy threads as processors run.
-/// Exit code 1 if a part got no pulse or another one's.
+/// Exit code 1 if a part got no pulse, or the pulse of another part.
 ///
 /// A part every 30 ms on average, so the 10,000 take about 5 minutes. Without the right to SCHED_FIFO the priority says 0.
 #[derive(clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Runs the command; `false` if a part's pulse was wrong.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Example("pulses"))?;
     let busy = 2 * thread::available_parallelism().map_or(1, usize::from);
     eprintln!("bench: {} parts beside {busy} busy threads", args.parts);
     let mut pulses = Command::new(build.program("pulses")?);

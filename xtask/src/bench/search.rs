@@ -1,6 +1,5 @@
-//! `cargo xtask bench search`: what the search has to do, what it does, what this processor could do, and how all of it grows.
+//! `cargo xtask bench search`: the work of the search, its time, the least time on this processor, and how they grow with the bank.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +8,12 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::banks::Banks;
-use crate::binaries::Build;
-use crate::wheel::install;
+use crate::binaries::{Build, Targets};
+use crate::files::{self, existing, install, list};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// Hold the search against this processor's roofline, with 1 % and 10 % banks of the images, and measure how a frame's time grows with
+/// Compare the search with this processor's roofline, with 1 % and 10 % banks of the images, and measure how a frame's time grows with
 /// the number of training images, with 1 % banks of a rendered product.
 ///
 /// Everything learned is kept in .cache/bench/search. ResNet-18, 256 px, two threads.
@@ -39,7 +38,7 @@ const BACKBONE: &str = "resnet18";
 const BANKS: [usize; 2] = [2_140, 21_400];
 /// Patches of a frame.
 const PATCHES: usize = 32 * 32;
-/// Test images that are searched for.
+/// Test images whose patches are searched for.
 const FRAMES: usize = 8;
 
 #[derive(Serialize)]
@@ -55,7 +54,7 @@ struct Grown {
     measured: Measured,
 }
 
-/// What the example `roofline` prints.
+/// The document of the example `roofline`.
 #[derive(Serialize, Deserialize)]
 struct Measured {
     kernel: String,
@@ -91,12 +90,11 @@ impl Measured {
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let existing = |path: &Path| path.canonicalize().with_context(|| format!("cannot find {}", path.display()));
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
-    let packaged = Build::as_packaged(workspace)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?;
+    let packaged = Build::as_packaged(workspace, &["roofline"])?;
     let folder = workspace.cache().join("bench/search");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    files::make_folder(&folder)?;
     let library = workspace.cache().join("onnxruntime/lib/libonnxruntime.so");
     let measure = |data: &Path, vectors: usize| -> Result<Measured> {
         let name = data.file_name().unwrap_or_default().to_string_lossy();
@@ -134,14 +132,6 @@ pub fn frames(data: &Path) -> Result<Vec<PathBuf>> {
     }
     anyhow::ensure!(images.len() >= FRAMES, "{}: {FRAMES} test images or more were expected, in MVTec's layout", data.display());
     Ok((0..FRAMES).map(|i| images[i * images.len() / FRAMES].clone()).collect())
-}
-
-/// What a folder holds, sorted.
-pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>();
-    let mut paths = read().with_context(|| format!("cannot read {}", folder.display()))?;
-    paths.sort();
-    Ok(paths)
 }
 
 fn tables(report: &Report) -> String {
@@ -215,13 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn the_roof_is_what_takes_longer() {
+    fn the_roof_is_the_slower_of_arithmetic_and_memory() {
         let found = measured(2140, 2.0);
         assert_eq!((found.roof_ms(&found.brute), found.roof_ms(&found.work)), (10.0, 1.0));
     }
 
     #[test]
-    fn growth_is_told_against_the_first() {
+    fn growth_is_relative_to_the_first() {
         let grown = |training_images, after| Grown { training_images, measured: measured(training_images * 10, after) };
         let text = tables(&Report { roofline: vec![measured(2140, 2.0)], growth: vec![grown(100, 1.0), grown(1600, 3.5)] });
         assert!(text.contains("| 1600 | 16000 | 4.0 | 3.5 | 1.50 |"), "{text}");

@@ -1,23 +1,23 @@
-//! `cargo xtask bench service`: what the camera's program needs: memory, time to the first verdict, size, and where a frame's time goes.
+//! `cargo xtask bench service`: memory, start, size and frame times of the camera's program.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use detector::evaluate::Latency;
 use serde::{Deserialize, Serialize};
 
 use super::trial::Trial;
-use crate::binaries::Build;
-use crate::figures::Latency;
+use crate::binaries::{Build, Targets};
+use crate::files::{existing, list, size};
 use crate::workspace::Workspace;
 use crate::{process, replay, setup};
 
 /// Measure the camera's program as a camera gets it (release build, stripped), with bundles learned from the images.
 ///
-/// Several recipes are measured in turns: what the second costs beside the first. The release build takes some minutes the first time.
+/// Several recipes are measured in turns, so that their costs can be compared. The release build takes some minutes the first time.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of a product's images, MVTec's layout
@@ -47,12 +47,12 @@ struct Report {
     recipes: Vec<Needs>,
 }
 
-/// What one recipe's bundle needs.
+/// Needs of one recipe's bundle.
 #[derive(Serialize)]
 struct Needs {
     recipe: String,
     bundle_mib: f64,
-    /// From starting `apc-runtime run` to the line with its first verdict.
+    /// From the start of `apc-runtime run` to its first verdict line.
     first_verdict_ms: f64,
     /// Largest resident memory of `apc-runtime run`.
     peak_resident_mib: f64,
@@ -62,7 +62,7 @@ struct Needs {
     total_ms: f64,
 }
 
-/// What is read of `apc-runtime bench --json`.
+/// The keys that are read of `apc-runtime bench --json`.
 #[derive(Deserialize)]
 struct Bench {
     stages_ms: Stages,
@@ -82,19 +82,18 @@ const MIB: f64 = (1 << 20) as f64;
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
-    let existing = |path: &Path| path.canonicalize().with_context(|| format!("cannot find {}", path.display()));
     let (data, weights) = (existing(&args.data)?, existing(&args.weights)?);
     let default = workspace.root().join("configs/train/whole.toml");
     let recipes = if args.config.is_empty() { vec![default] } else { args.config.clone() };
-    // Before anything is built or learned.
+    // A missing recipe must show before anything is built or learned.
     let recipes = recipes.iter().map(|recipe| existing(recipe)).collect::<Result<Vec<_>>>()?;
-    let everything = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
-    let packaged = Build::as_packaged(workspace)?;
+    let programs = Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?;
+    let packaged = Build::as_packaged(workspace, &[])?;
     let program = packaged.program("apc-runtime")?;
     let mut candidates = Vec::new();
     for (number, recipe) in recipes.iter().enumerate() {
         let name = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let trial = Trial::new(&everything, &data, workspace.cache().join(format!("bench/service/{number}")))?;
+        let trial = Trial::new(&programs, &data, workspace.cache().join(format!("bench/service/{number}")))?;
         trial.train(recipe, &weights, 0)?;
         trial.export()?;
         let config = configure(&trial, &data)?;
@@ -107,7 +106,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         }
     }
     let recipes = candidates.iter().map(Candidate::needs).collect::<Result<_>>()?;
-    let report = Report { threads: args.threads, binary_mib: size(program)?, recipes };
+    let report = Report { threads: args.threads, binary_mib: mebibytes(program)?, recipes };
     let text = match args.json {
         true => serde_json::to_string_pretty(&report).context("cannot write JSON")? + "\n",
         false => table(&report),
@@ -115,7 +114,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     write!(io::stdout(), "{text}").context("cannot print the result")
 }
 
-/// A recipe and what was measured with its bundle.
+/// A recipe and the measurements of its bundle.
 struct Candidate<'a> {
     name: String,
     trial: Trial<'a>,
@@ -152,7 +151,7 @@ impl Candidate<'_> {
         let of_benches = |value: fn(&Bench) -> f64| median(self.benches.iter().map(value).collect());
         Ok(Needs {
             recipe: self.name.clone(),
-            bundle_mib: size(&self.trial.bundle())?,
+            bundle_mib: mebibytes(&self.trial.bundle())?,
             first_verdict_ms: median(self.starts.iter().map(|start| start.0).collect()),
             peak_resident_mib: median(self.starts.iter().map(|start| start.1).collect()),
             after_backbone_share: of_benches(|bench| bench.after_backbone_share),
@@ -166,17 +165,14 @@ impl Candidate<'_> {
 fn configure(trial: &Trial<'_>, data: &Path) -> Result<PathBuf> {
     let folder = [data.join("test/good"), data.join("good")].into_iter().find(|folder| folder.is_dir());
     let folder = folder.with_context(|| format!("{} holds no good images", data.display()))?;
-    let entries = fs::read_dir(&folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut images: Vec<PathBuf> =
-        entries.with_context(|| format!("cannot list {}", folder.display()))?.iter().map(fs::DirEntry::path).collect();
-    images.sort();
+    let mut images = list(&folder)?;
     images.truncate(FRAMES);
     let images: Vec<&Path> = images.iter().map(PathBuf::as_path).collect();
     replay::configure(&trial.bundle().with_extension("toml"), &trial.bundle(), &images, RATE)
 }
 
-fn size(path: &Path) -> Result<f64> {
-    Ok(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len() as f64 / MIB)
+fn mebibytes(path: &Path) -> Result<f64> {
+    Ok(size(path)? as f64 / MIB)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -184,7 +180,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// A figure's name, where it stands and its digits.
+/// A figure's name, its value and its digits.
 type Row = (&'static str, fn(&Needs) -> f64, usize);
 
 fn table(report: &Report) -> String {

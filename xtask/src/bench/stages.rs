@@ -1,23 +1,22 @@
-//! `cargo xtask bench stages`: the stages of a frame beside the network, held against a recorded program.
+//! `cargo xtask bench stages`: the stages of a frame beside the network, compared with a recorded program.
 
-use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::trial::commit;
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{files, process, setup};
 
 /// Measure the stages of a frame beside the network, and whether they are slower than in the recorded program. Exit code 1 if one is.
 ///
-/// The baseline is a program, not a list of times: both run now, so that a machine that has become slower or busier does not look like a
-/// fault, and twice in exchanged order, for whoever comes second may find another machine. A stage counts as slower when both 95 % intervals
-/// of its change lie above the tolerance.
+/// The baseline is a program, not a list of times. Both programs run now, so that a machine that has become slower or busier does not look
+/// like a fault, and they run in both orders, since the machine may change between the two. A stage counts as slower when both 95 %
+/// intervals of its change lie above the tolerance.
 #[derive(clap::Args)]
 pub struct Args {
     /// Record this checkout's program as the baseline instead
@@ -31,7 +30,7 @@ pub struct Args {
     tolerance: f64,
 }
 
-/// What criterion writes of the change between two measurements.
+/// criterion's estimate of the change between two measurements.
 #[derive(Deserialize)]
 struct Change {
     median: Estimate,
@@ -69,23 +68,21 @@ impl Estimate {
 
 /// Runs the command; `false` if a stage is slower.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let build = Build::of_everything(workspace, &setup::prepare(workspace)?)?;
+    let build = Build::of(workspace, &setup::prepare(workspace)?, Targets::Benchmark("stages"))?;
     let current = build.benchmark("stages")?;
     let folder = workspace.cache().join("bench/stages");
     let (baseline, note) = (folder.join("baseline"), folder.join("baseline.txt"));
     if args.record {
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        fs::copy(current, &baseline).with_context(|| format!("cannot copy {}", current.display()))?;
-        fs::write(&note, commit(workspace)).with_context(|| format!("cannot write {}", note.display()))?;
+        files::make_folder(&folder)?;
+        files::copy(current, &baseline)?;
+        files::write(&note, commit(workspace))?;
         writeln!(io::stdout(), "recorded {}", commit(workspace)).context("cannot print the result")?;
         return Ok(true);
     }
     if !baseline.is_file() {
-        bail!(
-            "nothing to compare with: check out what is to be compared with, and run `cargo xtask bench stages --record` there"
-        );
+        bail!("there is no baseline: check out the commit to compare with, and run `cargo xtask bench stages --record` there");
     }
-    let recorded = fs::read_to_string(&note).with_context(|| format!("cannot read {}", note.display()))?;
+    let recorded = files::read(&note)?;
     let mut text = format!("change against {recorded} (median, 95 % intervals of both orders)\n");
     let mut slower = false;
     for stage in stages(current)?.iter().filter(|stage| stage.contains(&args.only)) {
@@ -115,22 +112,21 @@ fn measure(program: &Path, folder: &Path, stage: &str, how: &str) -> Result<()> 
     process::output_of(command.env("CRITERION_HOME", folder), "cannot measure a stage").map(drop)
 }
 
-fn change(path: &PathBuf) -> Result<Estimate> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let change: Change =
-        serde_json::from_str(&text).with_context(|| format!("{}: not a change as criterion writes it", path.display()))?;
+fn change(path: &Path) -> Result<Estimate> {
+    let change: Change = serde_json::from_str(&files::read(path)?)
+        .with_context(|| format!("{}: not a change as criterion writes it", path.display()))?;
     Ok(change.median)
 }
 
 fn line(stage: &str, change: &Estimate, tolerance: f64) -> String {
     let Interval { lower_bound, upper_bound } = change.confidence_interval;
     let [middle, low, high] = [change.point_estimate, lower_bound, upper_bound].map(|share| share * 100.0);
-    let said = match () {
+    let word = match () {
         () if low > tolerance => "slower",
         () if high < -tolerance => "faster",
         () => "no change that counts",
     };
-    format!("{stage:28} {middle:+6.1} % ({low:+.1} to {high:+.1})  {said}\n")
+    format!("{stage:28} {middle:+6.1} % ({low:+.1} to {high:+.1})  {word}\n")
 }
 
 #[cfg(test)]
@@ -138,12 +134,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_comes_from_the_order_does_not_count() {
+    fn a_change_that_depends_on_the_order_does_not_count() {
         let found = |low: f64, high: f64| {
             let interval = Interval { lower_bound: low, upper_bound: high };
             Estimate { point_estimate: (low + high) / 2.0, confidence_interval: interval }
         };
-        // Whoever comes second is faster.
+        // The second program is faster, whichever it is.
         let same = found(-0.18, -0.12).joined(found(-0.18, -0.12).reversed());
         assert!(line("x", &same, 5.0).ends_with("no change that counts\n"));
         let slower = found(0.10, 0.12).joined(found(-0.12, -0.10).reversed());
@@ -152,13 +148,13 @@ mod tests {
 
     #[test]
     fn only_a_whole_interval_beyond_the_tolerance_counts() {
-        let said = |low: f64, high: f64| {
+        let shown = |low: f64, high: f64| {
             let interval = Interval { lower_bound: low, upper_bound: high };
             line("x", &Estimate { point_estimate: (low + high) / 2.0, confidence_interval: interval }, 5.0)
         };
-        assert!(said(0.04, 0.30).ends_with("no change that counts\n"));
-        assert!(said(0.06, 0.08).ends_with("slower\n"));
-        assert!(said(-0.30, -0.06).ends_with("faster\n"));
-        assert!(said(0.06, 0.08).contains("+7.0 % (+6.0 to +8.0)"));
+        assert!(shown(0.04, 0.30).ends_with("no change that counts\n"));
+        assert!(shown(0.06, 0.08).ends_with("slower\n"));
+        assert!(shown(-0.30, -0.06).ends_with("faster\n"));
+        assert!(shown(0.06, 0.08).contains("+7.0 % (+6.0 to +8.0)"));
     }
 }

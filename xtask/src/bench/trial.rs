@@ -1,17 +1,18 @@
-//! One training with the real programs: learned, exported, judged as the camera would.
+//! One training with the real programs: trained, exported, and evaluated with the runtime's code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use detector::evaluate::Figures;
 
 use crate::binaries::Build;
-use crate::figures::Figures;
 use crate::process::{self, Usage};
 use crate::workspace::Workspace;
+use crate::{figures, files};
 
-/// What is trained, and a folder for run and bundle that goes away with this value.
+/// The images of a training, and a folder for run and bundle that goes away with this value.
 pub struct Trial<'a> {
     build: &'a Build,
     data: &'a Path,
@@ -21,10 +22,7 @@ pub struct Trial<'a> {
 impl<'a> Trial<'a> {
     /// A trial on the images of `data` in an empty folder `scratch`.
     pub fn new(build: &'a Build, data: &'a Path, scratch: PathBuf) -> Result<Self> {
-        if scratch.exists() {
-            fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-        }
-        fs::create_dir_all(&scratch).with_context(|| format!("cannot make the folder {}", scratch.display()))?;
+        files::make_empty_folder(&scratch)?;
         Ok(Self { build, data, scratch })
     }
 
@@ -38,7 +36,7 @@ impl<'a> Trial<'a> {
         self.scratch.join("product.apc")
     }
 
-    /// Trains; tells what the trainer used.
+    /// Trains; returns the trainer's time and memory.
     pub fn train(&self, recipe: &Path, weights: &Path, seed: u64) -> Result<Usage> {
         let mut train = Command::new(self.build.program("apc-trainer")?);
         train.arg("train").arg("--config").arg(recipe).arg("--data").arg(self.data).arg("--weights").arg(weights);
@@ -51,7 +49,7 @@ impl<'a> Trial<'a> {
         let mut evaluate = Command::new(self.build.program("apc-trainer")?);
         evaluate.arg("evaluate").arg(self.run()).arg("--data").arg(self.data).arg("--json");
         let text = process::output_of(&mut evaluate, "cannot evaluate the run")?;
-        Figures::parse(&text, Path::new("apc-trainer evaluate --json"))
+        figures::parse(&text, Path::new("apc-trainer evaluate --json"))
     }
 
     /// Makes the bundle.
@@ -61,7 +59,7 @@ impl<'a> Trial<'a> {
         process::run_to_success(&mut export, "cannot export")
     }
 
-    /// Makes the bundle; its figures with the runtime's own code, and every image's scores in a file, if one is named.
+    /// Makes the bundle and evaluates it with the runtime's own code; `scores` names a file for the scores of every image.
     pub fn export_and_evaluate(&self, scores: Option<&Path>) -> Result<Figures> {
         self.export()?;
         let mut evaluate = Command::new(self.build.program("apc-runtime")?);
@@ -70,7 +68,7 @@ impl<'a> Trial<'a> {
             evaluate.arg("--scores").arg(scores);
         }
         let text = process::output_of(&mut evaluate, "cannot evaluate the bundle")?;
-        Figures::parse(&text, Path::new("apc-runtime evaluate --json"))
+        figures::parse(&text, Path::new("apc-runtime evaluate --json"))
     }
 }
 
@@ -81,7 +79,7 @@ impl Drop for Trial<'_> {
     }
 }
 
-/// What is checked out.
+/// The commit that is checked out, as `git describe` names it.
 pub fn commit(workspace: &Workspace) -> String {
     let mut git = Command::new("git");
     git.args(["describe", "--always", "--dirty"]).current_dir(workspace.root());

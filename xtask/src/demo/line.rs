@@ -1,22 +1,23 @@
 //! The replayed production line: parts that the detector has not seen, in mixed order, through the camera service.
 
-use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use detector::dataset::{Dataset, Sample};
+use detector::evaluate::{Figures, Latency};
+use detector::run::Split;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde::Deserialize;
 
 use crate::binaries::Build;
-use crate::figures::{Figures, Latency};
-use crate::wheel::sha256;
-use crate::{process, replay};
+use crate::{files, process, replay};
 
-/// What runs past the camera.
+/// A production line and the parts that pass its camera.
 pub struct Line {
     /// The images' folder.
     pub data: PathBuf,
@@ -30,31 +31,31 @@ pub struct Line {
     pub parts: usize,
 }
 
-/// What the service said of the parts.
+/// Numbers of parts by verdict and truth.
 #[derive(Debug, Default, PartialEq)]
-pub struct Outcome {
-    /// Good parts judged good.
+pub struct Counts {
+    /// Good parts with the verdict good.
     pub passed_right: usize,
-    /// Anomalous parts judged good.
+    /// Anomalous parts with the verdict good.
     pub missed: usize,
-    /// Anomalous parts judged anomalous.
+    /// Anomalous parts with the verdict anomalous.
     pub rejected_right: usize,
-    /// Good parts judged anomalous.
+    /// Good parts with the verdict anomalous.
     pub rejected_wrong: usize,
-    /// Parts that were not judged in time.
+    /// Parts with the verdict unknown.
     pub unknown: usize,
-    /// From the frame to its verdict.
+    /// From the frame to its verdict; none without parts.
     pub latency: Option<Latency>,
 }
 
-impl Outcome {
-    /// All parts that got a verdict, be it "unknown".
+impl Counts {
+    /// All parts that got a verdict, be it unknown.
     pub fn parts(&self) -> usize {
         self.passed_right + self.missed + self.rejected_right + self.rejected_wrong + self.unknown
     }
 }
 
-/// One line of the service's output.
+/// One verdict line of the service.
 #[derive(Deserialize)]
 struct Verdict {
     source: PathBuf,
@@ -63,7 +64,7 @@ struct Verdict {
 }
 
 /// Runs the service over the parts until the replay ends.
-pub fn run(build: &Build, line: &Line, figures: &Figures) -> Result<Outcome> {
+pub fn run(build: &Build, line: &Line, figures: &Figures) -> Result<Counts> {
     let parts = line.draw()?;
     let rate = rate(figures.latency_ms);
     let config = line.configure(&parts, rate)?;
@@ -71,32 +72,26 @@ pub fn run(build: &Build, line: &Line, figures: &Figures) -> Result<Outcome> {
     let mut service = Command::new(build.program("apc-runtime")?);
     let text = process::output_of(service.arg("run").arg("--config").arg(config), "the camera service failed")?;
     let kept = line.folder.join("verdicts.jsonl");
-    fs::write(&kept, &text).with_context(|| format!("cannot write {}", kept.display()))?;
-    let outcome = judge(&parts, &text)?;
-    if outcome.parts() != parts.len() {
-        bail!("{} parts passed the camera, but {} got a verdict: see {}", parts.len(), outcome.parts(), kept.display());
+    files::write(&kept, &text)?;
+    let counts = count(&parts, &text)?;
+    if counts.parts() != parts.len() {
+        bail!("{} parts passed the camera, but {} got a verdict: see {}", parts.len(), counts.parts(), kept.display());
     }
-    Ok(outcome)
+    Ok(counts)
 }
 
-/// Parts per second that the detector keeps up with easily, so that a slow machine does not turn the demo into "unknown".
+/// Parts per second that the detector keeps up with easily, so that no part of the demo is unknown on a slow machine.
 fn rate(latency: Latency) -> f64 {
     (500.0 / latency.p95.max(1.0)).round().clamp(0.5, 10.0)
 }
 
-/// A part and whether it is anomalous.
-type Part = (PathBuf, bool);
-
 impl Line {
     /// Unseen images of the data set in a mixed order that is the same every time.
-    fn draw(&self) -> Result<Vec<Part>> {
-        let seen = seen(&self.run.join("split.json"))?;
-        let mut parts = Vec::new();
-        for part in images(&self.data)? {
-            if !seen.contains(&sha256(&part.0)?) {
-                parts.push(part);
-            }
-        }
+    fn draw(&self) -> Result<Vec<Sample>> {
+        let path = self.run.join("split.json");
+        let split: Split =
+            serde_json::from_str(&files::read(&path)?).with_context(|| format!("{}: not a run's split", path.display()))?;
+        let mut parts = Dataset::open(&self.data)?.unseen(&split)?;
         if parts.is_empty() {
             bail!("{}: training has seen every image, so that none is left for the production line", self.data.display());
         }
@@ -106,79 +101,45 @@ impl Line {
     }
 
     /// Writes the line configuration and the list of parts beside it.
-    fn configure(&self, parts: &[Part], rate: f64) -> Result<PathBuf> {
-        fs::create_dir_all(&self.folder).with_context(|| format!("cannot make the folder {}", self.folder.display()))?;
-        let images: Vec<&Path> = parts.iter().map(|(path, _)| path.as_path()).collect();
+    fn configure(&self, parts: &[Sample], rate: f64) -> Result<PathBuf> {
+        files::make_folder(&self.folder)?;
+        let images: Vec<&Path> = parts.iter().map(|part| part.path.as_path()).collect();
         replay::configure(&self.folder.join("line.toml"), &self.bundle, &images, rate)
     }
 }
 
-/// SHA-256 of the images that training or calibration used.
-fn seen(split: &Path) -> Result<HashSet<String>> {
-    #[derive(Deserialize)]
-    struct Split {
-        images: Vec<Image>,
-    }
-    #[derive(Deserialize)]
-    struct Image {
-        sha256: String,
-    }
-    let text = fs::read_to_string(split).with_context(|| format!("cannot read {}", split.display()))?;
-    let split: Split = serde_json::from_str(&text).with_context(|| format!("{}: not a run's split", split.display()))?;
-    Ok(split.images.into_iter().map(|image| image.sha256).collect())
-}
-
-/// The images to test on, MVTec's layout or flat.
-fn images(data: &Path) -> Result<Vec<Part>> {
-    let test = data.join("test");
-    let folders = if test.is_dir() { entries(&test)? } else { vec![data.join("good"), data.join("anomalous")] };
-    let mut parts = Vec::new();
-    for folder in folders.into_iter().filter(|folder| folder.is_dir()) {
-        let anomalous = folder.file_name().is_some_and(|name| name != "good");
-        parts.extend(entries(&folder)?.into_iter().filter(|path| is_image(path)).map(|path| (path, anomalous)));
-    }
-    Ok(parts)
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_ascii_lowercase();
-    ["png", "jpg", "jpeg", "bmp", "tif", "tiff"].contains(&extension.as_str())
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let list = || -> std::io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
-    let mut paths = list().with_context(|| format!("cannot list {}", folder.display()))?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// Holds the service's verdicts against the truth.
-fn judge(parts: &[Part], verdicts: &str) -> Result<Outcome> {
-    let truth: HashMap<&Path, bool> = parts.iter().map(|(path, anomalous)| (path.as_path(), *anomalous)).collect();
-    let mut outcome = Outcome::default();
+/// Counts the verdicts by the truth about each part.
+fn count(parts: &[Sample], verdicts: &str) -> Result<Counts> {
+    let truth: HashMap<&Path, bool> = parts.iter().map(|part| (part.path.as_path(), part.is_anomalous())).collect();
+    let mut counts = Counts::default();
     let mut latencies = Vec::new();
     for line in verdicts.lines() {
-        let verdict: Verdict = serde_json::from_str(line).with_context(|| format!("not a verdict of the service: {line}"))?;
+        let verdict: Verdict =
+            serde_json::from_str(line).with_context(|| format!("not a verdict line of the service: {line}"))?;
         let anomalous = *truth.get(verdict.source.as_path()).with_context(|| format!("a verdict on no part of ours: {line}"))?;
         *match (verdict.verdict.as_str(), anomalous) {
-            ("good", false) => &mut outcome.passed_right,
-            ("good", true) => &mut outcome.missed,
-            ("anomalous", true) => &mut outcome.rejected_right,
-            ("anomalous", false) => &mut outcome.rejected_wrong,
-            ("unknown", _) => &mut outcome.unknown,
+            ("good", false) => &mut counts.passed_right,
+            ("good", true) => &mut counts.missed,
+            ("anomalous", true) => &mut counts.rejected_right,
+            ("anomalous", false) => &mut counts.rejected_wrong,
+            ("unknown", _) => &mut counts.unknown,
             _ => bail!("a verdict that is none of good, anomalous and unknown: {line}"),
         } += 1;
-        latencies.push(verdict.latency_ms);
+        let latency = Duration::try_from_secs_f64(verdict.latency_ms / 1e3);
+        latencies.push(latency.with_context(|| format!("a latency that is no duration: {line}"))?);
     }
-    outcome.latency = Latency::of(latencies);
-    Ok(outcome)
+    counts.latency = (!latencies.is_empty()).then(|| Latency::of(&latencies));
+    Ok(counts)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::{TempDir, tempdir};
 
     use super::*;
+    use crate::files::sha256;
 
     /// A data set with 12 test images, of which the run has seen "seen.png".
     fn line() -> (TempDir, Line) {
@@ -208,9 +169,9 @@ mod tests {
         let (_folder, line) = line();
         let parts = line.draw().unwrap();
         assert_eq!(parts.len(), 11);
-        assert_eq!(parts.iter().filter(|(_, anomalous)| *anomalous).count(), 5);
-        assert!(parts.iter().all(|(path, _)| !path.ends_with("seen.png")));
-        assert!(!parts.is_sorted());
+        assert_eq!(parts.iter().filter(|part| part.is_anomalous()).count(), 5);
+        assert!(parts.iter().all(|part| !part.path.ends_with("seen.png")));
+        assert!(!parts.is_sorted_by_key(|part| &part.path));
         assert_eq!(parts, line.draw().unwrap());
     }
 
@@ -222,33 +183,37 @@ mod tests {
         let config: toml::Table = text.parse().unwrap();
         let images = config["source"]["replay"]["images"].as_array().unwrap();
         let listed: Vec<&str> = images.iter().map(|image| image.as_str().unwrap()).collect();
-        assert_eq!(listed, parts.iter().map(|(path, _)| path.to_str().unwrap()).collect::<Vec<_>>());
+        assert_eq!(listed, parts.iter().map(|part| part.path.to_str().unwrap()).collect::<Vec<_>>());
     }
 
     #[test]
-    fn verdicts_are_held_against_the_truth() {
-        let parts = ["a", "b", "c", "d", "e"].map(|name| (PathBuf::from(name), name > "b"));
+    fn verdicts_are_compared_with_the_truth() {
+        let part = |name: &str| Sample { path: name.into(), defect: (name > "b").then(|| "scratch".into()), mask: None };
+        let parts = ["a", "b", "c", "d", "e"].map(part);
         let text = r#"{"source":"a","verdict":"good","score":0.5,"latency_ms":10.0}
 {"source":"b","verdict":"anomalous","score":2.0,"latency_ms":20.0}
 {"source":"c","verdict":"anomalous","score":2.0,"latency_ms":30.0}
 {"source":"d","verdict":"good","score":0.5,"latency_ms":40.0}
 {"source":"e","verdict":"unknown","score":null,"reason":"stale","latency_ms":50.0}
 "#;
-        let outcome = judge(&parts, text).unwrap();
-        let latency = Some(Latency { p50: 30.0, p95: 50.0 });
-        let one_each = Outcome { passed_right: 1, missed: 1, rejected_right: 1, rejected_wrong: 1, unknown: 1, latency };
-        assert_eq!(outcome, one_each);
-        assert_eq!(outcome.parts(), 5);
-        for line in
-            ["{}", r#"{"source":"z","verdict":"good","latency_ms":1.0}"#, r#"{"source":"a","verdict":"fine","latency_ms":1.0}"#]
-        {
-            assert!(judge(&parts, line).is_err(), "{line}");
+        let counts = count(&parts, text).unwrap();
+        let latency = Some(Latency { p50: 30.0, p95: 50.0, p99: 50.0 });
+        let one_each = Counts { passed_right: 1, missed: 1, rejected_right: 1, rejected_wrong: 1, unknown: 1, latency };
+        assert_eq!(counts, one_each);
+        assert_eq!(counts.parts(), 5);
+        for line in [
+            "{}",
+            r#"{"source":"z","verdict":"good","latency_ms":1.0}"#,
+            r#"{"source":"a","verdict":"fine","latency_ms":1.0}"#,
+            r#"{"source":"a","verdict":"good","latency_ms":-1.0}"#,
+        ] {
+            assert!(count(&parts, line).is_err(), "{line}");
         }
     }
 
     #[test]
     fn the_rate_fits_the_machine() {
-        let rate_at = |p95| rate(Latency { p50: 1.0, p95 });
+        let rate_at = |p95| rate(Latency { p50: 1.0, p95, p99: p95 });
         assert_eq!((rate_at(0.0), rate_at(100.0), rate_at(10_000.0)), (10.0, 5.0, 0.5));
     }
 }

@@ -1,19 +1,19 @@
-//! `cargo xtask demo`: from images to verdicts with the real programs, and what came of it.
+//! `cargo xtask demo`: from images to verdicts with the real programs, and a table of the results.
 
 mod line;
 mod table;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use detector::evaluate::Figures;
 
-use crate::binaries::Build;
-use crate::wheel::sha256;
+use crate::binaries::{Build, Targets};
+use crate::files::{self, sha256};
 use crate::workspace::Workspace;
-use crate::{figures::Figures, process, setup};
+use crate::{figures, process, setup};
 
 /// Train, export, evaluate, and run the camera service on a replayed production line of parts; ends with a table.
 ///
@@ -46,20 +46,20 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     }
     demo.claim()?;
     let libtorch = setup::prepare(workspace)?;
-    let build = Build::of_everything(workspace, &libtorch)?;
+    let build = Build::of(workspace, &libtorch, Targets::Programs)?;
     demo.render(&build)?;
     demo.train(&build)?;
     demo.export(&build)?;
     let figures = demo.evaluate(&build)?;
-    let outcome = line::run(&build, &demo.line(args.parts), &figures)?;
-    let table = table::table(&demo.name, demo.weights.is_some(), &figures, &outcome);
+    let counts = line::run(&build, &demo.line(args.parts), &figures)?;
+    let table = table::table(&demo.name, demo.weights.is_some(), &figures, &counts);
     writeln!(io::stdout(), "\n{table}report: {}", demo.report().display()).context("cannot print the result")?;
     Ok(true)
 }
 
-/// What the demo works with, all paths absolute.
+/// The inputs of a demo and the folder of its results; all paths are absolute.
 struct Demo {
-    /// The product.
+    /// Name of the product.
     name: String,
     data: PathBuf,
     /// Whether the images are rendered.
@@ -124,16 +124,7 @@ impl Demo {
         if self.synthetic {
             ours.push(self.data.clone());
         }
-        for path in ours {
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot remove {}", path.display()));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        ours.iter().try_for_each(|path| files::remove(path))
     }
 
     /// The file that says what the results in the folder were made from.
@@ -147,19 +138,17 @@ impl Demo {
         let data = if self.synthetic { "rendered".into() } else { self.data.display().to_string() };
         let inputs = format!("data {data}\nweights {weights}\nrecipe {}\n", sha256(&self.recipe)?);
         let path = self.inputs();
-        match fs::read_to_string(&path) {
-            Ok(found) if found == inputs => return Ok(()),
-            Ok(_) => bail!(
+        if !path.exists() {
+            files::make_folder(&self.out)?;
+            return files::write(&path, inputs);
+        }
+        if files::read(&path)? != inputs {
+            bail!(
                 "{} holds a demo of other images, weights or another recipe: --fresh does it again, --out puts this one elsewhere",
                 self.out.display()
-            ),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
-            Err(_) => {}
+            );
         }
-        fs::create_dir_all(&self.out).with_context(|| format!("cannot make the folder {}", self.out.display()))?;
-        fs::write(&path, inputs).with_context(|| format!("cannot write {}", path.display()))
+        Ok(())
     }
 
     fn render(&self, build: &Build) -> Result<()> {
@@ -208,7 +197,7 @@ impl Demo {
     fn evaluate(&self, build: &Build) -> Result<Figures> {
         let kept = self.evaluation();
         if self.report().exists()
-            && let Ok(figures) = Figures::read(&kept)
+            && let Ok(figures) = figures::read(&kept)
         {
             eprintln!("demo: already evaluated, {}", kept.display());
             return Ok(figures);
@@ -218,14 +207,16 @@ impl Demo {
         evaluate.arg("evaluate").arg("--json").arg("--model").arg(self.bundle()).arg("--data").arg(&self.data);
         evaluate.arg("--report").arg(self.report());
         let text = process::output_of(&mut evaluate, "cannot evaluate the bundle")?;
-        let figures = Figures::parse(&text, Path::new("apc-runtime evaluate --json"))?;
-        fs::write(&kept, text).with_context(|| format!("cannot write {}", kept.display()))?;
+        let figures = figures::parse(&text, Path::new("apc-runtime evaluate --json"))?;
+        files::write(&kept, text)?;
         Ok(figures)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::tempdir;
 
     use super::*;

@@ -1,10 +1,12 @@
-//! The demo's last words.
+//! The table at the demo's end.
 
-use crate::demo::line::Outcome;
-use crate::figures::{Figures, show};
+use detector::evaluate::Figures;
 
-/// Figures on unseen images, and what happened on the production line.
-pub fn table(name: &str, pretrained: bool, figures: &Figures, outcome: &Outcome) -> String {
+use super::line::Counts;
+use crate::figures::show;
+
+/// Figures on unseen images, and the verdicts on the production line.
+pub fn table(name: &str, pretrained: bool, figures: &Figures, counts: &Counts) -> String {
     let start = if pretrained { "pretrained weights" } else { "learned from scratch" };
     let mut rows = vec![
         ("product", format!("{name}, {start}, {} unseen images ({} anomalous)", figures.images, figures.anomalous)),
@@ -16,12 +18,12 @@ pub fn table(name: &str, pretrained: bool, figures: &Figures, outcome: &Outcome)
             "latency of scoring",
             format!("p50 {:.0} ms, p95 {:.0} ms ({})", figures.latency_ms.p50, figures.latency_ms.p95, figures.engine),
         ),
-        ("production line", format!("{} parts", outcome.parts())),
-        ("  passed", format!("{} right, {} wrong (missed defects)", outcome.passed_right, outcome.missed)),
-        ("  rejected", format!("{} right, {} wrong", outcome.rejected_right, outcome.rejected_wrong)),
-        ("  unknown", outcome.unknown.to_string()),
+        ("production line", format!("{} parts", counts.parts())),
+        ("  passed", format!("{} right, {} wrong (missed defects)", counts.passed_right, counts.missed)),
+        ("  rejected", format!("{} right, {} wrong", counts.rejected_right, counts.rejected_wrong)),
+        ("  unknown", counts.unknown.to_string()),
     ];
-    if let Some(latency) = outcome.latency {
+    if let Some(latency) = counts.latency {
         rows.push(("  latency, frame to verdict", format!("p50 {:.0} ms, p95 {:.0} ms", latency.p50, latency.p95)));
     }
     rows.iter().map(|(what, value)| format!("{what:28}{value}\n")).collect()

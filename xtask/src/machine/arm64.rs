@@ -5,26 +5,27 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use super::guest::{CAMERA, Files, KERNEL};
+use super::parts::{CAMERA, Files, KERNEL, Machine};
 use super::product::Source;
 use super::root::Root;
-use super::{Machine, tools};
+use super::tools;
 use crate::cross;
 use crate::workspace::Workspace;
 
-/// Beside what every machine needs: the emulator of the machine, and that of a processor, for the root file system's own programs.
+/// Programs beside those that every machine needs: the emulator of the machine, and the emulator of a processor for the root file system's
+/// own programs.
 const PROGRAMS: [(&str, &str); 2] = [("qemu-system-aarch64", "qemu-system-arm"), ("qemu-aarch64-static", "qemu-user-static")];
 
-/// Tells that this machine's kernel starts programs of the other processor.
+/// Exists where this computer's kernel starts programs of the other processor.
 const BINFMT: &str = "/proc/sys/fs/binfmt_misc/qemu-aarch64";
 
-/// Only its drivers that are needed before the root file system is there go into the initial one.
+/// The initial file system gets only the drivers that the kernel needs to mount the root file system.
 const INITRD: &str = r#"cd "$1"
 mkdir -p etc/initramfs-tools/conf.d usr/share/initramfs-tools/modules.d
 echo MODULES=list > etc/initramfs-tools/conf.d/machine-test
 printf '%s\n' virtio_pci virtio_blk ext4 > usr/share/initramfs-tools/modules.d/machine-test"#;
 
-/// Everything that it needs of this machine must be there.
+/// The machine; an error names what this computer lacks for it.
 pub fn machine(workspace: &Workspace) -> Result<Machine> {
     if let Some(missing) = cross::missing(false) {
         bail!(missing);
@@ -57,8 +58,8 @@ pub fn machine(workspace: &Workspace) -> Result<Machine> {
 
 fn start(command: &mut Command, files: &Files<'_>) {
     command.args(["qemu-system-aarch64", "-machine", "virt", "-cpu", "cortex-a72", "-m", "1536"]);
-    // Time goes by with the instructions, 2 ns for each, and jumps over what nobody does anything in: the guest sees a steady processor,
-    // however slow the emulation is and whatever else this machine has to do.
+    // The guest's time advances by 2 ns with each instruction and skips idle periods: the guest sees a steady processor, however slow the
+    // emulation is and however busy this computer.
     command.args(["-icount", "shift=1,sleep=off"]);
     command.arg("-kernel").arg(files.image.join("kernel")).arg("-initrd").arg(files.image.join("initrd"));
     let words = ["console=ttyAMA0", "root=/dev/vda", "modules_load=vivid,gpio-sim"];

@@ -1,6 +1,5 @@
 //! Boots the machine and reads its answer from the console.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
@@ -8,52 +7,29 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Machine, refill};
-use crate::process;
+use super::parts::{Files, Machine};
+use crate::{files, process};
 
-/// Longest time for everything: a machine that hangs must not hold up who waits for it.
+/// Longest time of a machine: one that hangs must not hold up its user.
 pub const SHORT: Duration = Duration::from_secs(3600);
 /// The same for the long scenarios.
 pub const LONG: Duration = Duration::from_secs(6 * 3600);
 /// Lines of the console that are shown when the machine ends without an answer.
 const TAIL: usize = 40;
 
-/// What every kernel is told: a quiet console, for the results come over it.
-pub const KERNEL: [&str; 4] = ["rw", "rootfstype=ext4", "loglevel=4", "systemd.show_status=0"];
-/// The line's camera, with one HDMI input and one HDMI output: what is written to the output arrives at the input. And two that show test
-/// pictures in all formats, the second in buffers of planes.
-pub const CAMERA: [&str; 7] = [
-    "vivid.n_devs=3",
-    "vivid.node_types=0x101,0x1,0x1",
-    "vivid.multiplanar=1,1,2",
-    "vivid.num_inputs=1,1,1",
-    "vivid.input_types=0x3,0x0,0x0",
-    "vivid.num_outputs=1,0,0",
-    "vivid.output_types=0x1",
-];
-
-/// What a machine boots from.
-pub struct Files<'a> {
-    /// The folder of the root file system's image, and of the kernel where that is a package of it.
-    pub image: &'a Path,
-    /// What the guest sees as /host.
-    pub share: &'a Path,
-    /// An empty folder for as long as it runs.
-    pub scratch: &'a Path,
-}
-
-/// What the guest said.
+/// The guest's console.
 #[derive(Debug, Default)]
 struct Console {
-    /// What is on the screen, without the kernel's words.
+    /// Its lines, without spaces at their ends.
     text: Vec<String>,
     /// How many scenarios passed, failed, and failed each time on a machine that stood still.
     counts: Option<[usize; 3]>,
 }
 
-/// How many scenarios passed, failed, and failed each time on a machine that stood still. Changes of the image are thrown away.
+/// Boots the machine and waits for its end. Returns how many scenarios passed, failed, and failed each time on a machine that stood still.
+/// Changes of the image are thrown away.
 pub fn boot(machine: &Machine, image: &Path, share: &Path, scratch: &Path, limit: Duration) -> Result<[usize; 3]> {
-    refill(scratch)?;
+    files::make_empty_folder(scratch)?;
     eprintln!("machine-test: booting {}; it may take {} minutes at most", machine.name, limit.as_secs() / 60);
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", &limit.as_secs().to_string()]);
@@ -65,12 +41,12 @@ pub fn boot(machine: &Machine, image: &Path, share: &Path, scratch: &Path, limit
             let _ = writeln!(io::stdout(), "{}", line.trim_end());
         }
     })?;
-    fs::remove_dir_all(scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-    console.counts.with_context(|| format!("the machine ended without an answer ({status}); its last words:\n{}", console.tail()))
+    files::remove(scratch)?;
+    console.counts.with_context(|| format!("the machine ended without an answer ({status}); its last lines:\n{}", console.tail()))
 }
 
 impl Console {
-    /// Takes a line in; whether it is a result.
+    /// Adds a line; whether the line is a result.
     fn take(&mut self, line: &str) -> bool {
         let line = line.trim_end();
         self.text.push(line.to_owned());
@@ -87,7 +63,7 @@ impl Console {
     }
 }
 
-/// The numbers of the last line.
+/// The numbers of the guest's last line.
 fn counts(line: &str) -> Option<[usize; 3]> {
     let (passed, rest) = line.split_once(" passed, ")?;
     let (failed, unsure) = rest.strip_suffix(" unsure")?.split_once(" failed, ")?;
@@ -99,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_told_from_other_lines() {
+    fn results_are_recognised_among_other_lines() {
         let mut console = Console::default();
         assert!(!console.take("[    0.1] some driver: 3 passed, 0 failed over"));
         assert!(console.take("PASS  10-replay: all is well (3 s)\r") && console.take("        a note"));

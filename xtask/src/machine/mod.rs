@@ -1,15 +1,15 @@
 //! `cargo xtask machine-test`: the packaged service in a real Linux with systemd, where drivers of the kernel are camera and GPIO chip.
 //!
-//! What happens inside is `tests/machine`.
+//! The program that runs the scenarios inside is `tests/machine`.
 
 mod arm64;
 mod guest;
+mod parts;
 mod product;
 mod root;
 mod tools;
 mod uml;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,17 +17,15 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::binaries::{Build, cargo};
+use crate::binaries::{Build, Targets, cargo};
+use crate::files::{copy, copy_folder, list, make_empty_folder, make_folder};
 use crate::workspace::Workspace;
 use crate::{cross, process, setup};
-use guest::Files;
-use product::Source;
-use root::Root;
 
 /// Install the package in a booted Linux with a simulated camera and simulated GPIO lines, and watch from outside what the lines do.
 ///
-/// Prints PASS or FAIL for each scenario of tests/machine/{scenarios,arm64}, or UNSURE for one that failed while the machine stood still and
-/// is played again; exit code 1 unless all pass. See docs/machine-test.md.
+/// Prints PASS or FAIL for each scenario of tests/machine/{scenarios,arm64}. A scenario that fails while the machine stands still is UNSURE
+/// and is played again. Exit code 1 unless all pass. See docs/machine-test.md.
 #[derive(clap::Args)]
 pub struct Args {
     /// Which machine
@@ -45,7 +43,7 @@ pub struct Args {
     /// Learn the product again
     #[arg(long)]
     fresh: bool,
-    /// Where the kernel or a tool is missing, say so and end well; also where the machine has so much other work that it stays unsure
+    /// Where the kernel or a tool is missing, say so and end well; also where the machine has so much other work that scenarios stay unsure
     #[arg(long)]
     if_possible: bool,
     /// The scenarios of tests/machine/long, which take hours
@@ -64,24 +62,6 @@ enum Tier {
     /// 64-bit ARM with Debian's kernel, emulated: slow, and the program and package of a camera
     Arm64,
 }
-
-/// What differs between the kinds of machine; `uml.rs` and `arm64.rs` tell it.
-struct Machine {
-    /// Its folder in the cache.
-    name: &'static str,
-    /// Cargo's target, where it is not this machine's own.
-    target: Option<&'static str>,
-    root: Root,
-    product: Source,
-    /// The folder of its scenarios in tests/machine.
-    scenarios: &'static str,
-    /// The same for those that take hours.
-    long: Option<&'static str>,
-    start: Box<Start>,
-}
-
-/// Adds the program that is the machine, and its arguments.
-type Start = dyn Fn(&mut Command, &Files<'_>);
 
 /// Runs the command; `false` if a scenario failed.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
@@ -103,7 +83,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
         _ => (machine.scenarios, guest::SHORT),
     };
     let libtorch = setup::prepare(workspace)?;
-    let build = Build::of_everything(workspace, &libtorch)?;
+    let build = Build::of(workspace, &libtorch, Targets::Programs)?;
     let crossed = machine.target.map(|_| cross::build(workspace, &["apc-runtime", "apc-tests"], &args.profile)).transpose()?;
     let inside = crossed.as_ref().unwrap_or(&build);
     let cache = workspace.cache().join("machine").join(machine.name);
@@ -111,7 +91,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let product = product::make(&machine.product, &build, &cache, args.fresh)?;
 
     let share = cache.join("share");
-    refill(&share)?;
+    make_empty_folder(&share)?;
     copy(&product.join("product.apc"), &share.join("product.apc"))?;
     copy_folder(&product.join("pictures"), &share.join("pictures"))?;
     copy(inside.program("apc-machine")?, &share.join("apc-machine"))?;
@@ -120,7 +100,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     choose(&tests.join(scenarios), &share.join("scenarios"), &args.scenarios)?;
     package(workspace, machine.target, &args.profile, &share.join("apc-runtime.deb"))?;
     let [passed, failed, unsure] = guest::boot(&machine, &image, &share, &cache.join("boot"), limit)?;
-    // A machine with other work cannot prove that its scenarios fail; to ask for what is possible is not to ask for a quiet one.
+    // On a machine with other work a failure proves nothing: it counts, unless only the possible was asked for.
     Ok(passed > 0 && failed == 0 && (unsure == 0 || args.if_possible))
 }
 
@@ -133,18 +113,18 @@ fn package(workspace: &Workspace, target: Option<&str>, profile: &str, into: &Pa
         deb.args(["--target", target]);
     }
     if profile == "dev" || target.is_some() {
-        // Built already, by the one selection of packages that does not compile the engine again.
+        // It was built with the other programs; another selection of packages would compile the engine again.
         deb.arg("--no-build");
     }
     deb.env("CARGO", cargo(workspace).get_program());
     process::run_to_success(deb.arg("--output").arg(into), "cannot pack the program")
 }
 
-/// Copies the scenarios whose names begin as wished.
+/// Copies the scenarios whose names begin with one of the wished beginnings; all of them without a wish.
 fn choose(from: &Path, into: &Path, wished: &[String]) -> Result<()> {
-    fs::create_dir_all(into).with_context(|| format!("cannot make the folder {}", into.display()))?;
+    make_folder(into)?;
     let mut chosen = 0;
-    for path in entries(from)? {
+    for path in list(from)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if wished.is_empty() || wished.iter().any(|wish| name.starts_with(wish.as_str())) {
             copy(&path, &into.join(name))?;
@@ -157,38 +137,10 @@ fn choose(from: &Path, into: &Path, wished: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// An empty folder.
-fn refill(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
-}
-
-/// A folder of folders of files.
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot make the folder {}", to.display()))?;
-    for path in entries(from)? {
-        let target = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() { copy_folder(&path, &target)? } else { copy(&path, &target)? }
-    }
-    Ok(())
-}
-
-/// What lies in a folder, sorted.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let list = || -> std::io::Result<Vec<PathBuf>> { fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect() };
-    let mut paths = list().with_context(|| format!("cannot list {}", folder.display()))?;
-    paths.sort();
-    Ok(paths)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::tempdir;
 
     use super::*;
@@ -202,9 +154,9 @@ mod tests {
             fs::write(from.join(name), "").unwrap();
         }
         choose(&from, &into, &["2".into()]).unwrap();
-        assert_eq!(entries(&into).unwrap(), ["20-b.toml", "21-c.toml"].map(|name| into.join(name)));
+        assert_eq!(list(&into).unwrap(), ["20-b.toml", "21-c.toml"].map(|name| into.join(name)));
         assert!(choose(&from, &into, &["x".into()]).unwrap_err().to_string().contains("begins with x"));
         choose(&from, &into, &[]).unwrap();
-        assert_eq!(entries(&into).unwrap().len(), 3);
+        assert_eq!(list(&into).unwrap().len(), 3);
     }
 }

@@ -1,16 +1,14 @@
-//! What the service judges: a bundle, and pictures that the camera will see.
+//! The product of the machine test: a bundle, and pictures for the camera.
 
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
-use super::{copy, entries};
 use crate::binaries::Build;
+use crate::files::{self, copy, install, list, sha256};
 use crate::process;
-use crate::wheel::{install, sha256};
 use crate::workspace::Workspace;
 
 /// Pictures of each kind.
@@ -18,7 +16,7 @@ const PICTURES: usize = 6;
 
 /// Where images and weights come from.
 pub struct Source {
-    /// Nothing: the product is rendered.
+    /// Folder of the images; without one the product is rendered.
     data: Option<PathBuf>,
     weights: Option<PathBuf>,
     recipe: PathBuf,
@@ -29,15 +27,15 @@ pub fn make(source: &Source, build: &Build, cache: &Path, fresh: bool) -> Result
     let data = source.data.as_ref().map_or("rendered".into(), |data| data.display().to_string());
     let stamp = format!("{data} {}", sha256(&source.recipe)?);
     let product = cache.join("product");
-    if fresh && product.exists() {
-        fs::remove_dir_all(&product).with_context(|| format!("cannot remove {}", product.display()))?;
+    if fresh {
+        files::remove(&product)?;
     }
     install(&product, &stamp, |folder| learn(build, source, &data, folder))?;
     Ok(product)
 }
 
 impl Source {
-    /// Real images and pretrained weights where they are: in APC_DATA, or beside the checkout. Else the demonstration's.
+    /// Real images and pretrained weights from APC_DATA or beside the checkout; without them the demonstration's product.
     pub fn best(workspace: &Workspace) -> Source {
         let recipe = |name: &str| workspace.root().join("configs/train").join(name);
         let beside = workspace.root().parent().map(|parent| parent.join("shared/data"));
@@ -49,7 +47,7 @@ impl Source {
         }
     }
 
-    /// A product that is drawn, and a network that learns it from scratch.
+    /// A rendered product, and a network that learns it from scratch.
     pub fn rendered(recipe: PathBuf) -> Source {
         Source { data: None, weights: None, recipe }
     }
@@ -81,17 +79,17 @@ fn learn(build: &Build, source: &Source, name: &str, folder: &Path) -> Result<()
 /// The first pictures of each kind from a test set in MVTec's layout.
 fn pictures(test: &Path, into: &Path) -> Result<()> {
     let (mut good, mut anomalous) = (Vec::new(), Vec::new());
-    for folder in entries(test)? {
+    for folder in list(test)? {
         let kind = if folder.file_name().is_some_and(|name| name == "good") { &mut good } else { &mut anomalous };
-        kind.extend(entries(&folder)?);
+        kind.extend(list(&folder)?);
     }
     for (name, paths) in [("good", good), ("anomalous", anomalous)] {
         let folder = into.join(name);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        files::make_folder(&folder)?;
         if paths.len() < PICTURES {
             bail!("{} holds {} {name} pictures; {PICTURES} are needed", test.display(), paths.len());
         }
-        // From all of them, not only of the first defect.
+        // Spread over all pictures, so that every defect is among them.
         for (index, path) in paths.iter().step_by(paths.len() / PICTURES).take(PICTURES).enumerate() {
             let extension = path.extension().unwrap_or_default().to_string_lossy();
             copy(path, &folder.join(format!("{index:03}.{extension}")))?;
@@ -102,6 +100,8 @@ fn pictures(test: &Path, into: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::tempdir;
 
     use super::*;
@@ -115,9 +115,8 @@ mod tests {
         }
         let into = folder.path().join("pictures");
         pictures(&folder.path().join("test"), &into).unwrap();
-        assert_eq!(entries(&into.join("good")).unwrap().len(), PICTURES);
-        let kinds: Vec<_> =
-            entries(&into.join("anomalous")).unwrap().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        assert_eq!(list(&into.join("good")).unwrap().len(), PICTURES);
+        let kinds: Vec<_> = list(&into.join("anomalous")).unwrap().iter().map(|path| fs::read_to_string(path).unwrap()).collect();
         assert!(kinds.len() == PICTURES && kinds.contains(&"test/crack".into()) && kinds.contains(&"test/hole".into()));
         let error = pictures(&folder.path().join("test/hole"), &into).unwrap_err();
         assert!(!error.to_string().is_empty());

@@ -1,21 +1,20 @@
 //! The guest's root file system: a small Debian with systemd, fetched once.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::files::{install, write};
 use crate::process;
-use crate::wheel::install;
 
-/// Where packages come from, if not told otherwise.
+/// Default source of packages.
 const MIRROR: &str = "http://deb.debian.org/debian";
 /// Newer than most build machines, so that what they build runs there.
 const SUITE: &str = "trixie";
 /// systemd as the first process; what sets the simulated hardware up; and strace, to make a thread hang.
 const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,kmod,v4l-utils,gpiod,procps,strace";
-/// What nobody reads there, and drivers that no machine here needs.
+/// Documentation, which nobody reads in the guest, and drivers that no machine here needs.
 const LEFT_OUT: [&str; 7] = [
     "share/doc",
     "share/man",
@@ -26,7 +25,7 @@ const LEFT_OUT: [&str; 7] = [
     "lib/modules/*/kernel/sound",
 ];
 
-/// Runs the test when everything else is up, and ends the machine after it.
+/// Runs the test when all other units are up, and ends the machine after it.
 const UNIT: &str = "\
 [Unit]
 Description=Machine test
@@ -70,7 +69,7 @@ pub struct Root {
     pub suites: &'static [&'static str],
     /// Packages beside those that every machine gets.
     pub packages: &'static [&'static str],
-    /// A line of shell that sets something up before those are installed; `$1` is the root file system.
+    /// A line of shell that runs before packages are installed; `$1` is the root file system.
     pub prepare: &'static str,
     /// How the folder that the host shares is mounted, as a line of fstab.
     pub share: &'static str,
@@ -101,9 +100,8 @@ impl Root {
 
     fn write(&self, tar: &Path, folder: &Path) -> Result<()> {
         eprintln!("machine-test: writing the image");
-        let write = |name: &str, text: &str| fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"));
-        write("fstab", &format!("{}\n", self.share))?;
-        write("machine-test.service", UNIT)?;
+        write(&folder.join("fstab"), format!("{}\n", self.share))?;
+        write(&folder.join("machine-test.service"), UNIT)?;
         let mut command = Command::new("fakeroot");
         command.args(["sh", "-c", SCRIPT, "sh"]).arg(tar).current_dir(folder);
         process::run_to_success(&mut command, "cannot write the image")

@@ -1,13 +1,13 @@
-//! What the machine test needs of this machine.
+//! The programs that the machine test needs on this computer.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::binaries::cargo;
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{files, process};
 
 /// Programs that every machine needs, and the Debian packages that bring them.
 const PROGRAMS: [(&str, &str); 4] =
@@ -16,7 +16,7 @@ const PROGRAMS: [(&str, &str); 4] =
 /// The version of cargo-deb that packs.
 const CARGO_DEB: &str = "3.8.0";
 
-/// Says which programs are missing of those and these, and how they come.
+/// An error names the missing programs among [`PROGRAMS`] and `more`, and the packages that bring them.
 pub fn check(more: &[(&str, &str)]) -> Result<()> {
     let is_missing = |program: &str| !process::succeeds(Command::new("sh").args(["-c", &format!("command -v {program}")]));
     let missing: Vec<_> = PROGRAMS.iter().chain(more).filter(|(program, _)| is_missing(program)).collect();
@@ -46,6 +46,6 @@ pub fn cargo_deb(workspace: &Workspace) -> Result<PathBuf> {
     install.env("CARGO_TARGET_DIR", &target).env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0").env("CARGO_PROFILE_RELEASE_LTO", "off");
     install.args(["install", "cargo-deb", "--version", CARGO_DEB, "--locked", "--force", "--quiet", "--root"]).arg(&tools);
     process::run_to_success(&mut install, "cannot build cargo-deb")?;
-    std::fs::remove_dir_all(&target).with_context(|| format!("cannot remove {}", target.display()))?;
+    files::remove(&target)?;
     Ok(program)
 }

@@ -7,20 +7,21 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::guest::{CAMERA, Files, KERNEL};
+use super::parts::{CAMERA, Files, KERNEL, Machine};
 use super::product::Source;
 use super::root::Root;
-use super::{Machine, entries, tools};
+use super::tools;
+use crate::files::list;
 use crate::workspace::Workspace;
 
-/// Everything that it needs of this machine must be there.
+/// The machine; an error names what this computer lacks for it.
 pub fn machine(workspace: &Workspace, named: Option<&Path>) -> Result<Machine> {
     let kernel = kernel(workspace, named)?;
     tools::check(&[])?;
     Ok(Machine {
         name: "uml",
         target: None,
-        // Its kernel has both drivers built in, and mounts the root file system by itself.
+        // The kernel has the drivers of camera and GPIO chip built in, and mounts the root file system by itself.
         root: Root {
             architecture: "amd64",
             suites: &[],
@@ -37,7 +38,7 @@ pub fn machine(workspace: &Workspace, named: Option<&Path>) -> Result<Machine> {
 
 fn start(kernel: &Path, command: &mut Command, files: &Files<'_>) {
     if let Some(processor) = last_processor() {
-        // Its processes take turns; a processor that must wake another one for each turn makes them half as fast.
+        // The machine's processes take turns. On one processor they are twice as fast as where each turn wakes another processor.
         command.args(["taskset", "--cpu-list", &processor]);
     }
     let (changes, image) = (files.scratch.join("changes"), files.image.join("root.ext4"));
@@ -46,12 +47,12 @@ fn start(kernel: &Path, command: &mut Command, files: &Files<'_>) {
     command.arg(format!("hostfs={}", files.share.display()));
     command.args(["con=null", "con0=null,fd:1", "ssl=null", "console=tty0"]).args(KERNEL).args(CAMERA);
     if Path::new("/dev/shm").is_dir() {
-        // Its memory is a file there, which on a disk would be slow.
+        // The machine's memory is a file in this folder; on a disk it would be slow.
         command.env("TMPDIR", "/dev/shm");
     }
 }
 
-/// The last one on which this process may run.
+/// The last processor on which this process may run.
 fn last_processor() -> Option<String> {
     last_of_list(&fs::read_to_string("/proc/self/status").ok()?)
 }
@@ -61,7 +62,7 @@ fn last_of_list(status: &str) -> Option<String> {
     list.trim().rsplit([',', '-']).next().map(str::to_owned)
 }
 
-/// The kernel: the one that was named, else one that lies beside the checkout.
+/// The named kernel, or one that lies beside the checkout.
 fn kernel(workspace: &Workspace, named: Option<&Path>) -> Result<PathBuf> {
     let named = named.map(Path::to_owned).or_else(|| env::var_os("APC_UML_KERNEL").map(PathBuf::from));
     if let Some(named) = named {
@@ -72,7 +73,7 @@ fn kernel(workspace: &Workspace, named: Option<&Path>) -> Result<PathBuf> {
         return Ok(kernel);
     }
     let beside = workspace.root().parent().map(|parent| parent.join("shared/machine"));
-    let found = beside.into_iter().filter_map(|folder| entries(&folder).ok()).flatten().rfind(|path| is_kernel(path));
+    let found = beside.into_iter().filter_map(|folder| list(&folder).ok()).flatten().rfind(|path| is_kernel(path));
     found
         .context("no User Mode Linux kernel: build one as docs/machine-test.md says, and name it with --kernel or APC_UML_KERNEL")
 }

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use anyhow::{Context, Result};
+use detector::evaluate::{Figures, ImageScore};
+use detector::files::write_atomic;
 use serde::{Deserialize, Serialize};
 
-use super::paired::ImageScore;
-use crate::figures::Figures;
+use crate::files;
 
 /// One training and its figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub(super) struct Cell {
     pub data: String,
     pub system: String,
     pub seed: u64,
-    /// How the anomalous samples were drawn, how many, and what was known of them.
+    /// How the anomalous samples were drawn, how many, and whether their masks were used.
     pub split: String,
     pub image_auroc: Option<f64>,
     pub image_f1: Option<f64>,
@@ -26,10 +26,10 @@ pub(super) struct Cell {
     pub aupro: Option<f64>,
     pub miss_rate: Option<f64>,
     pub false_reject_rate: Option<f64>,
-    /// Median.
+    /// Median time of one image, from picture to score and map.
     pub latency_ms: f64,
     pub train_seconds: f64,
-    /// What it was made from: recipe, defaults, weights and images; other inputs make another cell.
+    /// Hashes of recipe, defaults, weights and images; other inputs make another cell.
     pub inputs: String,
     pub commit: String,
 }
@@ -41,7 +41,7 @@ pub(super) struct Wanted {
     pub seed: u64,
     pub system: String,
     pub split: String,
-    /// TOML.
+    /// The recipe as TOML.
     pub recipe: String,
     pub inputs: String,
 }
@@ -61,12 +61,11 @@ pub(super) struct Cells {
 
 impl Cells {
     pub fn read(path: &Path) -> Result<Cells> {
-        let cells = match fs::read_to_string(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-            Ok(text) => serde_json::from_str(&text)
-                .with_context(|| format!("{}: does not hold the cells of this bench; name another --out", path.display()))?,
-        };
+        if !path.exists() {
+            return Ok(Cells { path: path.into(), cells: Vec::new() });
+        }
+        let cells = serde_json::from_str(&files::read(path)?)
+            .with_context(|| format!("{}: does not hold the cells of this bench; name another --out", path.display()))?;
         Ok(Cells { path: path.into(), cells })
     }
 
@@ -77,13 +76,12 @@ impl Cells {
         if !path.exists() {
             return Ok(None);
         }
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let scores = serde_json::from_slice(&text)
+        let scores = serde_json::from_str(&files::read(&path)?)
             .with_context(|| format!("{}: is damaged; remove it to fill its cell again", path.display()))?;
         Ok(Some((cell.clone(), scores)))
     }
 
-    /// Whether there is nothing left to do for a cell.
+    /// Whether a cell and the scores of its images are there.
     pub fn finished(&self, wanted: &Wanted) -> bool {
         self.cells.iter().any(|cell| wanted.is(cell)) && self.scores_of(wanted).exists()
     }
@@ -95,12 +93,11 @@ impl Cells {
         self.path.with_extension("scores").join(format!("{key:016x}.json"))
     }
 
-    /// Makes the folder for scores, and keeps other benches from filling the same file while the answer lives.
+    /// Makes the folder for scores. No other bench can fill the same file until the lock is dropped.
     pub fn prepare(&self) -> Result<File> {
         let folder = self.path.with_extension("scores");
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let path = folder.join("lock");
-        let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        files::make_folder(&folder)?;
+        let lock = files::create(&folder.join("lock"))?;
         let taken = || format!("{}: another bench fills it; wait, or name another --out", self.path.display());
         lock.try_lock().with_context(taken)?;
         Ok(lock)
@@ -111,10 +108,8 @@ impl Cells {
         self.cells.retain(|cell| !wanted.is(cell));
         self.cells.push(Cell::new(wanted, figures, train_seconds, commit));
         let text = serde_json::to_string_pretty(&self.cells).context("cannot write the cells as JSON")?;
-        // In one step: a bench that is killed meanwhile must not lose hours.
-        let new = self.path.with_extension("new");
-        fs::write(&new, text + "\n").with_context(|| format!("cannot write {}", new.display()))?;
-        fs::rename(&new, &self.path).with_context(|| format!("cannot write {}", self.path.display()))
+        // A bench that is killed meanwhile must not lose hours.
+        write_atomic(&self.path, (text + "\n").as_bytes()).map_err(anyhow::Error::msg)
     }
 }
 
@@ -141,15 +136,18 @@ impl Cell {
     }
 }
 
-/// Tells recipes apart (FNV-1a); nothing hostile comes here.
+/// A hash of a text (FNV-1a), to tell recipes apart; nobody makes collisions on purpose here.
 pub(super) fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::fs;
+
+    use detector::evaluate::Latency;
+
     use super::*;
-    use crate::figures::Latency;
 
     pub(in super::super) fn cell(data: &str, system: &str, seed: u64, image_auroc: f64) -> Cell {
         let figures = Figures {
@@ -164,7 +162,7 @@ pub(super) mod tests {
             miss_rate: Some(0.1),
             false_reject_rate: Some(0.0),
             engine: "tract".into(),
-            latency_ms: Latency { p50: 50.0, p95: 60.0 },
+            latency_ms: Latency { p50: 50.0, p95: 60.0, p99: 70.0 },
         };
         Cell::new(&wanted(data, system, seed, "x"), &figures, 60.0, "c".into())
     }
@@ -197,7 +195,7 @@ pub(super) mod tests {
             miss_rate: None,
             false_reject_rate: None,
             engine: "tract".into(),
-            latency_ms: Latency { p50: 1.0, p95: 1.0 },
+            latency_ms: Latency { p50: 1.0, p95: 1.0, p99: 1.0 },
         };
         let (first, second) = (wanted("a", "apc", 0, "first"), wanted("a", "apc", 0, "second"));
         let mut cells = Cells::read(&path).unwrap();

@@ -1,13 +1,13 @@
 //! Which anomalous samples are learned from: the same for every system.
 
 use std::path::Path;
-use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 
 use super::system::System;
+use crate::files;
 
-/// What the name of a draw without masks ends with.
+/// The end of the name of a draw without masks.
 pub(super) const LABELS_ONLY: &str = ", labels only";
 
 /// How anomalous samples are drawn.
@@ -21,7 +21,7 @@ pub(super) enum Split {
     Hard,
 }
 
-/// What is known of an anomalous sample.
+/// What the training knows of an anomalous sample.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(super) enum Truth {
     /// Where its defect is
@@ -32,9 +32,9 @@ pub(super) enum Truth {
 
 /// Anomalous samples of one seed.
 pub(super) struct Draw {
-    /// Names the draw in a cell.
+    /// The draw's name in a cell.
     pub label: String,
-    /// Names it in the table: in the hard split, the defect type changes with the seed.
+    /// The draw's name in the table: in the hard split, it leaves out the defect type, which changes with the seed.
     pub group: String,
     samples: usize,
     truth: Truth,
@@ -72,10 +72,10 @@ impl Draw {
         Ok(Draw { label, group, samples: taken, truth, settings })
     }
 
-    /// Whether a system can learn from it.
+    /// Whether a system can learn from this draw.
     pub fn suits(&self, system: &System) -> bool {
         match system.mode() {
-            // What it does not look at makes no difference; the cell with masks stands for both.
+            // PatchCore looks at no mask: its cell with masks stands for both.
             "patchcore" => self.truth == Truth::Masks,
             "apc" => self.samples > 0,
             _ => true,
@@ -93,13 +93,11 @@ impl Draw {
 
 /// The test set's defect types, sorted, and how many images each has.
 pub(super) fn defect_types(data: &Path) -> Result<Vec<(String, usize)>> {
-    let list = |folder: &Path| fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let test = data.join("test");
     let mut types = Vec::new();
-    for entry in list(&test).with_context(|| format!("cannot list {}", test.display()))? {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name != "good" && entry.path().is_dir() {
-            types.push((name, list(&entry.path()).with_context(|| format!("cannot list {}", entry.path().display()))?.len()));
+    for folder in files::list(&data.join("test"))? {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name != "good" && folder.is_dir() {
+            types.push((name, files::list(&folder)?.len()));
         }
     }
     types.sort();
@@ -108,6 +106,8 @@ pub(super) fn defect_types(data: &Path) -> Result<Vec<(String, usize)>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,6 @@ mod paired;
 mod system;
 mod table;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,15 +16,15 @@ use self::draw::{Draw, LABELS_ONLY, Split, Truth};
 use self::system::System;
 use self::table::{Compared, Row};
 use super::trial::{Trial, commit};
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
+use crate::files::{self, existing, sha256};
 use crate::setup;
-use crate::wheel::sha256;
 use crate::workspace::Workspace;
 
 /// Compare ways to learn: every system, product, draw and seed, through the bundle and the runtime's own code.
 ///
-/// All systems leave the same anomalous samples out of the test set. Finished cells are kept in the JSON file and not done again; the
-/// scores of their images beside it say how sure a difference from the first system is.
+/// All systems leave the same anomalous samples out of the test set. Finished cells are kept in the JSON file and not done again. The
+/// scores of their images are kept beside it: they show how sure a difference from the first system is.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of a product's images; may be given several times
@@ -34,8 +33,8 @@ pub struct Args {
     /// Pretrained backbone weights (safetensors)
     #[arg(long)]
     weights: PathBuf,
-    /// Systems to compare, the first one is what the others are compared with: names of recipes in configs/train/, NAME=RECIPE, or
-    /// NAME=RECIPE:KEY=VALUE:... with other settings
+    /// Systems to compare with the first of them: names of recipes in configs/train/, NAME=RECIPE, or NAME=RECIPE:KEY=VALUE:... with
+    /// other settings
     #[arg(long, value_delimiter = ',', default_value = "patchcore=whole,apc,apc+")]
     systems: Vec<String>,
     /// Seeds 0, 1, ...
@@ -47,7 +46,7 @@ pub struct Args {
     /// How they are drawn
     #[arg(long, value_enum, value_delimiter = ',', default_value = "random")]
     split: Vec<Split>,
-    /// What is known of them
+    /// What the training knows of them
     #[arg(long, value_enum, value_delimiter = ',', default_value = "masks")]
     truth: Vec<Truth>,
     /// File that keeps the cells
@@ -81,7 +80,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
             continue;
         }
         if built.is_none() {
-            built = Some(Build::of_everything(workspace, &setup::prepare(workspace)?)?);
+            built = Some(Build::of(workspace, &setup::prepare(workspace)?, Targets::Programs)?);
         }
         let Some(build) = &built else { bail!("nothing was built") };
         let Wanted { name, system, seed, split, .. } = wanted;
@@ -90,7 +89,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
         let scratch = out.with_extension("trial");
         let trial = Trial::new(build, &wanted.data, scratch.clone())?;
         let recipe = scratch.join("recipe.toml");
-        fs::write(&recipe, &wanted.recipe).with_context(|| format!("cannot write {}", recipe.display()))?;
+        files::write(&recipe, &wanted.recipe)?;
         let usage = trial.train(&recipe, &weights, *seed)?;
         let figures = trial.export_and_evaluate(Some(&cells.scores_of(wanted)))?;
         cells.add(wanted, &figures, usage.seconds, commit.clone())?;
@@ -100,10 +99,10 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     writeln!(io::stdout(), "{text}\ncells: {}", out.display()).context("cannot print the result")
 }
 
-/// The settings that a recipe leaves out, as the recipe that documents them all shows them: other ones make other cells.
+/// The defaults of the settings that a recipe leaves out, from the recipe that documents them all: other defaults make other cells.
 fn defaults(workspace: &Workspace) -> Result<String> {
     let path = workspace.root().join("configs/train/patchcore.toml");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = files::read(&path)?;
     Ok(text.lines().filter(|line| line.starts_with("# ") && line.contains(" = ")).collect())
 }
 
@@ -147,18 +146,11 @@ fn plan(args: &Args, systems: &[System], others: &str) -> Result<Vec<Plan>> {
 
 /// Names and sizes of all files in a folder, a line each.
 fn listing(root: &Path, folder: &Path) -> Result<String> {
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut paths: Vec<PathBuf> =
-        entries.with_context(|| format!("cannot list {}", folder.display()))?.iter().map(fs::DirEntry::path).collect();
-    paths.sort();
-    let line = |path: &PathBuf| match path.is_dir() {
-        true => listing(root, path),
-        false => {
-            let size = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-            Ok(format!("{} {size}\n", path.strip_prefix(root).unwrap_or(path).display()))
-        }
+    let line = |path: PathBuf| match path.is_dir() {
+        true => listing(root, &path),
+        false => Ok(format!("{} {}\n", path.strip_prefix(root).unwrap_or(&path).display(), files::size(&path)?)),
     };
-    paths.iter().map(line).collect()
+    files::list(folder)?.into_iter().map(line).collect()
 }
 
 fn draws(args: &Args) -> impl Iterator<Item = (Split, usize, Truth)> {
@@ -167,7 +159,7 @@ fn draws(args: &Args) -> impl Iterator<Item = (Split, usize, Truth)> {
     args.split.iter().flat_map(move |split| numbers(*split)).flat_map(truths)
 }
 
-/// Both tables of what is finished.
+/// Both tables of the finished cells.
 fn report(cells: &Cells, plans: &[Plan], reference: &str) -> Result<String> {
     let mut rows = Vec::new();
     let mut scores = Vec::new();
@@ -196,8 +188,4 @@ fn report(cells: &Cells, plans: &[Plan], reference: &str) -> Result<String> {
         text += &format!("\n{}", table::differences(&compared, reference));
     }
     Ok(text)
-}
-
-fn existing(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("cannot find {}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! Two systems on the same images: how far their figures differ, and how far that may be chance.
+//! Two systems on the same images: how far their figures differ, and how far the difference may be chance.
 //!
 //! Paired bootstrap over images (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13): images are drawn with
 //! replacement, good and anomalous ones apart, and both systems' figures come from the same draw. An image stands for itself in every
@@ -7,39 +7,29 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+use detector::evaluate::ImageScore;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
 
 /// Draws of images.
 const DRAWS: usize = 1000;
-/// What a figure may lose.
+/// A loss of a figure that does not count.
 pub(super) const MARGIN: f64 = 0.003;
 /// The compared figures, in their order.
 pub(super) const FIGURES: [&str; 4] = ["AUROC image", "F1 image", "AUROC pixel", "F1 pixel"];
-
-/// One image of `apc-runtime evaluate --scores`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct ImageScore {
-    pub path: String,
-    pub defect: Option<String>,
-    pub score: f32,
-    pub good_pixels: Vec<u32>,
-    pub anomalous_pixels: Vec<u32>,
-}
 
 /// A system's figure less the reference's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Difference {
     /// On the images as they are, mean over the seeds.
     pub mean: f64,
-    /// 95 of 100 draws lie between.
+    /// 95 of 100 draws lie in it.
     pub interval: (f64, f64),
 }
 
 impl Difference {
-    /// Whether the figure is not lower by more than the margin: so in all but 2.5 of 100 draws, the opposite, or neither.
-    pub fn verdict(&self) -> &'static str {
+    /// `not below`: in 97.5 of 100 draws the figure is not lower by more than the margin; `below`: in 97.5 of 100 draws it is; else `open`.
+    pub fn conclusion(&self) -> &'static str {
         match self.interval {
             (low, _) if low >= -MARGIN => "not below",
             (_, high) if high < -MARGIN => "below",
@@ -198,15 +188,15 @@ pub(super) mod tests {
         let of = |anomalous: &[f32]| scores(&good, anomalous);
         let compared = |a: &[f32], b: &[f32]| compare(&[(of(a), of(b)), (of(a), of(b))]).unwrap().map(Option::unwrap);
         let same = compared(&reference, &reference);
-        assert!(same.iter().all(|it| (it.mean, it.interval, it.verdict()) == (0.0, (0.0, 0.0), "not below")));
+        assert!(same.iter().all(|it| (it.mean, it.interval, it.conclusion()) == (0.0, (0.0, 0.0), "not below")));
         let gain = compared(&reference, &better);
         assert!(gain[0].interval.0 > 0.0 && gain[0].interval.0 < gain[0].mean && gain[0].mean < gain[0].interval.1, "{gain:?}");
-        assert!(compared(&better, &reference).iter().all(|it| it.verdict() == "below"));
+        assert!(compared(&better, &reference).iter().all(|it| it.conclusion() == "below"));
         // A few images that swap places prove nothing.
         let mut shuffled = reference.clone();
         shuffled.swap(3, 40);
         shuffled[7] -= 25.0;
-        assert_eq!(compared(&reference, &shuffled)[0].verdict(), "open");
+        assert_eq!(compared(&reference, &shuffled)[0].conclusion(), "open");
     }
 
     #[test]

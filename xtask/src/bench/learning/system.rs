@@ -1,10 +1,10 @@
 //! A way to learn: a recipe, or one with other settings.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::files;
 use crate::workspace::Workspace;
 
 /// A named recipe.
@@ -23,7 +23,7 @@ impl System {
             true => PathBuf::from(recipe),
             false => workspace.root().join("configs/train").join(recipe).with_extension("toml"),
         };
-        let content = fs::read_to_string(&path).with_context(|| format!("system {name}: cannot read {}", path.display()))?;
+        let content = files::read(&path).with_context(|| format!("system {name}"))?;
         let mut recipe: toml::Table = content.parse().with_context(|| format!("{}: is no TOML", path.display()))?;
         for setting in parts {
             set(&mut recipe, setting).with_context(|| format!("system {name}: {setting:?}"))?;

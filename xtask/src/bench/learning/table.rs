@@ -7,7 +7,7 @@ use super::draw::LABELS_ONLY;
 use super::paired::{Difference, FIGURES, MARGIN};
 use crate::figures::show;
 
-/// A figure's name, where it stands and its digits.
+/// A figure's name, its value and its digits.
 type Column = (&'static str, fn(&Cell) -> Option<f64>, usize);
 
 const COLUMNS: [Column; 8] = [
@@ -67,7 +67,7 @@ pub(super) fn table(rows: &[Row], reference: &str) -> String {
             let values: Vec<f64> = products.iter().filter_map(|row| row[column]).collect();
             text += &format!(" {} |", show(mean_and_spread(&values).0, *digits));
         }
-        // Over other products or another draw it would compare what cannot be compared.
+        // Means over other products or of another draw cannot be compared.
         let of = draw.trim_end_matches(LABELS_ONLY);
         let comparable = means.get(&(of, reference)).is_some_and(|of| of.len() == products.len());
         let relative = error(draw, system).zip(error(of, reference)).map(|(error, of)| error / of);
@@ -96,7 +96,7 @@ pub(super) fn differences(compared: &[Compared], reference: &str) -> String {
         text += &format!("| {product} | {draw} | {system} |");
         for difference in differences {
             text += &difference.map_or(" - |".into(), |it| {
-                format!(" {:+.4} [{:+.4}, {:+.4}] {} |", it.mean, it.interval.0, it.interval.1, it.verdict())
+                format!(" {:+.4} [{:+.4}, {:+.4}] {} |", it.mean, it.interval.0, it.interval.1, it.conclusion())
             });
         }
         text += "\n";
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_show_their_verdicts() {
+    fn differences_show_their_conclusions() {
         let difference = |mean, low, high| Some(Difference { mean, interval: (low, high) });
         let differences_of =
             [difference(0.02, 0.01, 0.03), difference(-0.002, -0.004, 0.001), None, difference(-0.1, -0.2, -0.05)];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// Thread pools spin for a moment after their work; the next contender must not pay for that.
+/// Pause before each frame: thread pools spin for a moment after their work, which would slow the next contender down.
 const REST: Duration = Duration::from_millis(30);
 
 /// One of several programs that take turns.
@@ -55,13 +55,13 @@ impl Contender {
 
 impl Drop for Contender {
     fn drop(&mut self) {
-        // It may have ended by itself already.
+        // An error means that it has ended by itself already.
         let _ = self.program.kill();
         let _ = self.program.wait();
     }
 }
 
-/// Lets the contenders take turns, one frame each; gives each one's milliseconds.
+/// Lets the contenders take turns, one frame each; returns the milliseconds of each contender.
 pub fn race(contenders: &mut [Contender], rounds: usize) -> Result<Vec<Vec<f64>>> {
     let mut times = vec![Vec::with_capacity(rounds); contenders.len()];
     for round in 0..rounds {

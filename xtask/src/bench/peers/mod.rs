@@ -5,15 +5,14 @@ mod ours;
 mod prepare;
 mod report;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process;
 use crate::workspace::Workspace;
+use crate::{files, process};
 use contender::{Contender, race};
 use prepare::{Ground, Prepared, Weights};
 use report::{Accuracy, Case, Report, Search, Spread};
@@ -106,8 +105,7 @@ fn search(ground: &Ground, case: &Prepared, rounds: usize) -> Result<Search> {
     let mut contenders = [Contender::start("our search", &mut ours)?, Contender::start("faiss", &mut faiss)?];
     let times = race(&mut contenders, rounds.max(10))?;
     let nearest = |path: PathBuf| -> Result<Vec<u32>> {
-        let text = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{}: no list of indices", path.display()))
+        serde_json::from_str(&files::read(&path)?).with_context(|| format!("{}: no list of indices", path.display()))
     };
     let (ours, theirs) = (nearest(found)?, nearest(case.peers.join("nearest.json"))?);
     if ours.len() != theirs.len() || ours.is_empty() {

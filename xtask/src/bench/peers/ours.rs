@@ -1,4 +1,4 @@
-//! The kit's own contender: what `apc-runtime bench --compare` recommends on this machine.
+//! The kit's own contender: engine and form of the network that `apc-runtime bench --compare` recommends on this machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::process;
 
-/// Frames that choose.
+/// Frames of the comparison.
 const FRAMES: u32 = 30;
 
 /// An engine and a form of the network.
@@ -43,7 +43,7 @@ impl Ours {
         Ok(Self { engine, variant, library })
     }
 
-    /// Makes a command of `apc-runtime` use it.
+    /// Adds the options that choose this engine and form to a command of `apc-runtime`.
     pub fn chosen<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.args(["--engine", &self.engine, "--variant", &self.variant]).arg("--onnxruntime").arg(&self.library)
     }

@@ -1,28 +1,27 @@
-//! Everything that is made once and kept in `.cache/peers`: the Python environment, a bundle and the peers' exports for each case.
+//! Everything that is made once and kept in `.cache/peers`: the Python environment, and for each case a bundle and the peers' exports.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::super::banks::Banks;
 use super::super::search::frames;
 use super::ours::Ours;
-use crate::binaries::Build;
+use crate::binaries::{Build, Targets};
+use crate::files::{self, existing, install, sha256};
 use crate::python::Python;
-use crate::wheel::{install, sha256};
 use crate::workspace::Workspace;
 use crate::{process, setup};
 
-/// What makes the peers' exports, besides the requirements.
+/// The scripts that make the peers' exports: another version of one makes other exports.
 const SCRIPTS: [&str; 3] = ["export.py", "model.py", "light_torch.py"];
 
-/// What all cases share.
+/// Programs, images and folders that all cases share.
 pub struct Ground {
-    /// Our programs, to learn and to export with.
+    /// Our programs, for training and export.
     pub build: Build,
-    /// What is measured.
+    /// Our programs that are measured.
     pub packaged: Build,
     /// Images in MVTec's layout.
     pub data: PathBuf,
@@ -33,19 +32,19 @@ pub struct Ground {
     python: PathBuf,
 }
 
-/// What a backbone's weights are.
+/// Where a backbone's weights come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Weights<'a> {
-    /// This file.
+    /// From this file.
     Own(&'a Path),
-    /// Those of the ResNet-50 in this file, for a network that is twice as wide.
+    /// From this file of a ResNet-50, for a network that is twice as wide.
     Widened(&'a Path),
-    /// None were given.
+    /// Drawn, since no file was given.
     Random,
 }
 
 impl<'a> Weights<'a> {
-    /// From the files that the user gave.
+    /// Chooses among the files that the user gave.
     pub fn choose(files: &'a [PathBuf], backbone: &str) -> Weights<'a> {
         let of = |name: &str| files.iter().find(|file| file.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name)));
         match (of(backbone), of("resnet50")) {
@@ -55,7 +54,7 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// What a reader of the figures must know.
+    /// A note for readers of the figures, where the weights are not the backbone's own.
     pub fn note(self, backbone: &str) -> Option<String> {
         match self {
             Weights::Own(_) => None,
@@ -86,12 +85,12 @@ impl Ground {
     /// Builds our programs, installs the peers, and renders images where the user has none.
     pub fn prepare(workspace: &Workspace, data: Option<&Path>) -> Result<Self> {
         let libtorch = setup::prepare(workspace)?;
-        let build = Build::of_everything(workspace, &libtorch)?;
-        let packaged = Build::as_packaged(workspace)?;
+        let build = Build::of(workspace, &libtorch, Targets::Programs)?;
+        let packaged = Build::as_packaged(workspace, &["search"])?;
         let (folder, scripts) = (workspace.cache().join("peers"), workspace.root().join("xtask/peers"));
         let python = environment(workspace, &folder.join("venv"), &scripts)?;
         let data = match data {
-            Some(data) => data.canonicalize().with_context(|| format!("cannot find {}", data.display()))?,
+            Some(data) => existing(data)?,
             None => {
                 let part = folder.join("rendered-part");
                 install(&part, "1", |partial| {
@@ -114,7 +113,6 @@ impl Ground {
 
     /// Trains and exports one case, on both sides.
     pub fn case(&self, backbone: &str, bank: usize, weights: Weights<'_>) -> Result<Prepared> {
-        let existing = |file: &Path| file.canonicalize().with_context(|| format!("cannot find {}", file.display()));
         let weights = match weights {
             Weights::Own(file) => existing(file)?,
             Weights::Widened(file) => self.widened_weights(backbone, &existing(file)?)?,
@@ -169,9 +167,8 @@ fn environment(workspace: &Workspace, folder: &Path, scripts: &Path) -> Result<P
     let python = folder.join("bin/python");
     let requirements = scripts.join("requirements.txt");
     let stamp = sha256(&requirements)? + &sha256(&scripts.join("stubs.py"))?;
-    let ready =
-        folder.join("pyvenv.cfg").is_file() && fs::read_to_string(folder.join("apc-stamp")).is_ok_and(|found| found == stamp);
-    if ready {
+    let is_stamped = files::read(&folder.join("apc-stamp")).is_ok_and(|found| found == stamp);
+    if is_stamped && folder.join("pyvenv.cfg").is_file() {
         return Ok(python);
     }
     if cfg!(not(all(target_os = "linux", target_arch = "x86_64"))) {
@@ -184,15 +181,15 @@ fn environment(workspace: &Workspace, folder: &Path, scripts: &Path) -> Result<P
     let purpose = "cannot make a Python environment";
     process::run_to_success(Command::new(ours.interpreter()).args(["-m", "venv"]).arg(folder), purpose)?;
     let scratch = folder.join("scratch");
-    fs::create_dir_all(&scratch).with_context(|| format!("cannot make the folder {}", scratch.display()))?;
+    files::make_folder(&scratch)?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--only-binary=:all:"]);
     // Pure Python, and published as source only.
     pip.args(["--no-binary=FrEIA", "--no-deps", "--requirement"]).arg(&requirements).env("TMPDIR", &scratch);
     process::run_to_success(&mut pip, "pip could not install the peers (is the package index reachable?)")?;
     process::run_to_success(Command::new(&python).arg(scripts.join("stubs.py")), "cannot replace torch's CUDA libraries")?;
-    fs::remove_dir_all(&scratch).with_context(|| format!("cannot remove {}", scratch.display()))?;
-    fs::write(folder.join("apc-stamp"), stamp).context("cannot write the environment's stamp")?;
+    files::remove(&scratch)?;
+    files::write(&folder.join("apc-stamp"), stamp)?;
     Ok(python)
 }
 

@@ -1,4 +1,4 @@
-//! What the bench prints.
+//! The report of the comparison: a JSON document or tables.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub struct Report {
     pub search: Vec<Search>,
     /// Image AUROC of both with the same bank.
     pub accuracy: Vec<Accuracy>,
-    /// What a reader must know to judge the figures.
+    /// Conditions that a reader must know to judge the figures.
     pub notes: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ pub struct Case {
     pub backbone: String,
     /// Vectors.
     pub bank: usize,
-    /// Engine and form of the network that are ours.
+    /// Engine and form of the network of our program.
     pub engine: String,
     pub variant: String,
     pub ours_ms: f64,
@@ -67,14 +67,14 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of at least one value.
+    /// The quartiles of at least one value.
     pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |share: f64| values.get(((values.len() as f64 - 1.0) * share).round() as usize).copied().unwrap_or(f64::NAN);
         Self { lower: at(0.25), median: at(0.5), upper: at(0.75) }
     }
 
-    /// Of the ratios of two series measured in turns: what disturbs the machine disturbs both.
+    /// The quartiles of the ratios of two series that were measured in turns: a disturbance of the machine disturbs both.
     pub fn of_ratios(theirs: &[f64], ours: &[f64]) -> Self {
         Self::of(theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect())
     }

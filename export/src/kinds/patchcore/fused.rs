@@ -1,3 +1,5 @@
+//! Network, patch descriptors and memory bank in one ONNX graph, for GPUs.
+
 use detector::Result;
 use detector::bank::MemoryBank;
 use detector::descriptor::bilinear;
@@ -7,13 +9,13 @@ use detector::tensors::{Tensors, Values};
 use tract_onnx::pb::GraphProto;
 use tract_onnx::pb::tensor_proto::DataType;
 
-use super::proto::{float, floats, int8s, int64s, integer, integers, step};
-use super::{Value, encode, info, transposed};
+use crate::onnx::proto::{encode, float, floats, info, int8s, int64s, integer, integers, step, transposed};
+use crate::onnx::{self, Value};
 
-/// Bank vectors compared at once, at most: 1,024 patches then need 16 MiB for their products, whatever the bank's size.
+/// Most bank vectors that are compared at once: the products of 1,024 patches then take 16 MiB, whatever the bank's size.
 const CHUNK: usize = 4096;
-/// So many parts of a row of products are compared element by element before what is left is reduced: a GPU does the former at its memory's
-/// speed, and the latter slowly.
+/// A row of products is cut into so many parts. They are compared element by element, and only the remaining part is reduced: a GPU compares
+/// at its memory's speed and reduces slowly.
 const PARTS: usize = 8;
 
 /// Bytes of an ONNX file that takes a normalised image and gives `distances [batch, 1, rows, columns]`, of each patch to the nearest
@@ -27,7 +29,7 @@ pub fn fused(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBan
 }
 
 fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBank, chunk: usize) -> Result<Vec<u8>> {
-    let (graph, values) = super::float(network, weights, input)?;
+    let (graph, values) = onnx::float(network, weights, input)?;
     let layers: Vec<&Value> = network.outputs.iter().map(|output| &values[output.node]).collect();
     let dims: usize = layers.iter().map(|layer| layer.shape[0]).sum();
     if dims != bank.dims() {
@@ -42,7 +44,7 @@ fn in_chunks(network: &Network, weights: &Tensors, input: Size, bank: &MemoryBan
     writer.reduce(&[1], false);
     let nearest = writer.nearest(&queries, bank, chunk)?;
     let squared = writer.node("Add", "squared", &[&nearest, &norms]);
-    // Rounding may leave a distance of zero below zero. What is no number must stay none: ReLU would make it zero.
+    // Rounding may leave a distance of zero below zero. NaN must stay NaN: ReLU would make it zero.
     let positive = writer.node("Abs", "positive", &[&squared]);
     let flat = writer.node("Sqrt", "flat", &[&positive]);
     let [_, rows, columns] = layers[0].shape;
@@ -67,7 +69,7 @@ impl Writer {
         name.into()
     }
 
-    /// Attributes of the last node.
+    /// Sets the attributes of the last node.
     fn with(&mut self, attributes: impl IntoIterator<Item = tract_onnx::pb::AttributeProto>) {
         if let Some(node) = self.graph.node.last_mut() {
             node.attribute = attributes.into_iter().collect();
@@ -186,8 +188,9 @@ mod tests {
     use detector::bank::Quantisation;
     use detector::descriptor::PatchDescriptor;
     use detector::engine::{Engine, TractEngine};
+    use detector::network::Backbone;
 
-    use crate::parity::relative;
+    use crate::gate::relative;
 
     /// Against the separate parts, with a bank that the last chunk does not fill; layers whose sizes are no multiples.
     #[test]
@@ -205,7 +208,7 @@ mod tests {
             let expected: Vec<f32> = bank.nearest(&other.values, 1).unwrap().iter().map(|found| found.distance).collect();
             for chunk in [CHUNK, 50] {
                 let onnx = in_chunks(&network, &weights, size, &bank, chunk).unwrap();
-                let outputs = crate::variants::engine(&onnx, size).unwrap().run(&image(60)).unwrap();
+                let outputs = crate::engine::load(&onnx, size).unwrap().run(&image(60)).unwrap();
                 let [distances] = &outputs[..] else { panic!("{} outputs", outputs.len()) };
                 assert_eq!((distances.height, distances.width), (other.height, other.width));
                 let difference = relative(&distances.values, &expected);
@@ -214,5 +217,24 @@ mod tests {
         }
         let wrong = MemoryBank::new(&[1.0; 6], 3, Quantisation::F32).unwrap();
         assert!(fused(&network, &weights, size, &wrong).unwrap_err().to_string().contains("channels"));
+    }
+    #[test]
+    fn the_defect_heads_logits_are_the_second_result() {
+        let (size, default) = (Size { height: 72, width: 88 }, SyntheticRun::default());
+        let run = SyntheticRun { backbone: Backbone { defect_units: Some(5), ..default.backbone.clone() }, ..default };
+        let (network, weights) = (run.network(), run.weights());
+        let image: Vec<f32> = (0..3 * 72 * 88).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
+        let backbone = onnx::backbone(&network, &weights, size).unwrap();
+        let expected = TractEngine::load(&backbone, size).unwrap().run(&image).unwrap();
+        let patches = PatchDescriptor::Concat.describe(&expected[..2]).unwrap();
+        let bank = MemoryBank::new(&patches.values, patches.dims, Quantisation::default()).unwrap();
+        let onnx = fused(&network, &weights, size, &bank).unwrap();
+        let found = crate::engine::load(&onnx, size).unwrap().run(&image).unwrap();
+        let [distances, logits] = &found[..] else { panic!("{} results", found.len()) };
+        for (found, nearest) in distances.values.iter().zip(bank.nearest(&patches.values, 1).unwrap()) {
+            let expected = nearest.distance;
+            assert!((found - expected).abs() < 1e-2 * expected.max(1.0), "{found} {expected}");
+        }
+        assert!(relative(&logits.values, &expected[2].values) < 1e-5);
     }
 }

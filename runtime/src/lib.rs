@@ -15,6 +15,11 @@ pub mod golden;
 pub mod gpio;
 pub mod heatmap;
 pub mod line;
+pub mod live {
+    //! What runs beside inspection.
+
+    pub mod journal;
+}
 pub mod pipeline;
 pub mod products;
 pub mod progress;

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::{Error, Place, Result};
@@ -166,31 +165,28 @@ fn place_at(text: &str, at: usize) -> Place {
 /// The innermost key whose name or value holds `span`, behind the keys of the tables around it, with dots between.
 fn key_at(text: &str, span: &Range<usize>) -> Option<String> {
     let document = DeTable::parse(text).ok()?;
-    let mut table = document.get_ref();
-    let mut path: Vec<&str> = Vec::new();
-    loop {
-        let found = table.iter().find(|(key, value)| holds(key.span(), span) || within(value, span));
-        let Some((key, value)) = found else { break };
-        path.push(key.get_ref());
-        match value.get_ref() {
-            DeValue::Table(inner) if !holds(key.span(), span) => table = inner,
-            _ => break,
-        }
-    }
-    (!path.is_empty()).then(|| path.join("."))
+    let mut keys = Vec::new();
+    find_key(document.get_ref(), span, &mut keys).then(|| keys.join("."))
 }
 
-fn holds(outer: Range<usize>, inner: &Range<usize>) -> bool {
-    outer.start <= inner.start && inner.end <= outer.end
+/// Extends `keys` as far as the place lies in a table. The parts of a table may lie anywhere in the file, so each table is searched.
+fn find_key(table: &DeTable<'_>, span: &Range<usize>, keys: &mut Vec<String>) -> bool {
+    let holds = |outer: Range<usize>| outer.start <= span.start && span.end <= outer.end;
+    table.iter().any(|(key, value)| {
+        keys.push(key.get_ref().to_string());
+        let found = holds(key.span()) || find_in(value.get_ref(), span, keys) || holds(value.span());
+        if !found {
+            keys.pop();
+        }
+        found
+    })
 }
 
-/// Whether the place is in a value. The parts of a table may lie anywhere in the file.
-fn within(value: &Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
-    match value.get_ref() {
-        DeValue::Table(table) => {
-            holds(value.span(), span) || table.iter().any(|(key, value)| holds(key.span(), span) || within(value, span))
-        }
-        _ => holds(value.span(), span),
+fn find_in(value: &DeValue<'_>, span: &Range<usize>, keys: &mut Vec<String>) -> bool {
+    match value {
+        DeValue::Table(table) => find_key(table, span, keys),
+        DeValue::Array(values) => values.iter().any(|value| find_in(value.get_ref(), span, keys)),
+        _ => false,
     }
 }
 
@@ -275,6 +271,9 @@ mod tests {
         struct Outer {
             #[allow(dead_code, reason = "read by the parser only")]
             inner: Inner,
+            #[serde(default)]
+            #[allow(dead_code, reason = "read by the parser only")]
+            many: Vec<Inner>,
         }
         #[derive(serde::Deserialize, Debug)]
         #[serde(deny_unknown_fields)]
@@ -290,6 +289,8 @@ mod tests {
         assert_eq!(failed("[inner]\nsize = 1\n sise = 2\n"), at(3, 2, "inner.sise"));
         assert_eq!(failed("inner = { size = \"é\" }"), at(1, 18, "inner.size"));
         assert_eq!(failed("other = 1\n[inner]\nsize = 1\n"), at(1, 1, "other"));
+        assert_eq!(failed("inner.size = 1\nmany = [{ size = 1 }, { siz = 2 }]"), at(2, 25, "many.siz"));
+        assert_eq!(failed("inner.size = 1\n[[many]]\nsize = 1\n[[many]]\nsiz = 2\n"), at(5, 1, "many.siz"));
         let (place, key) = failed("[inner]\nsize = \n");
         assert_eq!((place.map(|place| place.line), key), (Some(2), None), "no key where the syntax is unsound");
     }

@@ -204,7 +204,7 @@ fn a_path_that_can_never_be_written_is_refused() {
 
 #[test]
 fn a_file_without_a_limit_is_refused() {
-    for wrong in ["max_mib = 0", "files = 0", "files = 1000"] {
+    for wrong in ["max_mib = 0", "files = 0", "files = 1001"] {
         let line = Line::new("", &format!("verdicts = \"verdicts.jsonl\"\n{wrong}"));
         finish(&mut line.command()).refused(&[wrong.split(' ').next().unwrap()]);
     }

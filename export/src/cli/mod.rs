@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("apc-export: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::from(if matches!(error.downcast_ref(), Some(Error::Parity { .. })) { 1 } else { 2 })
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         }
         Err(error) => {
             say(&format!("{}: not sound", args.bundle.display()))?;
-            eprintln!("apc-export: {error}");
+            eprintln!("error: {error}");
             Ok(Answer::No)
         }
     }

@@ -110,7 +110,7 @@ fn each_recipe_has_a_threshold_of_its_own() {
     assert!(line("ring").starts_with(&format!("this site's {threshold}")), "{stdout}");
     assert!(line("fixed").starts_with("the configuration's 3.5000"), "{stdout}");
     station.calibrate(&["--recipe", "fixed"]).refused(&["threshold of their own", "3.5"]);
-    station.calibrate(&["--recipe", "nut"]).refused(&["no recipe nut", "disc, fixed, ring"]);
+    station.calibrate(&["--recipe", "nut"]).refused(&["no product nut", "disc, fixed, ring"]);
     let out = station.path("x.station");
     station.go(&["station", "export", "--out", out.to_str().unwrap()], [] as [&str; 0]).refused(&["one camera and one product"]);
     assert!(!out.exists());

@@ -82,5 +82,5 @@ fn a_camera_that_is_not_there_is_named_with_what_to_do() {
     run("apc-runtime", grab).refused(&["/dev/v4l/by-path/none"]);
     let other = |option: &str| run("apc-runtime", grab.into_iter().chain([option, "side"].map(OsStr::new)));
     other("--view").refused(&["no view side", "main"]);
-    other("--recipe").refused(&["no recipe side"]);
+    other("--recipe").refused(&["no product side"]);
 }

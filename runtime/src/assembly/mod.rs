@@ -1,6 +1,7 @@
 //! From a checked configuration to what works: detectors, sources, the pipeline and its line.
 
 pub mod detectors;
+pub mod requests;
 pub mod seats;
 pub mod service;
 pub mod sources;

@@ -1,33 +1,26 @@
 use std::io::BufRead;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
-use std::thread;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result};
 use detector::bundle::Bundle;
 use detector::evaluate::Latency;
-use detector::picture::Picture;
-use detector::preprocess::Prepared;
-use detector::scorer::Times;
-use detector::{Detector, dataset, files};
-use serde::Serialize;
+use detector::{Detector, files};
 
-use super::{Answer, Judged, Model, compare, output};
-use crate::commissioning::memory;
-use crate::workbench::energy::{Energy, Meter};
-use crate::workbench::stage_bar;
-
-/// Frames that are scored before the clock runs.
-const WARM_UP: usize = 3;
-/// Pictures that are held in memory.
-const PICTURES_LIMIT: usize = 16;
+use super::answer::Answer;
+use super::model_args::ModelArgs;
+use super::{output, progress};
+use crate::workbench::bench::{
+    Candidate, Comparison, Course, Measurement, Overlapped, Pictures, Recommended, compare, measure, warm_up,
+};
+use crate::workbench::energy::Energy;
+use crate::workbench::engine_in_use::EngineInUse;
 
 /// Measure how fast a bundle is on this machine
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    model: Model,
+    model: ModelArgs,
     /// Pictures to score (the first 16 of the folder), resized as live [default: the bundle's reference pictures, which are already at
     /// the network's size]
     #[arg(long, value_name = "DIR")]
@@ -52,210 +45,66 @@ pub(super) struct Args {
     on_request: bool,
 }
 
-#[derive(Serialize)]
-struct Document {
-    bundle: String,
-    #[serde(flatten)]
-    judged: Judged,
-    threads: usize,
-    frames: u32,
-    pause_ms: u64,
-    stages_ms: Stages,
-    /// Median after the backbone over the backbone's median.
-    after_backbone_share: f64,
-    /// Frames one after the other, without pauses.
-    frames_per_second: f64,
-    /// As the service works: the network looks at a frame while the one before is judged.
-    overlapped: Overlapped,
-    /// Now and at most, MiB; null where the system does not say.
-    resident_mib: Option<f64>,
-    peak_resident_mib: Option<f64>,
-    /// Of the whole machine during the frames; null where the kernel shows none to this user.
-    energy: Option<Energy>,
-    joules_per_frame: Option<f64>,
-    /// From the start of the program: reading, verifying, self-test, first score.
-    start_to_first_verdict_ms: f64,
-}
-
-/// Both halves of the detector at work at the same time.
-#[derive(Serialize)]
-struct Overlapped {
-    frames_per_second: f64,
-    /// Of one frame, from its first stage to its score.
-    latency_ms: Latency,
-}
-
-#[derive(Serialize)]
-struct Stages {
-    preprocess: Latency,
-    backbone: Latency,
-    after_backbone: Latency,
-    total: Latency,
-}
-
 pub(super) fn run(args: &Args, start: Instant) -> Result<Answer> {
     if args.compare {
-        return compare(args);
+        return run_compare(args);
     }
     let (bundle, mut detector) = args.model.start()?;
-    let pictures = Pictures::open(args, &bundle)?;
-    let id = bundle.id.clone();
+    let pictures = pictures(args, &bundle)?;
+    // Its memory would count.
     drop(bundle);
-    let mut score = |frame| score(&mut detector, &pictures, frame);
-    score(0)?;
-    let start_to_first_verdict_ms = start.elapsed().as_secs_f64() * 1e3;
-    for frame in 0..WARM_UP {
-        score(frame)?;
-    }
     if args.on_request {
-        return serve(score);
+        return serve(&mut detector, &pictures);
     }
-    let bar = output::progress("bench", args.frames as usize);
-    let mut times = Vec::with_capacity(args.frames as usize);
-    let mut meter = Meter::start(Path::new("/sys"));
-    for frame in 0..args.frames as usize {
-        thread::sleep(Duration::from_millis(args.pause));
-        times.push(score(frame)?);
-        if let Some(meter) = &mut meter {
-            meter.sample();
-        }
-        bar.inc(1);
-    }
-    let busy: Duration = times.iter().map(Times::total).sum();
-    let energy = meter.map(Meter::finish);
-    bar.finish_and_clear();
-    let stage = |of: fn(&Times) -> Duration| Latency::of(&times.iter().map(of).collect::<Vec<_>>());
-    let stages_ms = Stages {
-        preprocess: stage(|times| times.preprocess),
-        backbone: stage(|times| times.backbone),
-        after_backbone: stage(|times| times.after_backbone),
-        total: stage(Times::total),
-    };
-    let overlapped = overlap(&mut detector, &pictures, args.frames as usize)?;
-    let document = Document {
-        bundle: id,
-        judged: Judged::by(&detector),
-        threads: rayon::current_num_threads(),
-        frames: args.frames,
-        pause_ms: args.pause,
-        after_backbone_share: stages_ms.after_backbone.p50 / stages_ms.backbone.p50.max(f64::MIN_POSITIVE),
-        stages_ms,
-        frames_per_second: f64::from(args.frames) / busy.as_secs_f64(),
-        overlapped,
-        resident_mib: memory::of_process("VmRSS:"),
-        peak_resident_mib: memory::of_process("VmHWM:"),
-        joules_per_frame: energy.as_ref().map(|energy| energy.joules / f64::from(args.frames)),
-        energy,
-        start_to_first_verdict_ms,
-    };
+    let course = Course { start, frames: args.frames, pause: Duration::from_millis(args.pause) };
+    let measurement = progress::with_bar("bench", args.frames as usize, |step| measure(&mut detector, &pictures, course, step))?;
     if let Some(path) = &args.picture {
-        let Stages { preprocess, backbone, after_backbone, .. } = &document.stages_ms;
-        let stages = [("preprocess", *preprocess), ("backbone", *backbone), ("after backbone", *after_backbone)];
-        let title = format!("one frame, engine {}, {} threads", document.judged.engine, document.threads);
-        files::write_atomic(path, stage_bar::svg(&title, &stages).as_bytes())?;
+        files::write_atomic(path, measurement.picture().as_bytes())?;
     }
     if args.json {
-        output::print_json(&document)?
+        output::print_json(&measurement)?
     } else {
-        output::print(&table(&document))?
+        output::print(&table(&measurement))?
     }
     Ok(Answer::Done)
 }
 
-fn compare(args: &Args) -> Result<Answer> {
+fn run_compare(args: &Args) -> Result<Answer> {
     let bundle = Bundle::read(&args.model.model)?;
-    let pictures = Pictures::open(args, &bundle)?;
-    let comparison = compare::compare(&bundle, &args.model.setup(), &pictures, args.frames)?;
+    let (pictures, setup) = (pictures(args, &bundle)?, args.model.start.setup());
+    let comparison =
+        progress::with_bar("bench", args.frames as usize, |step| compare(&bundle, &setup, &pictures, args.frames, step))?;
     if args.json {
         output::print_json(&comparison)?
     } else {
-        output::print(&comparison.table())?
+        output::print(&comparison_table(&comparison))?
     }
     Ok(Answer::Done)
 }
 
-/// What is scored.
-pub(super) enum Pictures {
-    References(Vec<Prepared>),
-    Read(Vec<Picture>),
-}
-
-impl Pictures {
-    fn open(args: &Args, bundle: &Bundle) -> Result<Pictures> {
-        let Some(folder) = &args.images else {
-            let references = bundle.manifest.self_test.references.iter().take(PICTURES_LIMIT);
-            return Ok(Pictures::References(references.map(|reference| bundle.reference(reference)).collect::<Result<_, _>>()?));
-        };
-        let paths = dataset::images(folder)?;
-        if paths.is_empty() {
-            bail!("{}: holds no image; PNG, JPEG, BMP or TIFF files were expected", folder.display());
-        }
-        let colour = bundle.manifest.input.colour;
-        let read = |path: &PathBuf| {
-            let picture = Picture::read(path)?;
-            picture.expect_colour(colour, path).map(|()| picture)
-        };
-        Ok(Pictures::Read(paths.iter().take(PICTURES_LIMIT).map(read).collect::<Result<_, _>>()?))
-    }
-}
-
-/// Scores the picture whose turn it is.
-pub(super) fn score(detector: &mut Detector, pictures: &Pictures, frame: usize) -> Result<Times> {
-    let scored = match pictures {
-        Pictures::References(pictures) => detector.scorer().score_prepared(&pictures[frame % pictures.len()]),
-        Pictures::Read(pictures) => detector.score(&pictures[frame % pictures.len()]),
-    };
-    Ok(scored.context("cannot score a picture")?.times)
-}
-
-/// Scores frames as the service does when they come as fast as they can be judged.
-fn overlap(detector: &mut Detector, pictures: &Pictures, frames: usize) -> Result<Overlapped> {
-    let (mut look, judge) = detector.stages();
-    let (hand, handed) = sync_channel(1);
-    let begin = Instant::now();
-    let latencies = thread::scope(|scope| {
-        let network = scope.spawn(move || -> Result<()> {
-            for frame in 0..frames {
-                let start = Instant::now();
-                let looked = match pictures {
-                    Pictures::References(pictures) => look.extract_prepared(&pictures[frame % pictures.len()]),
-                    Pictures::Read(pictures) => look.extract(&pictures[frame % pictures.len()]),
-                };
-                // Nobody takes it only where judging has failed.
-                if hand.send((start, looked.context("cannot look at a picture")?)).is_err() {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        let judged = handed.iter().map(|(start, looked)| {
-            judge.score(looked).context("cannot judge a picture")?;
-            Ok(start.elapsed())
-        });
-        let latencies = judged.collect::<Result<Vec<Duration>>>();
-        drop(handed);
-        network.join().map_err(|_| anyhow!("the network's thread died: a fault of this program"))??;
-        latencies
-    })?;
-    let frames_per_second = frames as f64 / begin.elapsed().as_secs_f64();
-    Ok(Overlapped { frames_per_second, latency_ms: Latency::of(&latencies) })
+fn pictures(args: &Args, bundle: &Bundle) -> Result<Pictures> {
+    Ok(match &args.images {
+        Some(folder) => Pictures::of_folder(folder, bundle)?,
+        None => Pictures::of_bundle(bundle)?,
+    })
 }
 
 /// Scores the frame whose number comes in, warm and otherwise idle, while other programs take their turns.
-fn serve(mut score: impl FnMut(usize) -> Result<Times>) -> Result<Answer> {
+fn serve(detector: &mut Detector, pictures: &Pictures) -> Result<Answer> {
+    warm_up(detector, pictures)?;
     output::print("ready")?;
     for line in std::io::stdin().lock().lines() {
         let line = line.context("cannot read standard input")?;
         let frame = line.parse().with_context(|| format!("{line:?} on standard input: the number of a frame was expected"))?;
         let start = Instant::now();
-        score(frame)?;
+        pictures.score(detector, frame)?;
         output::print(&(start.elapsed().as_secs_f64() * 1e3).to_string())?;
     }
     Ok(Answer::Done)
 }
 
-fn table(document: &Document) -> String {
-    let stages = &document.stages_ms;
+fn table(measurement: &Measurement) -> String {
+    let stages = &measurement.stages_ms;
     let mut lines = vec![format!("{:16}  {:>9}  {:>9}  {:>9}", "stage, ms", "p50", "p95", "p99")];
     let rows = [
         ("preprocess", stages.preprocess),
@@ -265,20 +114,39 @@ fn table(document: &Document) -> String {
     ];
     lines.extend(rows.map(|(name, Latency { p50, p95, p99 })| format!("{name:16}  {p50:9.2}  {p95:9.2}  {p99:9.2}")));
     let mib = |value: Option<f64>| value.map_or("?".to_string(), |value| format!("{value:.0} MiB"));
-    lines.push(format!("after the backbone: {:.1} % of the backbone", document.after_backbone_share * 100.0));
-    let Overlapped { frames_per_second, latency_ms } = &document.overlapped;
+    lines.push(format!("after the backbone: {:.1} % of the backbone", measurement.after_backbone_share * 100.0));
+    let Overlapped { frames_per_second, latency_ms } = &measurement.overlapped;
     lines.push(format!(
         "frames per second: {:.1}; with the network ahead of the search, as in the service: {frames_per_second:.1}, each within {:.2} ms (p95)",
-        document.frames_per_second, latency_ms.p95
+        measurement.frames_per_second, latency_ms.p95
     ));
-    lines.push(format!("resident memory: {}, peak {}", mib(document.resident_mib), mib(document.peak_resident_mib)));
-    lines.push(match (&document.energy, document.joules_per_frame) {
+    lines.push(format!("resident memory: {}, peak {}", mib(measurement.resident_mib), mib(measurement.peak_resident_mib)));
+    lines.push(match (&measurement.energy, measurement.joules_per_frame) {
         (Some(Energy { source, watts, .. }), Some(joules)) => format!("energy: {joules:.3} J a frame, {watts:.1} W ({source})"),
         _ => "energy: the kernel shows no counter or sensor to this user".into(),
     });
-    lines.push(format!("start to first verdict: {:.0} ms", document.start_to_first_verdict_ms));
-    let Judged { engine, variant, second_look, .. } = &document.judged;
+    lines.push(format!("start to first verdict: {:.0} ms", measurement.start_to_first_verdict_ms));
+    let EngineInUse { engine, variant, second_look, .. } = &measurement.engine;
     let second = if second_look.is_some() { ", float near the threshold" } else { "" };
-    lines.push(format!("engine {engine}, {variant} network{second}, {} threads, {} frames", document.threads, document.frames));
+    let (threads, frames) = (measurement.threads, measurement.frames);
+    lines.push(format!("engine {engine}, {variant} network{second}, {threads} threads, {frames} frames"));
+    lines.join("\n")
+}
+
+fn comparison_table(comparison: &Comparison) -> String {
+    let mut lines =
+        vec![format!("{:9} {:8} {:>9} {:>9} {:>9} {:>12}", "engine", "network", "p50, ms", "p95, ms", "backbone", "self-test")];
+    for candidate in &comparison.candidates {
+        let Candidate { engine, variant, .. } = candidate;
+        lines.push(match (&candidate.total_ms, candidate.backbone_p50_ms, candidate.self_test_difference) {
+            (Some(total), Some(backbone), Some(difference)) => {
+                format!("{engine:9} {variant:8} {:9.2} {:9.2} {backbone:9.2} {difference:12.1e}", total.p50, total.p95)
+            }
+            _ => format!("{engine:9} {variant:8} {}", candidate.problem.as_deref().unwrap_or_default()),
+        });
+    }
+    let Recommended { engine, variant } = &comparison.recommended;
+    lines.push(format!("recommended here: engines = [\"{engine}\"], variant = \"{variant}\""));
+    lines.push(format!("{} threads, {} frames, candidates in turn", comparison.threads, comparison.frames));
     lines.join("\n")
 }

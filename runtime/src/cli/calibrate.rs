@@ -1,34 +1,21 @@
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
-use detector::bundle::Bundle;
-use detector::calibration::{Calibration, TailEstimate, calibrate, images_needed};
-use detector::files::{self, Disk};
-use detector::picture::Picture;
-use detector::{Detector, dataset, scorer};
-use log::warn;
+use anyhow::{Context, Result};
+use config::Config;
+use detector::calibration::{Calibration, images_needed};
+use detector::dataset;
 use serde::Serialize;
+use store::site::Overlay;
 
+use super::answer::Answer;
 use super::seat::SeatArgs;
-use super::{Answer, output};
-use crate::assembly::detectors;
-use crate::commissioning::parts::{Part, each_part};
+use super::{login, output, progress};
+use crate::commissioning::calibrate::{self, PARTS_LIMIT, SiteSeat, SiteThreshold};
 use crate::live::signals::stop_on_signals;
-use config::{Config, SeatId};
-use detector::preprocess::Rect;
-use store::site::{self, Binding, Overlay};
-use store::{State, models};
-
-/// Most parts of one calibration.
-const PARTS_LIMIT: usize = 100_000;
-/// Parts with the highest scores that are named: one of them may not be good.
-const NAMED: usize = 3;
 
 /// Set this camera's own threshold from good parts
 ///
-/// The parts come from the camera, as on the line, or from a folder of pictures that this camera took. Every one of them must be good. The
+/// The parts come from the camera, as on the line, or from a folder of pictures that this camera took. Every part must be good. The
 /// threshold is kept in the state folder, bound to the bundle, engine, network, port and picture settings; the bundle does not change, and the
 /// service refuses to start with a threshold that was calibrated for something else.
 #[derive(clap::Args)]
@@ -44,7 +31,7 @@ pub(super) struct Args {
     /// How many parts to take from the camera [default: as many as the rate needs]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=PARTS_LIMIT as i64))]
     parts: Option<u32>,
-    /// Share of good parts that may be rejected [default: what was wished when the bundle was exported]
+    /// Share of good parts that may be rejected [default: the rate that was wished when the bundle was exported]
     #[arg(long, value_name = "SHARE")]
     rate: Option<f64>,
     /// Who calibrates, for the audit log [default: the login]
@@ -68,70 +55,50 @@ struct Document<'a> {
     /// Parts that the wished rate needs.
     needed: usize,
     bundle_threshold: f32,
-    /// `[part, score]` of those nearest to a reject.
-    highest: &'a [(String, f32)],
+    /// `[part, score]` of the parts nearest to a reject.
+    highest: Vec<(&'a str, f32)>,
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
     let config = Config::read(&args.config)?;
-    let folder = &config.runtime.state;
-    if folder.as_os_str().is_empty() {
-        bail!("{}: runtime.state is not set: it names the folder that a site's threshold is kept in", args.config.display());
-    }
-    let id = args.seat.of(&config)?;
-    let (role, seat) = (site::role_of(&config, id), config.seat(id));
-    if let Some(threshold) = seat.threshold {
-        bail!(
-            "{}: this view and product have a threshold of their own, {threshold}, which takes precedence over the site's: remove it first",
-            args.config.display()
-        );
-    }
-    let by = output::who(args.by.as_deref());
+    let seat = SiteSeat::new(&config, args.seat.of(&config)?).with_context(|| args.config.display().to_string())?;
+    let by = login::name(args.by.as_deref());
     if args.clear {
-        let removed = site::clear(&State::open(folder)?, &mut Disk::default(), &role, &by)?;
+        let removed = seat.clear(&by)?;
         output::print(&format!("{removed} thresholds of this site removed; the bundle's own judges"))?;
         return Ok(Answer::Done);
     }
-    let bundle = models::read_bundle(&seat.bundle, folder)?;
-    let mut detector = Detector::start(&bundle, &config.setup())?;
-    let own = detector.calibration.clone();
-    let rate = args.rate.unwrap_or(own.requested_rate);
-    ensure!(rate > 0.0 && rate < 1.0, "--rate is {rate}; a share between 0 and 1 was expected, such as 0.01");
-    let needed = images_needed(rate);
+    let mut calibrator = seat.start()?;
+    let own = calibrator.own().clone();
+    let rate = calibrate::rate(args.rate, &own)?;
     let (scores, source) = match &args.images {
-        Some(folder) => (from_images(&mut detector, seat.region, &bundle, folder)?, folder.display().to_string()),
+        Some(folder) => {
+            let paths = dataset::images(folder)?;
+            let scores = progress::with_bar("calibrate", paths.len(), |step| calibrator.score_images(&paths, step))?;
+            (scores, folder.display().to_string())
+        }
         None => {
-            let wanted = args.parts.map_or(needed, |parts| parts as usize);
-            ensure!(wanted <= PARTS_LIMIT, "--rate {rate} needs {wanted} parts; at most {PARTS_LIMIT} are taken: choose --parts");
-            (from_line(&mut detector, &config, id, wanted)?, "the line".into())
+            let wanted = calibrate::parts_to_take(args.parts.map(|parts| parts as usize), rate)?;
+            let stop = stop_on_signals()?;
+            let scores = progress::with_bar("good parts", wanted, |step| calibrator.score_parts(wanted, &stop, step))?;
+            (scores, "the line".into())
         }
     };
-    let values: Vec<f32> = scores.iter().map(|(_, score)| *score).collect();
-    let calibration = calibrate(&values, rate).context("the threshold is unchanged")?;
-    let binding = Binding::of(&detector, &config, id);
-    let state = State::open(folder)?;
-    // One that does not fit judged nothing: then the bundle's was in force last.
-    let previous = site::find(folder, &role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
-    let mut overlay = Overlay::new(by, source, previous, binding, calibration);
-    if !overlay.calibration.is_supported() {
-        overlay.tail = TailEstimate::of(&values, rate);
-    }
-    let path = site::set(&state, &mut Disk::default(), &role, &overlay)?;
-
-    let mut highest = scores;
-    highest.sort_by(|a, b| b.1.total_cmp(&a.1));
-    highest.truncate(NAMED);
+    let threshold = calibrator.set(scores, rate, by, source)?;
+    let needed = images_needed(rate);
     if args.json {
+        let SiteThreshold { path, overlay, highest } = &threshold;
         let supported = overlay.calibration.is_supported();
-        let (path, overlay, highest) = (path.as_path(), &overlay, highest.as_slice());
+        let highest = highest.iter().map(|part| (part.part.as_str(), part.score)).collect();
         output::print_json(&Document { path, overlay, supported, needed, bundle_threshold: own.threshold, highest })?;
     } else {
-        output::print(&told(&overlay, &own, needed, &highest))?;
+        output::print(&summary(&threshold, &own, needed))?;
     }
     Ok(Answer::Done)
 }
 
-fn told(overlay: &Overlay, own: &Calibration, needed: usize, highest: &[(String, f32)]) -> String {
+/// A threshold that was set, beside the bundle's own; `needed` parts would support the rate.
+fn summary(SiteThreshold { overlay, highest, .. }: &SiteThreshold, own: &Calibration, needed: usize) -> String {
     let Calibration { threshold, false_reject_rate, requested_rate, images, .. } = &overlay.calibration;
     let mut text = format!(
         "threshold {threshold:.4} from {images} good parts: on average at most {:.2} % of good parts are rejected\n\
@@ -155,51 +122,5 @@ fn told(overlay: &Overlay, own: &Calibration, needed: usize, highest: &[(String,
                  Measure with `apc-runtime evaluate --config`, or learn from this camera's pictures (`apc-trainer update`)";
     }
     text += "\nnearest to a reject, look whether they are good:";
-    highest.iter().fold(text, |text, (part, score)| text + &format!("\n  {score:.4}  {part}"))
-}
-
-/// Scores of a folder's pictures. Those that the bundle was made from would promise too much; copies count once.
-fn from_images(detector: &mut Detector, region: Option<Rect>, bundle: &Bundle, folder: &Path) -> Result<Vec<(String, f32)>> {
-    let paths = dataset::images(folder)?;
-    let mut seen: HashSet<String> = bundle.split()?.images.into_iter().map(|image| image.sha256).collect();
-    let (bar, mut scores, mut left_out) = (output::progress("calibrate", paths.len()), Vec::new(), 0);
-    for path in &paths {
-        bar.inc(1);
-        if !seen.insert(files::sha256_file(path)?) {
-            left_out += 1;
-            continue;
-        }
-        let scored = detectors::score(detector, region, &Picture::read(path)?).with_context(|| path.display().to_string())?;
-        scores.push((path.display().to_string(), scored.score));
-    }
-    bar.finish_and_clear();
-    if left_out > 0 {
-        warn!("{left_out} of {} pictures are left out: the bundle was made from them, or they are there twice", paths.len());
-    }
-    Ok(scores)
-}
-
-/// Scores of the next `wanted` parts of the line.
-fn from_line(detector: &mut Detector, config: &Config, id: SeatId, wanted: usize) -> Result<Vec<(String, f32)>> {
-    let (stop, region) = (stop_on_signals()?, config.seat(id).region);
-    let bar = output::progress("good parts", wanted);
-    let mut scores = Vec::new();
-    each_part(config, id, &stop, |Part { number, picture, .. }| {
-        match picture {
-            Ok(picture) => {
-                let scorer::Scored { score, .. } =
-                    detectors::score(detector, region, &picture).with_context(|| format!("part {number}"))?;
-                scores.push((format!("part {number}"), score));
-                bar.inc(1);
-            }
-            // A part without a picture is unknown on the line too: no threshold is about it.
-            Err(problem) => warn!("part {number} does not count: {problem}"),
-        }
-        Ok(if scores.len() >= wanted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    bar.finish_and_clear();
-    if scores.len() < wanted {
-        warn!("{} of {wanted} parts came", scores.len());
-    }
-    Ok(scores)
+    highest.iter().fold(text, |text, part| text + &format!("\n  {:.4}  {}", part.score, part.part))
 }

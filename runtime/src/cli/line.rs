@@ -1,13 +1,13 @@
-use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use clap::Subcommand;
-
-use super::{Answer, output};
-use crate::gpio::{self, Outputs};
 use config::Config;
-use config::line::{LineSettings, Selection, TriggerBy};
+
+use super::answer::Answer;
+use super::output;
+use crate::assembly::requests;
+use crate::gpio;
 
 /// Look at GPIO lines, set outputs to their safe levels, trigger by software, choose a product
 #[derive(clap::Args)]
@@ -22,9 +22,9 @@ enum Action {
     Show,
     /// Set every output of a configuration to its safe level, e.g. after the service was killed
     Safe(ConfigFile),
-    /// Tell a running service that a part is there (line.trigger.mode = "software")
+    /// Trigger a part in a running service (line.trigger.mode = "software")
     Trigger(ConfigFile),
-    /// Tell a running service which product is made from now on (line.recipe.socket)
+    /// Choose the product that a running service makes from now on (line.recipe.socket)
     #[command(name = "recipe")]
     Product(ProductArgs),
 }
@@ -45,54 +45,21 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-impl ConfigFile {
-    fn line(&self) -> Result<Option<LineSettings>> {
-        Ok(Config::read(&self.config)?.line)
-    }
-}
-
 pub(super) fn run(args: &Args) -> Result<Answer> {
     match &args.action {
-        Action::Show => show(),
-        Action::Safe(config) => {
-            // Without a line, or with a simulated one, everything is safe already.
-            if let Some(line) = config.line()?.filter(|line| !line.simulated) {
-                // Requesting sets the safe levels; so does dropping.
-                drop(Outputs::request(&line.outputs)?);
-            }
-            Ok(Answer::Done)
+        Action::Show => show()?,
+        Action::Safe(ConfigFile { config: path }) => requests::set_safe(&Config::read(path)?)?,
+        Action::Trigger(ConfigFile { config: path }) => {
+            requests::trigger(&Config::read(path)?).with_context(|| path.display().to_string())?;
         }
-        Action::Trigger(config) => {
-            let Some(LineSettings { trigger, .. }) = config.line()? else {
-                bail!("{} has no [line]", config.config.display());
-            };
-            let TriggerBy::Socket(path) = trigger.by else {
-                bail!("{}: line.trigger.mode is not \"software\"", config.config.display());
-            };
-            send(b"part", &path)
+        Action::Product(ProductArgs { config: ConfigFile { config: path }, name }) => {
+            requests::choose_product(&Config::read(path)?, name).with_context(|| path.display().to_string())?;
         }
-        Action::Product(ProductArgs { config, name }) => choose(config, name),
     }
-}
-
-fn choose(ConfigFile { config: path }: &ConfigFile, name: &str) -> Result<Answer> {
-    let config = Config::read(path)?;
-    let selection = config.line.as_ref().and_then(|line| line.selection.as_ref());
-    let Some(Selection::Socket { path: socket, .. }) = selection else {
-        bail!("{}: products are not chosen at a socket: there is no line.recipe.socket", path.display());
-    };
-    let names: Vec<&str> = config.products.iter().map(|product| product.name.as_str()).collect();
-    ensure!(names.contains(&name), "{}: there is no product {name:?}; expected one of {}", path.display(), names.join(", "));
-    send(name.as_bytes(), socket)
-}
-
-fn send(message: &[u8], path: &Path) -> Result<Answer> {
-    let sent = UnixDatagram::unbound().and_then(|socket| socket.send_to(message, path));
-    sent.with_context(|| format!("nobody listens at {}: is the service running?", path.display()))?;
     Ok(Answer::Done)
 }
 
-fn show() -> Result<Answer> {
+fn show() -> Result<()> {
     let listing = gpio::list();
     for line in &listing.lines {
         let name = if line.name.is_empty() { "-" } else { &line.name };
@@ -105,5 +72,5 @@ fn show() -> Result<Answer> {
     if listing.lines.is_empty() && listing.denied.is_empty() {
         output::print("this machine has no GPIO chip (/dev/gpiochip*)")?;
     }
-    Ok(Answer::Done)
+    Ok(())
 }

@@ -1,14 +1,15 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use detector::Detector;
-use detector::bundle::{Bundle, SIZE_LIMIT};
-use detector::files::{self, Disk};
+use detector::files::Disk;
 use serde::Serialize;
-
-use super::{Answer, Judged, Model, output};
 use store::State;
-use store::models::{self, Models};
+use store::models::{self, Model, Models};
+
+use super::answer::Answer;
+use super::model_args::StartArgs;
+use super::{output, progress};
+use crate::commissioning::install::{Installed, install as install_bundle};
 
 /// Prepare bundles for this machine, and choose which one is active
 ///
@@ -23,29 +24,27 @@ pub(super) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     Install(Install),
-    /// List the installed bundles: id, product, self-test, which is active (*) and which one was before (-)
+    /// List the installed bundles: id, product, self-test, which one is active (*) and which one was active before (-)
     List(List),
     /// Make an installed bundle the active one
     Activate(Choose),
-    /// Make the bundle active that was before
+    /// Make the bundle active again that was active before
     Rollback(At),
-    /// Remove an installed bundle that is neither active nor the one before
+    /// Remove an installed bundle that is neither the active one nor the one before
     Remove(Choose),
 }
 
 /// Put a bundle into the state folder, ready to start
 ///
-/// The bundle is verified, started on the engine and self-tested here; only then it is copied to DIR/models. TensorRT builds what it
-/// needs, which takes minutes, and keeps it in DIR/tensorrt, so that the line starts at once.
+/// The bundle is verified, started on the engine and self-tested here; only then it is copied to DIR/models. TensorRT builds the
+/// network for this machine, which takes minutes, and keeps it in DIR/tensorrt, so that the line starts at once.
 #[derive(clap::Args)]
 struct Install {
     /// The bundle
     #[arg(value_name = "NAME.apc")]
     bundle: PathBuf,
     #[command(flatten)]
-    engines: super::EngineArgs,
-    #[command(flatten)]
-    machine: super::MachineArgs,
+    start: StartArgs,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -69,7 +68,7 @@ struct List {
 
 #[derive(clap::Args)]
 struct Choose {
-    /// Beginning of its id or of its file's name
+    /// Beginning of the model's id or file name
     #[arg(value_name = "MODEL")]
     model: String,
     #[command(flatten)]
@@ -77,25 +76,16 @@ struct Choose {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    bundle: &'a str,
-    path: &'a Path,
-    #[serde(flatten)]
-    judged: Judged,
-    self_test_difference: f32,
-}
-
-#[derive(Serialize)]
 struct Row<'a> {
     #[serde(flatten)]
-    model: &'a models::Model,
+    model: &'a Model,
     active: bool,
     before: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<Answer> {
     match args.command {
-        Command::Install(args) => return install(args),
+        Command::Install(args) => install(&args)?,
         Command::List(args) => list(&args)?,
         Command::Activate(args) => {
             let model = models::activate(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
@@ -113,52 +103,39 @@ pub(super) fn run(args: Args) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-fn install(args: Install) -> Result<Answer> {
-    let state = args.machine.state.clone().context("--state is missing: it names the folder that the bundle is put into")?;
-    let json = args.json;
-    let model = Model { model: args.bundle, engines: args.engines, machine: args.machine };
-    // The bytes that were verified are the bytes that are written.
-    let bytes = files::read_bounded(&model.model, SIZE_LIMIT)?;
-    let bundle = Bundle::parse(&bytes, &model.model)?;
-    let spinner = output::spinner("starting on the engine, which may have to build the network first");
-    let started = Detector::start(&bundle, &model.setup());
-    spinner.finish_and_clear();
-    let detector = started?;
-    let name = model.model.file_stem().unwrap_or_default().to_string_lossy();
-    let tested = models::Model::tested(&detector, &bundle, &name);
-    let path = models::install(&State::open(&state)?, &mut Disk::default(), tested, &bytes)?;
-    let judged = Judged::by(&detector);
-    let difference = detector.self_test_difference;
-    if json {
-        output::print_json(&Document { bundle: &bundle.id, path: &path, judged, self_test_difference: difference })?;
-    } else {
-        output::print(&format!(
-            "{}: installed; engine {}, {} network, self-test difference {difference:.1e}",
-            path.display(),
-            judged.engine,
-            judged.variant
-        ))?;
+fn install(args: &Install) -> Result<()> {
+    let state = args.start.state.as_ref();
+    let state = state.context("--state is missing: it names the folder that the bundle is put into")?;
+    let installed = progress::with_spinner("starting on the engine, which may have to build the network first", || {
+        install_bundle(&args.bundle, &args.start.setup(), state)
+    })?;
+    if args.json {
+        return output::print_json(&installed);
     }
-    Ok(Answer::Done)
+    let Installed { path, engine, self_test_difference, .. } = &installed;
+    output::print(&format!(
+        "{}: installed; engine {}, {} network, self-test difference {self_test_difference:.1e}",
+        path.display(),
+        engine.engine,
+        engine.variant
+    ))
 }
 
 fn list(args: &List) -> Result<()> {
     let models = Models::read(&args.at.state)?;
-    let is = |id: Option<&str>, model: &models::Model| id == Some(model.id.as_str());
+    let is = |id: Option<&str>, model: &Model| id == Some(model.id.as_str());
     let (active, before) = (models.history.active(), models.history.before());
     let rows = models.installed.iter().map(|model| Row { model, active: is(active, model), before: is(before, model) });
     if args.json {
         return output::print_json(&rows.collect::<Vec<_>>());
     }
     for Row { model, active, before } in rows {
-        let mark = if active {
-            "*"
-        } else if before {
-            "-"
-        } else {
-            " "
+        let mark = match (active, before) {
+            (true, _) => "*",
+            (false, true) => "-",
+            (false, false) => " ",
         };
-        let models::Model { file, product, engine, variant, self_test_difference, self_test_tolerance, .. } = model;
+        let Model { file, product, engine, variant, self_test_difference, self_test_tolerance, .. } = model;
         output::print(&format!(
             "{mark} {}  {product:16}  {engine:8}  {:5}  self-test {self_test_difference:.1e} of {self_test_tolerance:.1e}  {file}",
             models::short(&model.id),

@@ -3,14 +3,16 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use config::Config;
 
-use super::{Answer, output, set_threads, start_log};
+use super::answer::Answer;
+use super::output;
+use super::process::{set_threads, start_log};
 use crate::assembly::service;
 use crate::live::signals::stop_on_signals;
 
-/// Judge what a line's source delivers, live
+/// Judge the frames of a line's sources, live
 ///
 /// Prints one JSON object per verdict, as the configuration says. Ends when the source ends, or on SIGTERM or SIGINT: the frame that is
-/// being judged is finished, those that wait are `unknown` (reason `stopped`). A second signal ends it at once, with exit code 2.
+/// being judged is finished, frames that wait are `unknown` (reason `stopped`). A second signal ends it at once, with exit code 2.
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The line configuration; see configs/line/replay.toml
@@ -29,7 +31,7 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     start_log(config.log.level.filter())?;
     set_threads(threads.unwrap_or(config.detector.threads))?;
     let stop = stop_on_signals()?;
-    // Not a broken pipe that ends a command quietly: on a line, verdicts that nobody reads are a failure.
+    // As text, so that a broken pipe does not end this command quietly: on a line, verdicts that nobody reads are a failure.
     service::run(&config, &stop).map_err(|error| anyhow::Error::msg(output::describe(&error)))?;
     Ok(Answer::Done)
 }

@@ -1,15 +1,14 @@
-use std::collections::HashSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use detector::picture::Picture;
-use detector::scorer::Scored;
-use detector::{Detector, Error, files};
+use anyhow::{Context, Error, Result, bail};
+use detector::Detector;
 use serde::Serialize;
 
-use super::{Answer, Judged, Model, output};
-use crate::workbench::heatmap;
+use super::answer::Answer;
+use super::model_args::ModelArgs;
+use super::output;
+use crate::workbench::engine_in_use::EngineInUse;
+use crate::workbench::score::{HeatMapNames, score};
 
 /// Judge images, each good or anomalous
 ///
@@ -18,7 +17,7 @@ use crate::workbench::heatmap;
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    model: Model,
+    model: ModelArgs,
     /// Images: PNG, JPEG, BMP or TIFF
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
@@ -34,14 +33,14 @@ pub(super) struct Args {
 struct Document<'a> {
     bundle: &'a str,
     #[serde(flatten)]
-    judged: Judged,
+    engine: EngineInUse,
     threshold: f32,
-    images: Vec<Scoring<'a>>,
+    images: Vec<Row<'a>>,
 }
 
-/// Score and verdict are null where there is an error.
+/// One image. Verdict and score are null where there is an error.
 #[derive(Serialize)]
-struct Scoring<'a> {
+struct Row<'a> {
     image: &'a Path,
     verdict: Option<&'static str>,
     score: Option<f32>,
@@ -54,30 +53,16 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     if let Some(folder) = &args.heatmap {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
     }
-    let mut names = Names::default();
+    let mut names = HeatMapNames::default();
     let mut images = Vec::new();
     for image in &args.images {
-        let target = args.heatmap.as_ref().map(|folder| folder.join(names.unique(image)));
-        let scoring = match score(&mut detector, image, target.as_deref()) {
-            Ok((scored, anomalous)) => {
-                let verdict = if anomalous { "anomalous" } else { "good" };
-                if !args.json {
-                    let threshold = detector.calibration.threshold;
-                    output::print(&format!("{verdict:9}  {:9.4}  {threshold:9.4}  {}", scored.score, image.display()))?;
-                }
-                Scoring { image, verdict: Some(verdict), score: Some(scored.score), heatmap: target, error: None }
-            }
-            Err(error) => {
-                output::error(&anyhow::Error::msg(error.to_string()));
-                Scoring { image, verdict: None, score: None, heatmap: None, error: Some(error.to_string()) }
-            }
-        };
-        images.push(scoring);
+        let heatmap = args.heatmap.as_ref().map(|folder| folder.join(names.unique(image)));
+        images.push(row(&mut detector, image, heatmap, args.json)?);
     }
-    let failed = images.iter().filter(|scoring| scoring.error.is_some()).count();
+    let failed = images.iter().filter(|row| row.error.is_some()).count();
     if args.json {
-        let threshold = detector.calibration.threshold;
-        output::print_json(&Document { bundle: &detector.bundle, judged: Judged::by(&detector), threshold, images })?;
+        let (engine, threshold) = (EngineInUse::of(&detector), detector.calibration.threshold);
+        output::print_json(&Document { bundle: &detector.bundle, engine, threshold, images })?;
     }
     match failed {
         0 => Ok(Answer::Done),
@@ -85,52 +70,21 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     }
 }
 
-fn score(detector: &mut Detector, image: &Path, heatmap: Option<&Path>) -> detector::Result<(Scored, bool)> {
-    let picture = Picture::read(image)?;
-    let scored = detector.score(&picture).map_err(|error| Error::file(image, error.to_string()))?;
-    if !scored.score.is_finite() {
-        return Err(Error::file(image, format!("was scored {}, which is no number to judge by", scored.score)));
-    }
-    if let Some(target) = heatmap {
-        let prepared = detector.scorer().preprocess().prepare(&picture.pixels)?;
-        let overlay = heatmap::overlay(&prepared.pixels, &scored.map(), detector.calibration.threshold)?;
-        let mut png = Cursor::new(Vec::new());
-        let encoded = overlay.write_to(&mut png, image::ImageFormat::Png);
-        encoded.map_err(|error| Error::file(target, format!("cannot be encoded: {error}")))?;
-        files::write_atomic(target, png.get_ref())?;
-    }
-    let anomalous = detector.is_anomalous(scored.score);
-    Ok((scored, anomalous))
-}
-
-/// Names of heat maps: images of one name in several folders do not overwrite each other's.
-#[derive(Default)]
-struct Names {
-    given: HashSet<String>,
-}
-
-impl Names {
-    fn unique(&mut self, image: &Path) -> String {
-        let stem = image.file_stem().unwrap_or_default().to_string_lossy();
-        let mut name = format!("{stem}.heatmap.png");
-        let mut count = 1;
-        while !self.given.insert(name.clone()) {
-            count += 1;
-            name = format!("{stem}-{count}.heatmap.png");
+/// Scores one image and prints the result, unless that goes into a JSON document.
+fn row<'a>(detector: &mut Detector, image: &'a Path, heatmap: Option<PathBuf>, json: bool) -> Result<Row<'a>> {
+    Ok(match score(detector, image, heatmap.as_deref()) {
+        Ok(judged) => {
+            let (verdict, score) = (judged.verdict.word(), judged.score);
+            if !json {
+                let threshold = detector.calibration.threshold;
+                output::print(&format!("{verdict:9}  {score:9.4}  {threshold:9.4}  {}", image.display()))?;
+            }
+            Row { image, verdict: Some(verdict), score: Some(score), heatmap, error: None }
         }
-        name
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heat_maps_have_names_of_their_own() {
-        let mut names = Names::default();
-        let given = ["a/0.png", "b/0.png", "0-2.jpg", "c/0.tif", ".."].map(|image| names.unique(Path::new(image)));
-        assert_eq!(given[..2], ["0.heatmap.png", "0-2.heatmap.png"]);
-        assert_eq!(given.iter().collect::<HashSet<_>>().len(), given.len());
-    }
+        Err(error) => {
+            let text = error.to_string();
+            output::error(&Error::new(error));
+            Row { image, verdict: None, score: None, heatmap: None, error: Some(text) }
+        }
+    })
 }

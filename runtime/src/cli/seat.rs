@@ -1,6 +1,6 @@
 //! `--view` and `--recipe`: one view with one product.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use config::{Config, MAIN, SeatId};
 
 /// Which view, and for which product.
@@ -9,19 +9,18 @@ pub(super) struct SeatArgs {
     /// The camera of this view, where several look at a part
     #[arg(long, value_name = "NAME", default_value = MAIN)]
     view: String,
-    /// For this product of [recipes] [default: that which the line begins with]
+    /// For this product of [recipes] [default: the product that the line begins with]
     #[arg(long, value_name = "NAME")]
     recipe: Option<String>,
 }
 
 impl SeatArgs {
-    /// Finds both in a configuration.
+    /// The seat of a configuration that the options name.
     pub(super) fn of(&self, config: &Config) -> Result<SeatId> {
-        let place = |what: &str, names: Vec<&String>, wanted: &str| -> Result<usize> {
+        let place = |kind: &str, names: Vec<&String>, wanted: &str| -> Result<usize> {
+            let known = || names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
             let place = names.iter().position(|name| *name == wanted);
-            let known: Vec<&str> = names.into_iter().map(String::as_str).collect();
-            ensure!(place.is_some(), "the line has no {what} {wanted}; expected one of {}", known.join(", "));
-            Ok(place.unwrap_or_default())
+            place.with_context(|| format!("the line has no {kind} {wanted}; expected one of {}", known()))
         };
         let view = place("view", config.views.iter().map(|view| &view.name).collect(), &self.view)?;
         let products = config.products.iter().map(|product| &product.name).collect();
@@ -31,9 +30,4 @@ impl SeatArgs {
         };
         Ok(SeatId { product, view })
     }
-}
-
-/// The first view, with the product that the line begins with.
-pub(super) fn first(config: &Config) -> SeatId {
-    SeatId { product: config.first_product(), view: 0 }
 }

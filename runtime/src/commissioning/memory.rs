@@ -2,30 +2,30 @@
 
 use std::fs;
 
+use config::{Config, SourceConfig};
 use detector::{Error, Result};
 
-use config::{Config, SourceConfig};
+use crate::workbench::process_memory;
 
 /// The service's unit allows it this share of the machine's memory (`MemoryMax`).
 const SHARE: f64 = 0.75;
-/// Pictures of a view beside those that wait for the detector: next to a trigger, being decoded, being judged.
+/// Pictures of a view beside those that wait for the detector: pictures next to a trigger, pictures that are decoded or judged.
 const PICTURES: u64 = 6;
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// A size of this process in MiB, such as `VmRSS:`.
-pub(crate) fn of_process(field: &str) -> Option<f64> {
-    field_of("/proc/self/status", field)
-}
-
-/// Holds what this process takes, with every detector started, and the pictures that may wait, against the limit.
-pub(crate) fn check(config: &Config, bundles: usize) -> Result<(String, ())> {
+/// Compares the memory of this process, which has started the detectors of so many bundles, and of the pictures that may wait, with the
+/// limit of the service's unit.
+///
+/// # Errors
+/// When the memory is above the limit, or the kernel does not show it. The text has the figures in MiB.
+pub fn check(config: &Config, bundles: usize) -> Result<String> {
     let unreadable = || Error::invalid("the kernel does not tell how much memory there is (/proc is not there)");
-    let taken = of_process("VmRSS:").ok_or_else(unreadable)?;
-    let machine = field_of("/proc/meminfo", "MemTotal:").ok_or_else(unreadable)?;
+    let taken = process_memory::of_process("VmRSS:").ok_or_else(unreadable)?;
+    let machine = process_memory::of_machine().ok_or_else(unreadable)?;
     // Inside a container the machine's memory is not ours.
     let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<f64>().ok());
     let limit = SHARE * group.map_or(machine, |group| machine.min(group / MIB));
-    hold(taken, pictures(config), limit, bundles).map(|text| (text, ()))
+    hold(taken, pictures(config), limit, bundles)
 }
 
 fn hold(taken: f64, pictures: f64, limit: f64, bundles: usize) -> Result<String> {
@@ -53,28 +53,13 @@ fn pictures(config: &Config) -> f64 {
     (queued + PICTURES * sizes.iter().sum::<u64>()) as f64 / MIB
 }
 
-/// A value in kB of one of the kernel's tables, in MiB.
-fn field_of(table: &str, field: &str) -> Option<f64> {
-    let table = fs::read_to_string(table).ok()?;
-    let line = table.lines().find_map(|line| line.strip_prefix(field))?;
-    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
 
     #[test]
-    fn memory_is_read() {
-        let resident = of_process("VmRSS:").unwrap();
-        assert!((1.0..10_000.0).contains(&resident) && field_of("/proc/meminfo", "MemTotal:").unwrap() > resident);
-        assert_eq!(of_process("VmNothing:"), None);
-    }
-
-    #[test]
-    fn too_many_recipes_are_refused_with_numbers() {
+    fn too_many_bundles_are_refused_with_numbers() {
         assert!(hold(700.0, 100.0, 800.0, 1).unwrap().contains("1 bundle in memory with everything else: 700 MiB"));
         let error = hold(701.0, 100.0, 800.0, 5).unwrap_err().to_string();
         assert!(error.contains("5 bundles") && error.contains("limit is 800 MiB") && error.contains("fewer products"), "{error}");

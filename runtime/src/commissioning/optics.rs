@@ -1,47 +1,50 @@
-//! What a camera can see of the parts, computed from what the configuration says of the scene.
+//! Whether a camera can see parts and defects, computed from the scene in the configuration.
 
+use config::{CameraConfig, Scene};
 use detector::preprocess::{Preprocess, Rect, Resize};
 use detector::{Error, Result};
 
-use config::{CameraConfig, Scene};
-
 /// Blur beyond this hides what the network could see.
 const LARGEST_BLUR_PX: f64 = 2.0;
-/// What covers fewer of the network's pixels, each way, is no more than a shade of its surroundings.
+/// A defect that covers fewer of the network's pixels, each way, only shades its surroundings.
 const LEAST_DEFECT_PX: f64 = 2.0;
 
-/// A free-running camera must see each part.
-pub(crate) fn takt(scene: &Scene, rate: Option<f64>) -> Result<(String, ())> {
+/// Whether a camera of so many frames per second sees each part of a scene; no rate is known of some cameras.
+///
+/// # Errors
+/// When more parts than frames come.
+pub fn takt(scene: &Scene, rate: Option<f64>) -> Result<String> {
     let parts = scene.parts_per_second;
     match rate {
         Some(rate) if rate < parts => Err(Error::invalid(format!(
             "{parts} parts per second pass, and the camera gives {rate:.2} frames: parts will be missed"
         ))),
-        Some(rate) => Ok((format!("{parts} parts per second, {rate:.2} frames"), ())),
-        None => Ok((format!("{parts} parts per second; the camera does not tell its rate"), ())),
+        Some(rate) => Ok(format!("{parts} parts per second, {rate:.2} frames")),
+        None => Ok(format!("{parts} parts per second; the camera does not tell its rate")),
     }
 }
 
-/// A point that moves by more than a pixel while the shutter is open is no point any more.
-pub(crate) fn blur(scene: &Scene, width: u32) -> Result<(String, ())> {
+/// How far parts move while the shutter is open, for a picture `width` pixels wide.
+///
+/// # Errors
+/// When the blur hides what the network could see.
+pub fn blur(scene: &Scene, width: u32) -> Result<String> {
     let pixel = scene.width_mm / f64::from(width);
     let moved = scene.belt_speed_mm_s * scene.exposure_ms / 1e3;
     let pixels = moved / pixel;
     let text = format!("parts move {moved:.3} mm while the shutter is open, {pixels:.1} px of {pixel:.3} mm");
     if pixels <= LARGEST_BLUR_PX {
-        return Ok((text, ()));
+        return Ok(text);
     }
     let exposure = LARGEST_BLUR_PX * pixel / scene.belt_speed_mm_s * 1e3;
     Err(Error::invalid(format!("{text}: expose for at most {exposure:.2} ms, with more light")))
 }
 
-/// The smallest defect that is left of the picture at the network's resolution. `region` is what the detector gets of the picture.
-pub(crate) fn smallest_defect(
-    scene: &Scene,
-    camera: &CameraConfig,
-    region: Option<Rect>,
-    input: &Preprocess,
-) -> Result<(String, ())> {
+/// The smallest defect that the network's resolution shows. The detector gets `region` of the picture, or all of it.
+///
+/// # Errors
+/// When the configuration wishes for a smaller defect.
+pub fn smallest_defect(scene: &Scene, camera: &CameraConfig, region: Option<Rect>, input: &Preprocess) -> Result<String> {
     let whole = Rect { x: 0, y: 0, width: camera.width, height: camera.height };
     let looked_at = input.region.or(region).unwrap_or(whole);
     let across = f64::from(looked_at.width) / f64::from(input.size.width);
@@ -64,7 +67,7 @@ pub(crate) fn smallest_defect(
         Some(wanted) if wanted < smallest => Err(Error::invalid(format!(
             "{text}, but scene.smallest_defect_mm is {wanted}: look at a smaller region, or train with a larger input"
         ))),
-        _ => Ok((text, ())),
+        _ => Ok(text),
     }
 }
 
@@ -78,8 +81,8 @@ mod tests {
         Scene { width_mm: 128.0, belt_speed_mm_s: 200.0, exposure_ms: 1.0, parts_per_second: 20.0, smallest_defect_mm: None };
 
     #[test]
-    fn blur_is_told_with_the_exposure_that_would_do() {
-        assert!(blur(&SCENE, 640).unwrap().0.contains("0.200 mm while the shutter is open, 1.0 px of 0.200 mm"));
+    fn too_much_blur_is_refused_with_the_exposure_that_would_do() {
+        assert!(blur(&SCENE, 640).unwrap().contains("0.200 mm while the shutter is open, 1.0 px of 0.200 mm"));
         let error = blur(&Scene { exposure_ms: 4.0, ..SCENE }, 640).unwrap_err().to_string();
         assert!(error.contains("4.0 px") && error.contains("at most 2.00 ms"), "{error}");
     }
@@ -103,19 +106,18 @@ mod tests {
             mean: IMAGENET_MEAN,
             std: IMAGENET_STD,
         };
-        let told =
-            |scene: &Scene, region, input: Preprocess| smallest_defect(scene, &camera, region, &input).map(|(text, ())| text);
+        let smallest = |scene: &Scene, region, input: Preprocess| smallest_defect(scene, &camera, region, &input);
         let square = Some(Rect { x: 0, y: 0, width: 640, height: 640 });
         // 0.1 mm for each of the camera's pixels.
-        let whole = told(&SCENE, None, input(Resize::Stretch, None)).unwrap();
+        let whole = smallest(&SCENE, None, input(Resize::Stretch, None)).unwrap();
         assert!(whole.contains("0.400 mm across, 4.0 px of the camera: defects below 0.80 mm (2 px)"), "{whole}");
-        assert!(told(&SCENE, None, input(Resize::Letterbox, None)).unwrap().contains("0.400 mm, 4.0 px"));
-        assert!(told(&SCENE, square, input(Resize::Stretch, None)).unwrap().contains("below 0.40 mm"));
+        assert!(smallest(&SCENE, None, input(Resize::Letterbox, None)).unwrap().contains("0.400 mm, 4.0 px"));
+        assert!(smallest(&SCENE, square, input(Resize::Stretch, None)).unwrap().contains("below 0.40 mm"));
         let inner = Some(Rect { x: 10, y: 10, width: 160, height: 160 });
-        assert!(told(&SCENE, square, input(Resize::Stretch, inner)).unwrap().contains("below 0.20 mm"));
+        assert!(smallest(&SCENE, square, input(Resize::Stretch, inner)).unwrap().contains("below 0.20 mm"));
         let wanted = Scene { smallest_defect_mm: Some(0.5), ..SCENE };
-        let error = told(&wanted, None, input(Resize::Stretch, None)).unwrap_err().to_string();
+        let error = smallest(&wanted, None, input(Resize::Stretch, None)).unwrap_err().to_string();
         assert!(error.contains("smallest_defect_mm is 0.5") && error.contains("smaller region"), "{error}");
-        assert!(told(&wanted, square, input(Resize::Stretch, None)).is_ok());
+        assert!(smallest(&wanted, square, input(Resize::Stretch, None)).is_ok());
     }
 }

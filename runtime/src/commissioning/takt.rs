@@ -1,31 +1,34 @@
-//! Whether the detector keeps up with the line: measured, and held against what the configuration asks for.
+//! Whether the detector keeps up with the line: its latency is measured and compared with the demand of the configuration.
 
 use std::time::{Duration, Instant};
 
-use detector::bundle::Bundle;
-use detector::{Detector, Error, Result};
-
 use config::line::{Travel, TriggerBy, TriggerConfig};
 use config::{Binding, Config, SourceConfig};
+use detector::bundle::Bundle;
+use detector::{Detector, Error, Result};
 
 /// Verdicts before the measurement: the first ones are slower.
 const WARM_UP: usize = 2;
 /// Verdicts that are measured.
 const MEASURED: usize = 10;
 
-/// What the configuration asks for.
+/// The demand of a configuration.
 #[derive(Debug, Default, PartialEq)]
 struct Demand {
-    /// Parts in a second, and what says so.
+    /// Parts in a second, and the key that demands them.
     parts: Option<(f64, &'static str)>,
-    /// From the trigger to the verdict, and what says so.
+    /// From the trigger to the verdict at most, and the key that demands it.
     answer: Option<(Duration, &'static str)>,
     /// From the trigger until its frame is found.
     wait: Duration,
 }
 
-/// Measures how long verdicts take, of parts near the threshold where those take longer.
-pub(crate) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Duration>> {
+/// Measures how long verdicts take. Each reference is judged with its own score as the threshold, because a second look makes verdicts
+/// near the threshold longer.
+///
+/// # Errors
+/// When a reference cannot be read, or the detector fails.
+pub fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Duration>> {
     let references = &bundle.manifest.self_test.references;
     let mut times = Vec::with_capacity(MEASURED);
     for (number, reference) in references.iter().cycle().take(WARM_UP + MEASURED).enumerate() {
@@ -41,9 +44,11 @@ pub(crate) fn measure(detector: &mut Detector, bundle: &Bundle) -> Result<Vec<Du
     Ok(times)
 }
 
-/// Holds measured times of a product's views against what the line asks for; an error when it would be faster. `frames` is the rate of
-/// the first source.
-pub(crate) fn check(views: &[&[Duration]], config: &Config, product: usize, frames: Option<f64>) -> Result<String> {
+/// Compares measured times of a product's views with the demand of the line. `frames` is the rate of the first source.
+///
+/// # Errors
+/// When parts come faster than verdicts, or a verdict would be late. The text has the figures.
+pub fn check(views: &[&[Duration]], config: &Config, product: usize, frames: Option<f64>) -> Result<String> {
     let times: Vec<Duration> = (0..MEASURED).map(|number| views.iter().filter_map(|times| times.get(number)).sum()).collect();
     hold(&times, &Demand::of(config, product, frames))
 }
@@ -73,7 +78,8 @@ impl Demand {
     }
 }
 
-/// Where the camera runs freely, only the frame after the window shows that there was no second one in it.
+/// From a trigger until its frame is found. Where the camera runs freely, only the frame after the window shows that no second frame lies
+/// in the window.
 fn wait(trigger: &TriggerConfig, frames: Option<f64>) -> Duration {
     let period = frames.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate));
     trigger.exposure + trigger.window + if trigger.sensor_waits { Duration::ZERO } else { period }
@@ -126,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_follows_from_the_configuration() {
+    fn the_demand_follows_from_the_configuration() {
         let replay = "[source.replay]\nimages = \"i\"\n";
         assert_eq!(demand(replay, 10.0), Demand { parts: Some((10.0, "each frame is a part")), ..Demand::default() });
         assert_eq!(demand(&format!("{replay}[frames]\nbind = \"free\"\n"), 10.0), Demand::default());

@@ -9,34 +9,39 @@ use serde::Serialize;
 /// Sensors are read at most this often: each reading may talk to a slow bus.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What was used between start and end; everything on the machine counts, not only this program.
+/// Energy between start and end. Everything on the machine counts, not only this program.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Energy {
+pub struct Energy {
     /// `powercap` (counters of the processor's packages) or `hwmon` (power sensors, sampled).
     pub source: &'static str,
+    /// Mean power.
     pub watts: f64,
+    /// Energy.
     pub joules: f64,
 }
 
-/// Measures from its making to [`Meter::finish`].
-pub(crate) struct Meter {
+/// Measures from [`Meter::start`] to [`Meter::finish`].
+#[derive(Debug)]
+pub struct Meter {
     start: Instant,
     kind: Kind,
 }
 
+#[derive(Debug)]
 enum Kind {
-    /// Counters in microjoules: file, its value at the start, where it begins again.
+    /// Counters in microjoules: file, value at the start, and the value after which the counter begins again.
     Counters(Vec<(PathBuf, u64, u64)>),
     /// Sensors in microwatts, samples of their sum, time of the last one.
     Sensors(Vec<PathBuf>, Vec<u64>, Instant),
 }
 
 impl Meter {
-    /// `None` where the kernel shows nothing that this user may read. `sys` is `/sys`.
+    /// Begins to measure; `None` where the kernel shows nothing that this user may read. `sys` is `/sys`.
     pub fn start(sys: &Path) -> Option<Meter> {
         let start = Instant::now();
         let zones = entries(&sys.join("class/powercap"));
-        // `intel-rapl:0` may be a package; `intel-rapl:0:1` is a part of it and `intel-rapl-mmio:0` another view of it, both counted already.
+        // `intel-rapl:0` may be a package; `intel-rapl:0:1` is a part of that package and `intel-rapl-mmio:0` shows the same package again; both
+        // are counted already.
         // `psys` is the whole board with its packages.
         let is_package = |zone: &PathBuf| {
             let text = |file: &str| fs::read_to_string(zone.join(file)).unwrap_or_default();
@@ -59,7 +64,7 @@ impl Meter {
         (!sensors.is_empty()).then(|| Meter { start, kind: Kind::Sensors(sensors, vec![first], start) })
     }
 
-    /// To be called between frames.
+    /// Reads the sensors, if the last reading is old enough. To be called between frames.
     pub fn sample(&mut self) {
         if let Kind::Sensors(sensors, samples, last) = &mut self.kind
             && last.elapsed() >= INTERVAL
@@ -69,7 +74,7 @@ impl Meter {
         }
     }
 
-    /// What was used.
+    /// The energy since the start.
     pub fn finish(self) -> Energy {
         let seconds = self.start.elapsed().as_secs_f64();
         match self.kind {
@@ -150,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_sensors_says_nothing() {
+    fn a_machine_without_sensors_has_no_meter() {
         assert!(Meter::start(tempfile::tempdir().unwrap().path()).is_none());
     }
 }

@@ -38,7 +38,7 @@ pub fn level(distance: f32, threshold: f32) -> f32 {
 }
 
 /// Lays the colours of `map` over `pixels`, the picture at the network's input size, and cuts off what letterboxing added.
-/// What lies far below the threshold stays as it is.
+/// Pixels whose score is far below the threshold keep their colour.
 ///
 /// # Errors
 /// `pixels` and `map` differ in size.
@@ -55,7 +55,7 @@ pub fn overlay(pixels: &RgbImage, map: &ScoreMap, threshold: f32) -> Result<RgbI
     let mut hot = pixels.clone();
     for (pixel, &distance) in hot.pixels_mut().zip(&map.values) {
         let level = level(distance, threshold);
-        // Fully there from just below the threshold on, so that the colour itself can be read.
+        // Full opacity from just below the threshold on, so that the colour itself can be read.
         let cover = OPACITY * (level / 0.4).min(1.0);
         *pixel = Rgb(mix(pixel.0, colour(level), cover));
     }

@@ -2,7 +2,7 @@
 
 use detector::bank::{Kernel, kernels};
 
-/// What matters to the kernels, and whether this processor has it.
+/// The instructions that matter to the kernels, and whether this processor has them.
 fn features() -> Vec<(&'static str, bool)> {
     macro_rules! detected {
         ($detect:ident: $($name:tt),*) => { vec![$(($name, std::arch::$detect!($name))),*] };
@@ -15,8 +15,8 @@ fn features() -> Vec<(&'static str, bool)> {
     return Vec::new();
 }
 
-/// One line: the kernel that searches, what it was chosen from, and what the processor has.
-pub(crate) fn describe() -> String {
+/// One line for people: the search kernel, the kernels that it was chosen from, and which instructions the processor has and lacks.
+pub fn describe() -> String {
     let with = |wanted: bool| {
         let names: Vec<&str> = features().into_iter().filter(|(_, has)| *has == wanted).map(|(name, _)| name).collect();
         if names.is_empty() { "nothing".to_string() } else { names.join(" ") }

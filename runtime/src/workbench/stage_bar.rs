@@ -4,11 +4,13 @@ use std::fmt::Write;
 
 use detector::evaluate::Latency;
 
+use super::markup::escape;
+
 const WIDTH: f64 = 720.0;
 const COLOURS: [&str; 4] = ["#4e79a7", "#f28e2b", "#59a14f", "#b07aa1"];
 
 /// An SVG: one bar of the stages' medians, to scale, and their percentiles below.
-pub(crate) fn svg(title: &str, stages: &[(&str, Latency)]) -> String {
+pub fn svg(title: &str, stages: &[(&str, Latency)]) -> String {
     let total: f64 = stages.iter().map(|(_, latency)| latency.p50).sum();
     let height = 92 + 20 * stages.len();
     let mut text = format!(
@@ -37,10 +39,6 @@ pub(crate) fn svg(title: &str, stages: &[(&str, Latency)]) -> String {
         x += width;
     }
     text + "</svg>\n"
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("apc-trainer: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::from(2)
         }
     }

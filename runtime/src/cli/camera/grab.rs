@@ -1,35 +1,25 @@
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result};
+use config::Config;
 use detector::files;
 
-use super::Answer;
-use crate::camera::{Camera, Capture, Source};
-use crate::cli::output;
+use crate::cli::answer::Answer;
 use crate::cli::seat::SeatArgs;
-use config::{CameraConfig, Config, SourceConfig};
-
-/// How often a stop is looked for.
-const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Which camera, and how it is set.
-#[derive(clap::Args)]
-struct CameraArgs {
-    /// The line configuration with a `[source.camera]`
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    #[command(flatten)]
-    seat: SeatArgs,
-}
+use crate::commissioning::grab::{self, GrabError};
+use crate::workbench::png;
 
 /// Save one frame as a PNG file
 ///
 /// The frame passes through the same settings and the same decoder as live ones.
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// The line configuration with a `[source.camera]`
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
     #[command(flatten)]
-    camera: CameraArgs,
+    seat: SeatArgs,
     /// The file to write
     #[arg(short, long, value_name = "FILE.png")]
     out: PathBuf,
@@ -39,37 +29,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
-    let mut camera = args.camera.open()?;
-    let end = Instant::now() + Duration::from_secs(args.wait);
-    let mut problem = "no frame came".to_string();
-    while Instant::now() < end {
-        match camera.next(PATIENCE, None)? {
-            Capture::Shot(shot) => match shot.picture {
-                Ok(picture) => {
-                    files::write_atomic(&args.out, &output::png(&picture)?)?;
-                    return Ok(Answer::Done);
-                }
-                Err(damage) => problem = damage,
-            },
-            Capture::Nothing => {}
-            Capture::End => break,
-        }
-    }
-    bail!("{} gave no sound frame within {} s: {problem}", args.camera.config.display(), args.wait)
-}
-
-impl CameraArgs {
-    fn open(&self) -> Result<Camera> {
-        let config = Config::read(&self.config)?;
-        let seat = self.seat.of(&config)?;
-        match &config.views[seat.view].source {
-            SourceConfig::Camera(camera) => {
-                let controls = config.seat(seat).controls.clone();
-                Ok(Camera::open(&CameraConfig { controls, ..camera.clone() }, false)?)
-            }
-            SourceConfig::Replay(_) => {
-                bail!("{}: the source of {} is a replay, not a camera", self.config.display(), config.views[seat.view].name)
-            }
-        }
-    }
+    let config = Config::read(&args.config)?;
+    let seat = args.seat.of(&config)?;
+    let wait = Duration::from_secs(args.wait);
+    let picture = grab::open(&config, seat).and_then(|mut camera| grab::first_frame(&mut camera, wait));
+    let picture = picture.map_err(|error| match error {
+        GrabError::Camera(error) => Error::new(error),
+        error => Error::new(error).context(args.config.display().to_string()),
+    })?;
+    files::write_atomic(&args.out, &png::encode(&picture)?)?;
+    Ok(Answer::Done)
 }

@@ -1,8 +1,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Answer;
 use crate::camera::list;
+use crate::cli::answer::Answer;
 use crate::cli::output;
 
 /// List the cameras of this machine
@@ -17,7 +17,7 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Line {
+struct Row {
     device: String,
     node: String,
     card: Option<String>,
@@ -27,25 +27,25 @@ struct Line {
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
-    let lines = list::list().into_iter().map(|found| {
+    let rows = list::list().into_iter().map(|found| {
         let device = found.stable.first().unwrap_or(&found.node).display().to_string();
         let node = found.node.display().to_string();
         match found.identity {
             Ok(identity) => {
                 let (card, driver, bus) = (Some(identity.card), Some(identity.driver), Some(identity.bus));
-                Line { device, node, card, driver, bus, error: None }
+                Row { device, node, card, driver, bus, error: None }
             }
-            Err(error) => Line { device, node, card: None, driver: None, bus: None, error: Some(error) },
+            Err(error) => Row { device, node, card: None, driver: None, bus: None, error: Some(error) },
         }
     });
-    let lines: Vec<_> = lines.collect();
+    let rows: Vec<_> = rows.collect();
     if args.json {
-        output::print_json(&lines)?;
+        output::print_json(&rows)?;
     } else {
-        for line in &lines {
-            let what = line.error.as_deref().or(line.card.as_deref()).unwrap_or_default();
-            output::print(&format!("{}  {}  {what}", line.device, line.node))?;
+        for row in &rows {
+            let name = row.error.as_deref().or(row.card.as_deref()).unwrap_or_default();
+            output::print(&format!("{}  {}  {name}", row.device, row.node))?;
         }
     }
-    Ok(if lines.is_empty() { Answer::No } else { Answer::Done })
+    Ok(if rows.is_empty() { Answer::No } else { Answer::Done })
 }

@@ -8,7 +8,7 @@ mod show;
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::Answer;
+use crate::cli::answer::Answer;
 
 /// Look at cameras and take pictures with them
 #[derive(clap::Args)]

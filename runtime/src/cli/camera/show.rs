@@ -2,9 +2,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::Answer;
 use crate::camera::format::PixelFormat;
 use crate::camera::v4l2::device::Device;
+use crate::cli::answer::Answer;
 use crate::cli::output;
 
 /// Show what a camera offers: formats, sizes, rates and controls

@@ -12,13 +12,14 @@ use super::plane::Plane;
 
 /// Longest side of the picture that is compared as a whole.
 const COARSE: usize = 64;
-/// A narrower one has no slopes to go by.
+/// A narrower picture has too few slopes to align by.
 const NARROW: usize = 4;
-/// Transforms have room for any shift of it.
+/// Side of the transforms: room for any shift of the coarse picture.
 const ROOM: usize = 2 * COARSE;
 /// Hypotheses that are followed up.
 const CANDIDATES: usize = 3;
-/// Another hypothesis than "as it was" must explain more than this share of what that one leaves: a round part says nothing of its rotation.
+/// A motion takes the place of "nothing moved" only where it leaves less than this share of what "nothing moved" leaves unexplained: a round
+/// part shows no rotation, and noise would choose one.
 const GAIN: f64 = 0.8;
 const ITERATIONS: usize = 40;
 /// Least part of the reference that must be in the picture.

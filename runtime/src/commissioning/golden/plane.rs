@@ -12,7 +12,7 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Mean of the three channels, averaged over squares of `by` pixels; what is left over at the right and below is dropped.
+    /// Mean of the three channels, averaged over squares of `by` pixels; pixels left over at the right and below are dropped.
     pub fn of(picture: &RgbImage, by: usize) -> Plane {
         let by = by.max(1);
         let (width, height) = (picture.width() as usize / by, picture.height() as usize / by);

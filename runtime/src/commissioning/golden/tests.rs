@@ -3,12 +3,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use config::GoldenLimits;
 use detector::preprocess::Rect;
 
 const WIDTH: u32 = 420;
 const HEIGHT: u32 = 300;
 
-/// How the station is: truth that the measurement must find.
+/// How the camera stands: the truth that the measurement must find.
 #[derive(Clone, Copy)]
 struct Truth {
     right: f64,
@@ -74,12 +75,12 @@ fn found(truth: &Truth) -> Alignment {
 #[track_caller]
 fn is_found(truth: Truth) {
     let found = found(&Truth { seed: 2, ..truth });
-    let told = format!("{found:?}");
-    assert!((found.shift[0] - truth.right).abs() < 0.2 && (found.shift[1] - truth.down).abs() < 0.2, "{told}");
+    let alignment = format!("{found:?}");
+    assert!((found.shift[0] - truth.right).abs() < 0.2 && (found.shift[1] - truth.down).abs() < 0.2, "{alignment}");
     let turned = (found.rotation - truth.degrees).rem_euclid(360.0);
-    assert!(turned.min(360.0 - turned) < 0.1, "{told}");
-    assert!((found.scale - truth.scale).abs() < 0.002, "{told}");
-    assert!(found.correlation > 0.95, "{told}");
+    assert!(turned.min(360.0 - turned) < 0.1, "{alignment}");
+    assert!((found.scale - truth.scale).abs() < 0.002, "{alignment}");
+    assert!(found.correlation > 0.95, "{alignment}");
 }
 
 #[test]
@@ -133,17 +134,17 @@ fn compared(truth: &Truth) -> Vec<Finding> {
 
 /// Exactly these do not hold.
 #[track_caller]
-fn fails(truth: Truth, what: &[&str], words: &[&str]) {
+fn fails(truth: Truth, measures: &[&str], words: &[&str]) {
     let findings = compared(&truth);
     let failed: Vec<_> = findings.iter().filter(|finding| !finding.holds).collect();
-    assert_eq!(failed.iter().map(|finding| finding.what).collect::<Vec<_>>(), what, "{findings:?}");
+    assert_eq!(failed.iter().map(|finding| finding.measure).collect::<Vec<_>>(), measures, "{findings:?}");
     for word in words {
         assert!(failed.iter().any(|finding| finding.text.contains(word) || finding.advice.contains(word)), "{word}: {failed:?}");
     }
 }
 
 #[test]
-fn what_is_off_is_told_with_how_much_and_what_to_do() {
+fn a_deviation_is_reported_with_its_size_and_advice() {
     fails(TRUE, &[], &[]);
     fails(
         Truth { right: 6.0, down: -3.0, ..TRUE },
@@ -176,10 +177,10 @@ fn something_else_is_not_the_golden_part() {
     for other in [&noise, &even, &smaller] {
         let findings = compare(&taken(&TRUE), other, &GoldenLimits::default(), None);
         assert!(
-            findings[0].what == "part" && !findings[0].holds && findings[0].advice.contains("not to be seen"),
+            findings[0].measure == "part" && !findings[0].holds && findings[0].advice.contains("not to be seen"),
             "{findings:?}"
         );
-        assert!(findings.iter().all(|finding| finding.what != "position"), "{findings:?}");
+        assert!(findings.iter().all(|finding| finding.measure != "position"), "{findings:?}");
     }
     // Tiny and even pictures are no reason to panic either way round.
     for small in [1, 2, 7, 9] {
@@ -194,7 +195,7 @@ fn large_pictures_are_measured_in_their_own_pixels() {
         |picture: RgbImage| image::imageops::resize(&picture, 4 * WIDTH, 4 * HEIGHT, image::imageops::FilterType::Nearest);
     let (then, now) = (enlarge(taken(&TRUE)), enlarge(taken(&Truth { right: 5.0, seed: 2, ..TRUE })));
     let findings = compare(&then, &now, &GoldenLimits::default(), None);
-    let position = findings.iter().find(|finding| finding.what == "position").unwrap();
+    let position = findings.iter().find(|finding| finding.measure == "position").unwrap();
     let pixels: f64 = position.text.split(' ').next().unwrap().parse().unwrap();
     assert!((pixels - 20.0).abs() < 0.5, "{position:?}");
 }

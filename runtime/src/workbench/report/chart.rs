@@ -2,8 +2,8 @@
 
 use detector::metrics::{Decisions, RocPoint};
 
-use super::ReportImage;
-use super::page::number;
+use super::content::ReportImage;
+use super::text::number;
 
 /// Width and height of the plotted area, and the room for labels left and below.
 const WIDTH: f64 = 340.0;

@@ -1,4 +1,4 @@
-//! The pictures worth looking at.
+//! The pictures worth looking at: misses, false rejects, typical hits.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,9 +8,10 @@ use detector::{Error, Result};
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
 
-use super::page::{escape, number};
-use super::{Report, ReportImage, View};
+use super::content::{Pictures, Report, ReportImage};
+use super::text::number;
 use crate::workbench::heatmap;
+use crate::workbench::markup::escape;
 
 /// Most pictures in one group: the page stays small enough to mail.
 const MOST: usize = 8;
@@ -80,10 +81,10 @@ pub(super) fn pick(images: &[ReportImage], threshold: f32) -> [Group; 3] {
     ]
 }
 
-pub(super) fn html(report: &Report<'_>, group: &Group, view: &mut impl FnMut(usize) -> Result<View>) -> Result<String> {
+pub(super) fn html(report: &Report<'_>, group: &Group, pictures: &mut impl FnMut(usize) -> Result<Pictures>) -> Result<String> {
     let mut cards = String::new();
     for &i in &group.images {
-        cards += &card(report, &report.images[i], &view(i)?)?;
+        cards += &card(report, &report.images[i], &pictures(i)?)?;
     }
     let (title, about, shown, all) = (group.title, group.about, group.images.len(), group.all);
     let body = match shown {
@@ -93,16 +94,16 @@ pub(super) fn html(report: &Report<'_>, group: &Group, view: &mut impl FnMut(usi
     Ok(format!("<section><h2>{title}</h2>{body}</section>\n"))
 }
 
-fn card(report: &Report<'_>, image: &ReportImage, view: &View) -> Result<String> {
+fn card(report: &Report<'_>, image: &ReportImage, pictures: &Pictures) -> Result<String> {
     let name = escape(&image.name);
-    let rect = view.prepared.content;
-    let picture = cut(&view.prepared.pixels, rect);
-    let hot = heatmap::overlay(&view.prepared.pixels, &view.map, report.threshold)
+    let rect = pictures.prepared.content;
+    let picture = cut(&pictures.prepared.pixels, rect);
+    let hot = heatmap::overlay(&pictures.prepared.pixels, &pictures.map, report.threshold)
         .map_err(|e| Error::invalid(format!("{}: {e}", image.name)))?;
     let mut panels = panel(&picture, "picture", &name)? + &panel(&hot, "heat map", &name)?;
-    panels += &match &view.mask {
+    panels += &match &pictures.mask {
         Some(mask) if mask.contains(&true) => {
-            panel(&outlined(&view.prepared.pixels, mask, rect, &image.name)?, "defect outlined", &name)?
+            panel(&outlined(&pictures.prepared.pixels, mask, rect, &image.name)?, "defect outlined", &name)?
         }
         _ => String::new(),
     };
@@ -123,15 +124,15 @@ fn ratio(score: f32, threshold: f32) -> String {
 }
 
 /// `name` is escaped already.
-fn panel(picture: &RgbImage, what: &str, name: &str) -> Result<String> {
+fn panel(picture: &RgbImage, caption: &str, name: &str) -> Result<String> {
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, JPEG_QUALITY)
         .encode_image(picture)
-        .map_err(|e| Error::invalid(format!("cannot encode the {what}: {e}")))?;
+        .map_err(|e| Error::invalid(format!("cannot encode the {caption}: {e}")))?;
     let (width, height, data) = (picture.width(), picture.height(), BASE64_STANDARD.encode(jpeg));
     Ok(format!(
-        "<figure><img width=\"{width}\" height=\"{height}\" alt=\"{what} of {name}\" src=\"data:image/jpeg;base64,{data}\">\
-         <figcaption>{what}</figcaption></figure>"
+        "<figure><img width=\"{width}\" height=\"{height}\" alt=\"{caption} of {name}\" src=\"data:image/jpeg;base64,{data}\">\
+         <figcaption>{caption}</figcaption></figure>"
     ))
 }
 

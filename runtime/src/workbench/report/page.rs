@@ -2,46 +2,12 @@
 
 use detector::metrics::{Decisions, Ranking};
 
-use super::{DefectRow, Report, chart};
+use super::chart;
+use super::content::Report;
+use super::defects::DefectRow;
+use super::text::{number, percent, share};
 use crate::workbench::heatmap;
-
-/// Whatever comes from a file name or a user, safe between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            // Nothing in a name may reorder or hide text.
-            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => safe.push('\u{fffd}'),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-/// A score with four significant digits.
-pub(super) fn number(value: f32) -> String {
-    if !value.is_finite() {
-        return value.to_string();
-    }
-    let digits = if value == 0.0 { 0 } else { value.abs().log10().floor() as i32 };
-    match digits {
-        -4..=6 => format!("{value:.*}", (3 - digits).max(0) as usize),
-        _ => format!("{value:.3e}"),
-    }
-}
-
-fn share(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |v| format!("{v:.4}"))
-}
-
-fn percent(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".to_owned(), |v| format!("{:.1} %", v * 100.0))
-}
+use crate::workbench::markup::escape;
 
 pub(super) fn html(report: &Report<'_>, ranking: &Ranking, defects: &[DefectRow<'_>], galleries: &str) -> String {
     let title = escape(report.title);
@@ -144,7 +110,7 @@ fn table(defects: &[DefectRow<'_>]) -> String {
     )
 }
 
-/// What the colours of a heat map mean.
+/// The meaning of the colours of a heat map.
 fn legend(threshold: f32) -> String {
     let stops: Vec<String> =
         (0..=10).map(|i| heatmap::colour(i as f32 / 10.0)).map(|[r, g, b]| format!("rgb({r} {g} {b})")).collect();

@@ -1,6 +1,11 @@
-use super::page::{escape, number};
+use std::collections::BTreeMap;
+
+use super::text::number;
 use super::*;
-use detector::preprocess::Rect;
+use crate::workbench::markup::escape;
+use detector::Error;
+use detector::map::ScoreMap;
+use detector::preprocess::{Prepared, Rect};
 use image::{ImageFormat, Rgb, RgbImage};
 
 static NO_CURVES: BTreeMap<String, Vec<f32>> = BTreeMap::new();
@@ -27,9 +32,9 @@ fn report(images: &[ReportImage]) -> Report<'_> {
     Report { title: "flange", facts: &[], threshold: 2.0, images, pixels: PixelFigures::default(), curves: &NO_CURVES }
 }
 
-fn view(masked: bool) -> View {
+fn pictures(masked: bool) -> Pictures {
     let content = Rect { x: 0, y: 2, width: 16, height: 12 };
-    View {
+    Pictures {
         prepared: Prepared { pixels: RgbImage::from_pixel(16, 16, Rgb([80, 90, 100])), content },
         map: ScoreMap { height: 16, width: 16, values: vec![1.0; 256], content },
         mask: masked.then(|| (0..256).map(|i| (5..10).contains(&(i % 16)) && (5..10).contains(&(i / 16))).collect()),
@@ -37,7 +42,7 @@ fn view(masked: bool) -> View {
 }
 
 fn html(images: &[ReportImage]) -> String {
-    report(images).html(|_| Ok(view(true))).unwrap()
+    report(images).html(|_| Ok(pictures(true))).unwrap()
 }
 
 /// Start tags, end tags and attributes in order; fails on what an HTML parser would have to repair.
@@ -80,7 +85,7 @@ fn figures_and_table_are_right() {
     let images = images();
     let pixels = PixelFigures { auroc: Some(0.9876), f1: None, aupro: Some(0.5) };
     let facts = [("engine", "tract <1>".to_owned())];
-    let page = Report { facts: &facts, pixels, ..report(&images) }.html(|_| Ok(view(false))).unwrap();
+    let page = Report { facts: &facts, pixels, ..report(&images) }.html(|_| Ok(pictures(false))).unwrap();
     for expected in [
         "<dd>3 good, 6 anomalous</dd>",
         "<dt>engine</dt><dd>tract &lt;1&gt;</dd>",
@@ -106,7 +111,7 @@ fn shows_the_worst_first_and_asks_for_no_more() {
     report(&images)
         .html(|i| {
             asked.push(images[i].name.as_str());
-            Ok(view(true))
+            Ok(pictures(true))
         })
         .unwrap();
     // A score equal to the threshold is passed.
@@ -117,7 +122,7 @@ fn shows_the_worst_first_and_asks_for_no_more() {
     report(&many)
         .html(|i| {
             asked.push(i);
-            Ok(view(true))
+            Ok(pictures(true))
         })
         .unwrap();
     assert_eq!(asked, (0..8).collect::<Vec<_>>());
@@ -141,7 +146,7 @@ fn names_cannot_break_out() {
     let nasty = "\"><img src=x onerror='alert(1)'>&amp;\u{202e}\n.png";
     let images = [image(nasty, Some(nasty), 1.0), image(nasty, None, 3.0)];
     let report = Report { title: nasty, facts: &[(nasty, nasty.to_owned())], ..report(&images) };
-    let page = report.html(|_| Ok(view(true))).unwrap();
+    let page = report.html(|_| Ok(pictures(true))).unwrap();
     check_markup(&page);
     assert!(!page.contains("<img src=x") && !page.contains("'alert") && !page.contains('\u{202e}'));
     assert_eq!(escape("a<b>&\"'\u{7}"), "a&lt;b&gt;&amp;&quot;&#39;\u{fffd}");
@@ -150,21 +155,21 @@ fn names_cannot_break_out() {
 #[test]
 fn what_cannot_be_shown_is_an_error() {
     let nan = [image("good/a.png", None, f32::NAN)];
-    let error = report(&nan).html(|_| Ok(view(true))).unwrap_err().to_string();
+    let error = report(&nan).html(|_| Ok(pictures(true))).unwrap_err().to_string();
     assert!(error.contains("good/a.png") && error.contains("NaN"), "{error}");
 
     let images = images();
-    let short = View { mask: Some(vec![true; 3]), ..view(true) };
+    let short = Pictures { mask: Some(vec![true; 3]), ..pictures(true) };
     let error = report(&images).html(|_| Ok(short.clone())).unwrap_err().to_string();
     assert!(error.contains("dent/a.png") && error.contains("mask"), "{error}");
-    let other = View { map: ScoreMap { values: vec![0.0; 9], ..view(true).map }, ..view(true) };
+    let other = Pictures { map: ScoreMap { values: vec![0.0; 9], ..pictures(true).map }, ..pictures(true) };
     assert!(report(&images).html(|_| Ok(other.clone())).is_err());
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.html");
     let failed = report(&images).write(&path, |_| Err(Error::invalid("no such picture")));
     assert!(failed.is_err() && !path.exists());
-    report(&images).write(&path, |_| Ok(view(true))).unwrap();
+    report(&images).write(&path, |_| Ok(pictures(true))).unwrap();
     assert!(std::fs::read_to_string(&path).unwrap().ends_with("</html>\n"));
 }
 
@@ -177,7 +182,7 @@ fn odd_scores_and_thresholds_make_a_page() {
         image("d", None, 1e30),
     ];
     for threshold in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-30] {
-        let page = Report { threshold, ..report(&images) }.html(|_| Ok(view(true))).unwrap();
+        let page = Report { threshold, ..report(&images) }.html(|_| Ok(pictures(true))).unwrap();
         check_markup(&page);
         for (i, _) in page.match_indices("NaN") {
             assert!(threshold.is_nan(), "…{}", &page[i.saturating_sub(60)..i + 10]);
@@ -195,7 +200,7 @@ fn numbers_have_four_digits() {
 fn training_is_shown_as_curves() {
     let images = images();
     let curves = BTreeMap::from([("defects".to_owned(), vec![2.0, 1.0, 0.5]), ("<odd>".to_owned(), vec![f32::NAN])]);
-    let page = Report { curves: &curves, ..report(&images) }.html(|_| Ok(view(true))).unwrap();
+    let page = Report { curves: &curves, ..report(&images) }.html(|_| Ok(pictures(true))).unwrap();
     check_markup(&page);
     for expected in ["Learning defects", "from 2.000 to 0.5000", "&lt;odd&gt;", "0.0,0.0 170.0,120.0 340.0,180.0"] {
         assert!(page.contains(expected), "{expected} is not in the page");
@@ -206,7 +211,7 @@ fn training_is_shown_as_curves() {
 fn a_failed_report_leaves_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let (images, page) = (images(), folder.path().join("report.html"));
-    report(&images).write(&page, |_| Ok(view(true))).unwrap();
+    report(&images).write(&page, |_| Ok(pictures(true))).unwrap();
     let text = std::fs::read_to_string(&page).unwrap();
     let error = report(&images).write(&page, |_| Err(Error::invalid("b.png is gone"))).unwrap_err().to_string();
     assert!(error.contains("b.png"), "{error}");

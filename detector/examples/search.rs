@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let bank = MemoryBank::new(&vectors, dims, Quantisation::Int8)?;
     let (queries, _) = rows(queries, "queries")?;
     let found: Vec<u32> = bank.nearest(&queries, SIDE)?.iter().map(|found| found.index).collect();
+    #[expect(clippy::disallowed_methods, reason = "a bench reads the file at once and never again")]
     fs::write(nearest, serde_json::to_vec(&found)?)?;
     println!("ready");
     let frames: Vec<&[f32]> = queries.chunks_exact(PATCHES * dims).collect();

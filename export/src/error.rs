@@ -18,11 +18,11 @@ pub enum Error {
         quantity: String,
         /// Relative difference; of the image AUROC the absolute one.
         difference: f32,
-        /// What it was compared with.
+        /// What the exported detector was compared with, as the end of "differs by ...".
         from: &'static str,
         /// Largest accepted difference.
         limit: f32,
-        /// What to do.
+        /// What the user can do.
         advice: &'static str,
     },
 }

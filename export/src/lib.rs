@@ -7,6 +7,8 @@
 //! Nothing is written before everything is known to be sound. `kinds` holds the parts that only one kind of detector has, such as a memory
 //! bank; all else serves every kind.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "files of tests may be half written"))]
+
 mod bundle;
 pub mod cli;
 mod engine;

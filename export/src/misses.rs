@@ -1,4 +1,4 @@
-//! What to expect of new kinds of defects.
+//! The miss rate to expect for new kinds of defects.
 
 use detector::calibration::Calibration;
 use detector::picture::Picture;

@@ -1,7 +1,7 @@
 //! End-to-end tests: the real binaries, as a user runs them.
 
 // All of this is tests, their helpers too.
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
 mod commissioning;
 mod config;

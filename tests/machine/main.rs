@@ -4,6 +4,7 @@
 //! `Bench` sets the simulated hardware up; `Feeder` puts pictures before the camera and triggers; `Observer` watches the outputs;
 //! `account` holds all of it against the service's verdicts. Scenarios are data: `scenarios/*.toml`.
 
+#![allow(clippy::disallowed_methods, reason = "files of tests may be half written")]
 #![allow(clippy::print_stdout, reason = "its results are what it prints")]
 
 mod account;

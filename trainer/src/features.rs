@@ -223,6 +223,7 @@ fn projection(dims: usize, target: usize, seed: u64) -> Tensor {
     Tensor::from_slice(&values).reshape([dims as i64, target as i64])
 }
 
+#[expect(clippy::disallowed_methods, reason = "descriptors on disk are scratch: an interrupted training makes them again")]
 fn create(path: &Path) -> Result<File> {
     Ok(File::create(path).map_err(Error::io(path, "create"))?)
 }

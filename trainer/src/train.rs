@@ -241,6 +241,7 @@ impl Folder {
         }
         fs::create_dir_all(&path).with_context(|| format!("{}: cannot create", path.display()))?;
         let lock_path = path.join(".lock");
+        #[expect(clippy::disallowed_methods, reason = "a lock has no content")]
         let lock = File::create(&lock_path).with_context(|| format!("{}: cannot create", lock_path.display()))?;
         lock.try_lock()
             .map_err(|_| anyhow::anyhow!("{}: another training writes to this run; choose another --out", path.display()))?;

@@ -1,4 +1,4 @@
-//! Builds what a chore uses, and nothing else.
+//! Builds the targets that a chore uses, and no others.
 //!
 //! Cargo chooses features for the selected packages together: another selection would compile tract again. So everything is built with
 //! `--workspace`, and chores choose among its targets only.
@@ -51,7 +51,7 @@ impl fmt::Display for Targets<'_> {
     }
 }
 
-/// What cargo built.
+/// The executables of a build.
 pub struct Build {
     executables: Vec<Executable>,
 }

@@ -92,7 +92,7 @@ impl Target {
             .args(Some(workspace.root().join("fuzz/seeds").join(&self.name)).filter(|seeds| seeds.is_dir()))
             .stderr(files::create(&log)?);
         let status = process::run(&mut command)?;
-        // A target may print what is no text.
+        // A target may print bytes that are no text.
         let text =
             String::from_utf8_lossy(&std::fs::read(&log).with_context(|| format!("cannot read {}", log.display()))?).into_owned();
         if !status.success() {

@@ -62,7 +62,7 @@ impl Libtorch {
         decide(env::var_os("LIBTORCH_USE_PYTORCH").as_deref(), env::var_os("LIBTORCH"), pinned)
     }
 
-    /// Puts the chosen libtorch in place, or says why it cannot be used.
+    /// Puts the chosen libtorch in place; an error tells why it cannot be used.
     pub fn prepare(&self, workspace: &Workspace) -> Result<()> {
         check_compiler()?;
         match self {

@@ -1,5 +1,7 @@
 //! Set-up and chores of the workspace: `cargo xtask setup | demo | test | fuzz | bench | cross | machine-test`.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "files of tests may be half written"))]
+
 mod bench;
 mod binaries;
 mod cross;

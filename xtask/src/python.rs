@@ -1,4 +1,4 @@
-//! The Python environment in the cache: its pip fetches wheels, its packages check what the tests write.
+//! The Python environment in the cache: its pip fetches wheels, its packages check exported networks in the tests.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -26,7 +26,7 @@ impl Workspace {
         &self.root
     }
 
-    /// The git-ignored folder for what set-up fetches.
+    /// The git-ignored folder for libraries and tools that set-up fetches.
     pub fn cache(&self) -> PathBuf {
         self.root.join(".cache")
     }

@@ -12,6 +12,8 @@
 //! Commands change the state folder one at a time; the service only reads it. Each change is an order of single files that may end
 //! anywhere.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "files of tests may be half written"))]
+
 mod folder;
 pub mod golden;
 pub mod models;

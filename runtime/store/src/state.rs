@@ -20,6 +20,7 @@ impl State {
     pub fn open(folder: &Path) -> Result<State> {
         fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
         let path = folder.join(".lock");
+        #[expect(clippy::disallowed_methods, reason = "a lock has no content")]
         let lock = File::create(&path).map_err(Error::io(&path, "create"))?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => Error::file(folder, "is being changed by another apc-runtime command; wait for its end"),

@@ -1,4 +1,5 @@
 //! The real `apc-trainer` on small data sets: whole trainings, resuming, and bad input.
+#![allow(clippy::disallowed_methods, reason = "files of tests may be half written")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod place;

@@ -16,7 +16,7 @@ use clap::Subcommand;
 
 use crate::workspace::Workspace;
 
-/// Measure what the kit reaches.
+/// Measure accuracy and speed.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -13,7 +13,7 @@ use crate::{process, setup};
 /// Time the pulses of the service's line thread (recorded, no GPIO line is needed) while twice as many busy threads as processors run.
 /// Exit code 1 if a part got no pulse, or the pulse of another part.
 ///
-/// A part every 30 ms on average, so the 10,000 take about 5 minutes. Without the right to SCHED_FIFO the priority says 0.
+/// A part every 30 ms on average, so the 10,000 take about 5 minutes. Without the right to SCHED_FIFO the priority is 0.
 #[derive(clap::Args)]
 pub struct Args {
     /// Parts

@@ -17,8 +17,8 @@ use crate::{figures, process, setup};
 
 /// Train, export, evaluate, and run the camera service on a replayed production line of parts; ends with a table.
 ///
-/// Without --data it renders a small product set; without --weights a small network learns from scratch. What is already there from
-/// an earlier demo of the same inputs is used again.
+/// Without --data it renders a small product set; without --weights a small network learns from scratch. Results of an earlier demo with
+/// the same inputs are used again.
 #[derive(clap::Args)]
 pub struct Args {
     /// Your images: MVTec's layout, or the folders good, anomalous and (optional) masks
@@ -127,7 +127,7 @@ impl Demo {
         ours.iter().try_for_each(|path| files::remove(path))
     }
 
-    /// The file that says what the results in the folder were made from.
+    /// The file with the inputs of the results in the folder.
     fn inputs(&self) -> PathBuf {
         self.out.join("inputs")
     }

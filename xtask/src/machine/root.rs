@@ -10,9 +10,9 @@ use crate::process;
 
 /// Default source of packages.
 const MIRROR: &str = "http://deb.debian.org/debian";
-/// Newer than most build machines, so that what they build runs there.
+/// Debian's release: newer than most build machines, so that their programs run on it.
 const SUITE: &str = "trixie";
-/// systemd as the first process; what sets the simulated hardware up; and strace, to make a thread hang.
+/// systemd as the first process, tools that set the simulated hardware up, and strace, which makes a thread hang.
 const PACKAGES: &str = "systemd,systemd-sysv,udev,dbus,kmod,v4l-utils,gpiod,procps,strace";
 /// Documentation, which nobody reads in the guest, and drivers that no machine here needs.
 const LEFT_OUT: [&str; 7] = [

@@ -5,13 +5,13 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use config::{Images, ReplayConfig};
 use detector::picture::Picture;
 use detector::{Error, Result, dataset, files};
 
 use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
 use super::wait::wait;
-use config::{Images, ReplayConfig};
 
 /// Largest list of images.
 const LIST_LIMIT: u64 = 64 << 20;

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use config::{CameraConfig, Controls};
 use detector::{Error, Result};
 use log::{info, warn};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,7 +16,6 @@ use super::v4l2::device::{Device, Mode};
 use super::v4l2::stream::{Dequeued, Stream, Wait};
 use super::wait::wait;
 use super::watch::{Action, Event, Watch};
-use config::{CameraConfig, Controls};
 
 /// A larger gap in the driver's count is a counter that was set anew.
 const GAP_LIMIT: u32 = 64;

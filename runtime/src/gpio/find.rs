@@ -1,11 +1,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use config::line::{Bias, GpioLine, GpioPlace, Level};
 use gpiocdev::chip::Chip;
 use gpiocdev::request::Config;
 
 use super::GpioError;
-use config::line::{Bias, GpioLine, GpioPlace, Level};
 
 /// Names that an error lists at most.
 const OFFERED: usize = 24;

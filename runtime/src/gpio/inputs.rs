@@ -1,13 +1,13 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+use config::line::{GpioLine, InputRole, LineSettings};
 use gpiocdev::Request;
 use gpiocdev::line::{EdgeDetection, EdgeEvent, EdgeKind, EventClock, Offset, Value};
 use gpiocdev::request::Config;
 
 use super::find::{Found, find};
 use super::{CONSUMER, GpioError};
-use config::line::{GpioLine, InputRole, LineSettings};
 
 /// Edges that are read at once.
 const BATCH: usize = 64;

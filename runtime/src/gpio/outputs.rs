@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
-use verdict::Output;
 
+use config::line::{GpioOutputs, Safe};
 use gpiocdev::Request;
 use gpiocdev::line::{Offset, Value};
 use gpiocdev::request::Config;
+use verdict::Output;
 
 use super::find::find;
 use super::{CONSUMER, GpioError};
-use config::line::{GpioOutputs, Safe};
 
 /// The outputs that the configuration names; each is at its safe level until it is set, and again when this is dropped.
 #[derive(Debug)]

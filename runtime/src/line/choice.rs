@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::time::Duration;
+
 use verdict::Reason;
 
 /// Times that are remembered: a frame that is a part may come so many changes after it was taken.

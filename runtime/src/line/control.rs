@@ -1,11 +1,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use config::line::{ControlConfig, OnUnknown, PulseConfig, Travel};
 use verdict::{Disposition, Output, Reason, Verdict};
 
 use super::action::{Action, Decision, StopCause};
 use super::part::{Due, Part, Place};
 use super::pulse::{Fired, Pulse, PulseOutput};
-use config::line::{ControlConfig, OnUnknown, PulseConfig, Travel};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
 use verdict::{Outcome, Reason, ScoredVerdict, Ticket, Verdict};
 
 use super::action::Decision;

@@ -1,9 +1,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use config::line::TriggerConfig;
 use verdict::Reason;
 
 use super::trigger::TriggeredPart;
-use config::line::TriggerConfig;
 
 /// Frames that may wait for a part; each holds a whole picture.
 const FRAMES: usize = 4;

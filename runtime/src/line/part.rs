@@ -1,7 +1,7 @@
 use std::time::Duration;
-use verdict::{Reason, Verdict};
 
 use config::line::{Timing, Travel};
+use verdict::{Reason, Verdict};
 
 /// Where a part was when its trigger came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
+use config::line::PresenceConfig;
 use detector::picture::Picture;
 use detector::preprocess::Rect;
-
-use config::line::PresenceConfig;
 
 /// Points of the region that are looked at, at most along each side.
 const GRID: u32 = 64;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use verdict::{Disposition, Output, Reason, Verdict};
 
+use config::line::{ControlConfig, OnUnknown, PulseConfig, Pulses, Timing, Travel};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use verdict::{Disposition, Output, Reason, Verdict};
 
 use super::action::{Action, Decision, StopCause};
 use super::control::{Control, Event};
 use super::part::Place;
-use config::line::{ControlConfig, OnUnknown, PulseConfig, Pulses, Timing, Travel};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use verdict::{Disposition, Reason, Verdict};
 
+use config::line::{ControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use verdict::{Disposition, Reason, Verdict};
 
 use super::action::{Action, Decision};
 use super::choice::{Change, Choice, ChoiceEvent};
@@ -16,7 +17,6 @@ use super::matching::{Match, Matching, MatchingEvent};
 use super::part::Place;
 use super::trigger::TriggeredPart;
 use crate::camera::Settling;
-use config::line::{ControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
 
 const PRODUCTS: usize = 3;
 /// Codes beyond the products' are nobody's.

@@ -1,4 +1,5 @@
 use std::time::Duration;
+
 use verdict::Reason;
 
 /// An edge on the trigger's line, as the kernel saw it.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use config::{Binding, FramesConfig};
 use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 
 use super::queue::{Frame, Mailbox, PartQueue};
-use config::{Binding, FramesConfig};
 
 /// What happened.
 #[derive(Debug)]

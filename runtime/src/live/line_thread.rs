@@ -6,10 +6,12 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use verdict::{Output, Reason, Verdict};
 
+use config::Product;
+use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
+use verdict::{Output, Reason, Verdict};
 
 use super::line_error::{GROUPS, LineError};
 use super::link::{Command, LineLink, Report};
@@ -20,8 +22,6 @@ use crate::line::{
     Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Heartbeat, Place, Trigger, TriggeredPart,
     Turn,
 };
-use config::Product;
-use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 
 /// What is still in transit at the end of the service is waited for at most so long beyond its delay.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -1,15 +1,15 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use verdict::{Output, Verdict};
 
+use config::line::LineSettings;
 use crossbeam_queue::ArrayQueue;
+use verdict::{Output, Verdict};
 
 use super::clock::Clock;
 use super::progress::Progress;
 use super::wake::Wake;
 use crate::line::{Decision, StopCause, TriggerCounts, TriggeredPart};
-use config::line::LineSettings;
 
 /// What the line thread is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What the system gives a thread that must not be late.
 
+use config::line::LineSettings;
 use log::{info, warn};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -7,8 +8,6 @@ use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy, set_thread_priority_and_policy,
     thread_native_id,
 };
-
-use config::line::LineSettings;
 
 /// Gives this thread what it may have, and tells what it may not: an unprivileged trial on a desk works, only less exactly.
 pub fn prepare(settings: &LineSettings) {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use verdict::{Reason, ScoredVerdict, Ticket};
 
+use config::{Binding, FramesConfig};
 use proptest::prelude::*;
+use verdict::{Reason, ScoredVerdict, Ticket};
 
 use super::intake::{Action, Event, Intake};
 use super::queue::Frame;
-use config::{Binding, FramesConfig};
 
 /// One thing that happens, some milliseconds after the last.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
-use verdict::{Outcome, Reason, Verdict};
 
 use detector::evaluate::Latency;
+use verdict::{Outcome, Reason, Verdict};
 
 /// Latencies that percentiles are computed from.
 const LATENCIES_LIMIT: usize = 10_000;
@@ -63,8 +63,7 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use verdict::ScoredVerdict;
-    use verdict::Ticket;
+    use verdict::{ScoredVerdict, Ticket};
 
     #[test]
     fn counts_and_reads_well() {

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
-use verdict::{Outcome, ScoredVerdict, Ticket};
 
+use config::line::LineSettings;
+use config::{Binding, FramesConfig};
 use detector::picture::Picture;
+use verdict::{Outcome, ScoredVerdict, Ticket};
 
 use super::capture::PATIENCE;
 use super::intake::{Action, Event, Intake};
@@ -18,8 +20,6 @@ use super::realtime;
 use super::reporting::Notice;
 use super::summary::Summary;
 use crate::camera::Source;
-use config::line::LineSettings;
-use config::{Binding, FramesConfig};
 
 /// Features that may wait between the network thread and the detector thread.
 const HANDED: usize = 1;

@@ -2,12 +2,12 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use config::{FourCc, Matrix, Range};
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 use crate::camera::format::{BayerOrder, Conversion};
-use config::{FourCc, Matrix, Range};
 
 #[derive(Deserialize)]
 struct Golden {

@@ -1,8 +1,8 @@
 //! Luma and chroma into red, green and blue.
 
-use super::Plane;
 use config::{Matrix, Range};
 
+use super::Plane;
 use crate::camera::format::Conversion;
 
 /// Bits behind the point: the rounded result equals that of real arithmetic but for ties.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use config::{FourCc, Matrix, Range};
 use detector::preprocess::Rect;
 use detector::{Error, Result};
 use rustix::fs::{self, OFlags};
@@ -13,7 +14,6 @@ use super::abi::*;
 use super::open::OpenError;
 use super::sys::{self, Argument};
 use crate::camera::format::{Conversion, PixelFormat};
-use config::{FourCc, Matrix, Range};
 
 /// A list of a driver's is read up to here: no driver may keep us for ever.
 const LIST_LIMIT: u32 = 256;

@@ -1,14 +1,15 @@
 //! The real threads, with a source and a judge of the test's own.
 
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use detector::picture::Colour;
+use image::RgbImage;
+use verdict::Reason;
+
 use super::*;
 use crate::camera::{Capture, Shot};
 use crate::live::clock::Clock;
-use detector::picture::Colour;
-use image::RgbImage;
-use std::os::fd::BorrowedFd;
-use std::time::Duration;
-use std::time::Instant;
-use verdict::Reason;
 
 /// As many frames as it says; every `unreadable`-th is damaged.
 struct Frames {

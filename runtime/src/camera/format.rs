@@ -31,7 +31,7 @@ pub enum PixelFormat {
 
 /// The first two colours of the first two lines of a Bayer pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "each name lists the colours")]
 pub enum BayerOrder {
     Rggb,
     Grbg,
@@ -65,7 +65,7 @@ impl PixelFormat {
 
 /// How luma and chroma become red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the types say it")]
+#[allow(missing_docs, reason = "the types have the documentation")]
 pub struct Conversion {
     pub matrix: Matrix,
     pub range: Range,
@@ -74,17 +74,17 @@ pub struct Conversion {
 /// How a frame lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What the bytes mean.
+    /// The pixel format.
     pub format: PixelFormat,
     /// Pixels in a line.
     pub width: u32,
     /// Lines.
     pub height: u32,
-    /// Bytes from one line to the next in the first plane; nothing is to be read between them.
+    /// Bytes from one line to the next in the first plane, padding included.
     pub stride: usize,
     /// The same in the second plane, where there is one.
     pub chroma_stride: usize,
-    /// For formats of luma and chroma; [`PixelFormat::Mjpg`] always has JPEG's own (BT.601, full).
+    /// The conversion of formats with luma and chroma. [`PixelFormat::Mjpg`] always has the conversion of JPEG (BT.601, full range).
     pub conversion: Conversion,
 }
 

@@ -1,10 +1,10 @@
-//! One colour a pixel into three.
+//! Bayer patterns: one colour for each pixel becomes three.
 
 use super::Plane;
 use crate::camera::format::BayerOrder;
 
-/// Bilinear: what a pixel lacks is the mean of the nearest neighbours that have it. The picture is mirrored at its borders without
-/// repeating the border pixel, which keeps the pattern.
+/// Bilinear: a missing colour of a pixel is the mean of the nearest neighbours that have this colour. The picture is mirrored at its
+/// borders without repeating the border pixel, which keeps the pattern.
 pub(super) fn demosaic(plane: &Plane<'_>, width: usize, order: BayerOrder) -> Vec<u8> {
     // Where the pattern has its red pixel.
     let (red_x, red_y) = match order {

@@ -1,7 +1,7 @@
-//! What a camera's bytes show: every pixel format becomes a [`Picture`].
+//! From a frame's bytes to a [`Picture`], for every pixel format.
 //!
-//! Pure functions of the frame's bytes and its [`Layout`]: a damaged frame is an error that names what is wrong with it, whatever its bytes
-//! are. `fuzz/targets/frame.rs` holds that.
+//! Pure functions of the frame's bytes and its [`Layout`]. No frame leads to a panic: a damaged frame is an error that names what is wrong.
+//! `fuzz/targets/frame.rs` tests this.
 
 mod bayer;
 mod jpeg;
@@ -12,10 +12,10 @@ use image::RgbImage;
 
 use super::format::{Layout, PixelFormat};
 
-/// Decodes a frame; `planes` are the bytes that the driver says it has filled.
+/// Decodes a frame; `planes` are the bytes that the driver has filled, plane by plane.
 ///
 /// # Errors
-/// What is wrong with the frame: too short for its layout, or no sound JPEG of the expected size.
+/// When the frame is too short for its layout, or is no sound JPEG of the expected size.
 pub fn decode(layout: &Layout, planes: &[&[u8]]) -> Result<Picture, String> {
     let (width, height) = (layout.width as usize, layout.height as usize);
     if !(1..=SIDE_LIMIT).contains(&layout.width) || !(1..=SIDE_LIMIT).contains(&layout.height) {
@@ -40,7 +40,7 @@ pub fn decode(layout: &Layout, planes: &[&[u8]]) -> Result<Picture, String> {
             };
             colour(layout, yuv::semi_planar(&luma, &chroma, width, conversion))
         }
-        // Whole lines: byte by byte, with the checks of a test build, a slow processor would be late for the next frame.
+        // Whole lines are copied: byte by byte, a test build on a slow processor would be late for the next frame.
         PixelFormat::Rgb3 => colour(layout, row(width * 3)?.lines().collect::<Vec<_>>().concat()),
         PixelFormat::Bgr3 => {
             let pixels = row(width * 3)?;
@@ -63,7 +63,7 @@ struct Plane<'a> {
 }
 
 impl<'a> Plane<'a> {
-    /// The last line may lack its padding: drivers differ in whether they count it.
+    /// The last line may lack its padding: not every driver counts it.
     fn new(bytes: &'a [u8], stride: usize, line: usize, height: usize) -> Result<Plane<'a>, String> {
         if stride < line {
             return Err(format!("a line has {stride} bytes; at least {line} were expected"));
@@ -94,7 +94,7 @@ fn grey(layout: &Layout, values: impl Iterator<Item = u8>) -> Result<Picture, St
     picture(layout, pixels, Colour::Grey)
 }
 
-/// Little-endian 16-bit words of which the low `bits` count; what is above them is noise of the bus and ignored.
+/// Little-endian 16-bit words of which the low `bits` count; the bits above may be noise of the bus and are ignored.
 fn deep_grey(layout: &Layout, words: &Plane<'_>, bits: u32) -> Result<Picture, String> {
     let largest = (1u32 << bits) - 1;
     let to_byte = |word: &[u8; 2]| {

@@ -1,11 +1,11 @@
-//! Luma and chroma into red, green and blue.
+//! Formats of luma and chroma, converted to red, green and blue.
 
 use config::{Matrix, Range};
 
 use super::Plane;
 use crate::camera::format::Conversion;
 
-/// Bits behind the point: the rounded result equals that of real arithmetic but for ties.
+/// Bits of the fraction: the rounded result equals the result of real arithmetic, except for ties.
 const FRACTION: u32 = 20;
 
 /// The conversion as integers, scaled by 2^[`FRACTION`].
@@ -53,8 +53,8 @@ impl Coefficients {
     }
 }
 
-/// Four bytes for two pixels; `places` are those of the first luma, of Cb and of Cr. The second luma is two behind the first. Both
-/// pixels take the pair's chroma.
+/// Four bytes for two pixels; `places` are the places of the first luma, of Cb and of Cr. The second luma is two bytes behind the first.
+/// Both pixels have the same chroma.
 pub(super) fn packed(plane: &Plane<'_>, width: usize, places: [usize; 3], conversion: Conversion) -> Vec<u8> {
     let coefficients = Coefficients::new(conversion);
     let [y, cb, cr] = places;
@@ -67,7 +67,7 @@ pub(super) fn packed(plane: &Plane<'_>, width: usize, places: [usize; 3], conver
     pixels
 }
 
-/// A plane of luma, and one of half its size with Cb and Cr in turn: four pixels share their chroma.
+/// A plane of luma, and a plane of half its width and height with Cb and Cr in turn: four pixels share their chroma.
 pub(super) fn semi_planar(luma: &Plane<'_>, chroma: &Plane<'_>, width: usize, conversion: Conversion) -> Vec<u8> {
     let coefficients = Coefficients::new(conversion);
     let mut pixels = Vec::with_capacity(width * luma.height * 3);

@@ -1,4 +1,4 @@
-//! Whole files: what they become, and how they are refused.
+//! Whole configuration files: the checked settings, and the errors.
 
 mod line;
 mod products;

@@ -37,7 +37,7 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D, least: f64) -> Resul
     Ok(Duration::from_secs_f64(ms / 1e3))
 }
 
-/// Milliseconds of something that must last: a pulse, a period.
+/// At least 0.1 ms, for a pulse or a period.
 pub(crate) fn pulse_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     milliseconds(deserializer, 0.1)
 }

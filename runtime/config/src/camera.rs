@@ -21,10 +21,10 @@ pub struct CameraConfig {
     pub device: PathBuf,
     /// Pixel format.
     pub format: FormatName,
-    /// Pixels in a line.
+    /// Width, in pixels.
     #[serde(deserialize_with = "side")]
     pub width: u32,
-    /// Lines.
+    /// Height, in pixels.
     #[serde(deserialize_with = "side")]
     pub height: u32,
     /// Frames per second; the camera chooses if left out.

@@ -26,7 +26,7 @@ pub const NAME_LIMIT: usize = 64;
 /// A checked line configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Which bundle judges, and what runs it.
+    /// Which bundle judges, and which engines may run it.
     pub detector: DetectorConfig,
     /// The cameras that look at each part; the first is that of `[source]`.
     pub views: Vec<View>,
@@ -34,7 +34,7 @@ pub struct Config {
     pub products: Vec<Product>,
     /// The seats: for each product one for each view.
     pub(crate) seats: Vec<Seat>,
-    /// What happens to frames that wait.
+    /// What happens to waiting frames.
     pub frames: FramesConfig,
     /// The production line around the camera.
     pub line: Option<LineSettings>,
@@ -102,7 +102,7 @@ impl Config {
     /// A seat of this configuration.
     ///
     /// # Panics
-    /// When the numbers are not those of a product and a view of this configuration.
+    /// When the configuration has no product or no view of this number.
     pub fn seat(&self, SeatId { product, view }: SeatId) -> &Seat {
         assert!(product < self.products.len() && view < self.views.len(), "no seat of product {product}, view {view}");
         &self.seats[product * self.views.len() + view]

@@ -1,4 +1,4 @@
-//! `[detector]`: which bundle judges, and what runs it.
+//! `[detector]`: which bundle judges, and which engines may run it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::bounds::{SHARE_LIMIT, THREADS_LIMIT, bounded};
 
-/// Which bundle judges, and what runs it.
+/// Which bundle judges, and which engines may run it.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {

@@ -8,7 +8,7 @@ pub enum ConfigError {
     /// The file cannot be read, is no TOML, or has an unknown key or a value that is out of bounds.
     #[error(transparent)]
     File(#[from] detector::Error),
-    /// Values that do not fit together.
+    /// Values contradict each other.
     #[error("{}: {}{key} {problem}", path.display(), line.map_or(String::new(), |line| format!("line {line}: ")))]
     Setting {
         /// The file.

@@ -29,7 +29,7 @@ pub enum PixelFormat {
     Bayer(BayerOrder),
 }
 
-/// The first two colours of the first two lines of a Bayer pattern.
+/// The first two colours of the first two rows of a Bayer pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each name lists the colours")]
 pub enum BayerOrder {
@@ -46,7 +46,7 @@ impl PixelFormat {
             b"MJPG" => PixelFormat::Mjpg,
             b"YUYV" => PixelFormat::Yuyv,
             b"UYVY" => PixelFormat::Uyvy,
-            // A second code for NV12, in planes of their own.
+            // `NM12` is NV12 with each plane in a buffer of its own.
             b"NV12" | b"NM12" => PixelFormat::Nv12,
             b"RGB3" => PixelFormat::Rgb3,
             b"BGR3" => PixelFormat::Bgr3,
@@ -76,11 +76,11 @@ pub struct Conversion {
 pub struct Layout {
     /// The pixel format.
     pub format: PixelFormat,
-    /// Pixels in a line.
+    /// Width, in pixels.
     pub width: u32,
-    /// Lines.
+    /// Height, in pixels.
     pub height: u32,
-    /// Bytes from one line to the next in the first plane, padding included.
+    /// Bytes from one row to the next in the first plane, padding included.
     pub stride: usize,
     /// The same in the second plane, where there is one.
     pub chroma_stride: usize,

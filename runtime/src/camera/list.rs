@@ -12,7 +12,7 @@ const STABLE: [&str; 2] = ["/dev/v4l/by-id", "/dev/v4l/by-path"];
 
 /// A camera that was found.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundCamera {
     /// `/dev/videoN`, which may be another camera after a restart.
     pub node: PathBuf,
     /// Links to the node, links by id first.
@@ -22,20 +22,20 @@ pub struct Found {
 }
 
 /// All capture devices, in the order of their numbers, and all devices that cannot be opened. Outputs and metadata nodes are left out.
-pub fn list() -> Vec<Found> {
+pub fn list() -> Vec<FoundCamera> {
     let mut nodes: Vec<_> = entries(Path::new("/dev")).into_iter().filter_map(|path| Some((number(&path)?, path))).collect();
     nodes.sort_unstable();
     let stable: Vec<_> = STABLE.iter().flat_map(|folder| entries(Path::new(folder))).collect();
-    let found = nodes.into_iter().filter_map(|(_, node)| {
+    let cameras = nodes.into_iter().filter_map(|(_, node)| {
         let identity = match Device::open(&node) {
             Ok(device) => Ok(device.identity),
             Err(OpenError::GivesNoPictures(_)) => return None,
             Err(error) => Err(error.to_string()),
         };
         let links = stable.iter().filter(|link| fs::canonicalize(link).is_ok_and(|target| target == node)).cloned();
-        Some(Found { stable: links.collect(), node, identity })
+        Some(FoundCamera { stable: links.collect(), node, identity })
     });
-    found.collect()
+    cameras.collect()
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

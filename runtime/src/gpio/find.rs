@@ -14,7 +14,7 @@ const OFFERED: usize = 24;
 
 /// A GPIO line that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundGpioLine {
     /// The device of its chip, valid until the next boot.
     pub chip: PathBuf,
     /// Its number on the chip.
@@ -25,7 +25,7 @@ pub struct Found {
 
 /// A GPIO line of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct GpioLineInfo {
     /// Its name; may be empty.
     pub name: String,
     /// The label of its chip.
@@ -41,7 +41,7 @@ pub struct Line {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The GPIO lines, chip by chip.
-    pub lines: Vec<Line>,
+    pub lines: Vec<GpioLineInfo>,
     /// Chips that this user may not open.
     pub denied: Vec<PathBuf>,
 }
@@ -62,7 +62,7 @@ pub fn list() -> Listing {
                 (true, false) => line.consumer,
             };
             let (chip, device) = (info.label.clone(), device.clone());
-            listing.lines.push(Line { name: line.name, chip, offset: line.offset, user, device });
+            listing.lines.push(GpioLineInfo { name: line.name, chip, offset: line.offset, user, device });
         }
     }
     listing
@@ -72,18 +72,18 @@ pub fn list() -> Listing {
 ///
 /// # Errors
 /// When there is no such GPIO line, more than one, or another program uses it.
-pub fn find(key: &str, config: &GpioLine) -> Result<Found, GpioError> {
+pub fn find(key: &str, config: &GpioLine) -> Result<FoundGpioLine, GpioError> {
     let (key, line) = (key.to_owned(), wanted(config));
     let Listing { lines, denied } = list();
-    let fits = |other: &&Line| match &config.place {
+    let fits = |other: &&GpioLineInfo| match &config.place {
         GpioPlace::Named { line, chip } => *line == other.name && chip.as_ref().is_none_or(|chip| *chip == other.chip),
         GpioPlace::Numbered { chip, offset } => *chip == other.chip && *offset == other.offset,
     };
-    let matching: Vec<&Line> = lines.iter().filter(fits).collect();
+    let matching: Vec<&GpioLineInfo> = lines.iter().filter(fits).collect();
     match matching[..] {
         [] => Err(GpioError::Missing { key, line, offered: offered(&lines), denied }),
-        [Line { user, .. }] if !user.is_empty() => Err(GpioError::Taken { key, line, consumer: user.clone() }),
-        [Line { device, offset, .. }] => Ok(Found { chip: device.clone(), offset: *offset, name: line }),
+        [GpioLineInfo { user, .. }] if !user.is_empty() => Err(GpioError::Taken { key, line, consumer: user.clone() }),
+        [GpioLineInfo { device, offset, .. }] => Ok(FoundGpioLine { chip: device.clone(), offset: *offset, name: line }),
         _ => {
             let chips: Vec<_> = matching.iter().map(|line| format!("{} offset {}", line.chip, line.offset)).collect();
             Err(GpioError::Ambiguous { key, line, chips: chips.join(", ") })
@@ -91,7 +91,7 @@ pub fn find(key: &str, config: &GpioLine) -> Result<Found, GpioError> {
     }
 }
 
-impl Found {
+impl FoundGpioLine {
     /// Adds this GPIO line to a request, with its configured level and bias.
     pub(super) fn configure<'a>(&self, request: &'a mut Config, config: &GpioLine) -> &'a mut Config {
         request.on_chip(&self.chip).with_line(self.offset);
@@ -132,7 +132,7 @@ fn wanted(config: &GpioLine) -> String {
     }
 }
 
-fn offered(lines: &[Line]) -> String {
+fn offered(lines: &[GpioLineInfo]) -> String {
     let mut named: Vec<_> =
         lines.iter().filter(|line| !line.name.is_empty()).map(|line| format!("{} ({})", line.name, line.chip)).collect();
     let more = named.len().saturating_sub(OFFERED);

@@ -8,7 +8,7 @@ use gpiocdev::Request;
 use gpiocdev::line::{EdgeDetection, EdgeEvent, EdgeKind, EventClock, Offset, Value};
 use gpiocdev::request::Config;
 
-use super::find::{Found, find};
+use super::find::{FoundGpioLine, find};
 use super::{CONSUMER, GpioError};
 
 /// Most edges that are read at once.
@@ -48,7 +48,7 @@ impl Inputs {
     /// # Errors
     /// When a GPIO line does not exist, is in use, or is refused by the kernel.
     pub fn request(settings: &LineSettings) -> Result<Inputs, GpioError> {
-        let mut found: Vec<(Found, InputRole, GpioLine)> = Vec::new();
+        let mut found: Vec<(FoundGpioLine, InputRole, GpioLine)> = Vec::new();
         for (role, config) in settings.inputs() {
             let key = role.key();
             let line = find(key, config)?;
@@ -102,7 +102,7 @@ impl Inputs {
 }
 
 impl Group {
-    fn request<'a>(lines: impl Iterator<Item = &'a (Found, InputRole, GpioLine)>) -> Result<Group, GpioError> {
+    fn request<'a>(lines: impl Iterator<Item = &'a (FoundGpioLine, InputRole, GpioLine)>) -> Result<Group, GpioError> {
         let mut config = Config::default();
         let mut roles = Vec::new();
         let (mut keys, mut names) = (Vec::new(), Vec::new());

@@ -9,7 +9,7 @@ mod outputs;
 
 use std::path::PathBuf;
 
-pub use find::{Found, Listing, find, list};
+pub use find::{FoundGpioLine, Listing, find, list};
 pub use inputs::{InputEdge, Inputs};
 pub use outputs::Outputs;
 

@@ -1,6 +1,6 @@
 //! Capturing one view: from its source to parts with their frames.
 //!
-//! The same loop serves the running line, whose [`PartSink`] is the pipeline, and commissioning, which only looks at the parts.
+//! The same loop serves the running line, whose [`PartSink`] is the pipeline, and commissioning, whose [`PartSink`] only records the parts.
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_millis(50);
 pub enum PartFinder {
     /// The line thread announces parts; each is in one frame.
     ByLine(Box<Matching<Shot>>),
-    /// The frames themselves make parts: each one, or those in which something appears. Holds the number of parts so far.
+    /// Frames make parts: each frame, or each frame in which a part appears. Holds the number of parts so far.
     ByFrame(Option<Presence>, u64),
     /// There are no parts: frames run freely.
     None,
@@ -62,7 +62,7 @@ pub trait PartSink {
     /// The source has no more frames.
     fn source_ended(&mut self);
 
-    /// Why parts that wait for their frames when the loop ends will get none.
+    /// The reason for parts that still wait for their frames when the loop ends.
     fn reason_at_end(&self) -> Reason;
 }
 
@@ -82,11 +82,11 @@ pub struct ViewCapture<'a> {
 }
 
 impl ViewCapture<'_> {
-    /// Runs until the sink wants no more. It sleeps until the source has a frame, the line thread announces a part or another product, or
-    /// a part has waited long enough.
+    /// Runs until [`PartSink::goes_on`] returns `false`. It sleeps until the source has a frame, the line thread announces a part or
+    /// another product, or a part has waited long enough.
     ///
     /// # Errors
-    /// When the source fails for good. Parts that wait have been given to the sink by then.
+    /// When the source fails for good. The sink has all waiting parts by then.
     pub fn run(mut self, source: &mut impl Source, sink: &mut impl PartSink) -> detector::Result<()> {
         let mut delivers = true;
         let mut result = Ok(());

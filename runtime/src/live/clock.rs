@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Times since the service started, on CLOCK_MONOTONIC: the clock of GPIO edges, of V4L2 frames and of [`Instant`]. Setting the time of
-/// day does not touch it.
+/// day does not change it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     instant: Instant,

@@ -19,7 +19,7 @@ pub enum Event<P> {
     Token,
     /// The network thread is idle.
     Ready,
-    /// The detector has judged the oldest of the frames that it was given.
+    /// The detector has judged the oldest of its frames.
     Judged(ScoredVerdict),
     /// The source will deliver no more.
     Ended,

@@ -16,7 +16,7 @@ use crate::line::{Decision, StopCause, TriggerCounts, TriggeredPart};
 /// A message to the line thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A frame that is a part was taken.
+    /// A frame was taken that makes a part.
     Triggered(TriggeredPart),
     /// There is a view's verdict on a part.
     Judged {

@@ -17,7 +17,7 @@ pub enum Worker {
 }
 
 impl Worker {
-    /// Its name.
+    /// Its name in messages.
     pub fn word(self) -> &'static str {
         match self {
             Worker::Capture(_) => "capture",

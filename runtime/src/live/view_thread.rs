@@ -1,4 +1,4 @@
-//! A view's capture thread: the pipeline as the sink of a capture loop.
+//! The capture thread of a view: puts the parts and frames of its capture loop into the intake.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;

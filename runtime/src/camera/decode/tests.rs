@@ -77,17 +77,17 @@ fn every_format_decodes_to_its_golden_picture() {
 fn a_frame_one_byte_short_is_an_error() {
     for golden in Golden::read().iter().filter(|golden| golden.fourcc != "MJPG") {
         let mut planes = golden.planes();
-        // The padding of the last line may be missing, but not one byte more.
+        // The padding of the last row may be missing, but not one byte more.
         let layout = golden.layout();
         let words = if golden.fourcc.starts_with("Y1") { 2 } else { 1 };
-        let (stride, line) = match layout.format {
+        let (stride, row) = match layout.format {
             PixelFormat::Yuyv | PixelFormat::Uyvy => (layout.stride, 16),
             PixelFormat::Nv12 => (layout.chroma_stride, 8),
             PixelFormat::Rgb3 | PixelFormat::Bgr3 => (layout.stride, 21),
             _ => (layout.stride, 7 * words),
         };
         let last = planes.last_mut().unwrap();
-        last.truncate(last.len() - (stride - line));
+        last.truncate(last.len() - (stride - row));
         assert!(decode(&layout, &slices(&planes)).is_ok(), "{}", golden.fourcc);
         planes.last_mut().unwrap().pop();
         let error = decode(&layout, &slices(&planes)).unwrap_err();

@@ -59,8 +59,8 @@ pub(super) fn packed(plane: &Plane<'_>, width: usize, places: [usize; 3], conver
     let coefficients = Coefficients::new(conversion);
     let [y, cb, cr] = places;
     let mut pixels = Vec::with_capacity(width * plane.height * 3);
-    for line in plane.lines() {
-        let pairs = line.as_chunks::<4>().0.iter();
+    for row in plane.rows() {
+        let pairs = row.as_chunks::<4>().0.iter();
         let both = pairs.flat_map(|pair| [pair[y], pair[y + 2]].map(|luma| coefficients.convert(luma, pair[cb], pair[cr])));
         both.take(width).for_each(|pixel| pixels.extend(pixel));
     }
@@ -71,9 +71,9 @@ pub(super) fn packed(plane: &Plane<'_>, width: usize, places: [usize; 3], conver
 pub(super) fn semi_planar(luma: &Plane<'_>, chroma: &Plane<'_>, width: usize, conversion: Conversion) -> Vec<u8> {
     let coefficients = Coefficients::new(conversion);
     let mut pixels = Vec::with_capacity(width * luma.height * 3);
-    for (y, line) in luma.lines().enumerate() {
-        let pairs = chroma.line(y / 2).as_chunks::<2>().0;
-        for (x, &value) in line.iter().enumerate() {
+    for (y, row) in luma.rows().enumerate() {
+        let pairs = chroma.row(y / 2).as_chunks::<2>().0;
+        for (x, &value) in row.iter().enumerate() {
             let [cb, cr] = pairs[x / 2];
             pixels.extend(coefficients.convert(value, cb, cr));
         }

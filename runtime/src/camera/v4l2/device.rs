@@ -36,7 +36,7 @@ pub struct Identity {
     pub card: String,
     /// The kernel's driver.
     pub driver: String,
-    /// Where it is plugged in.
+    /// The bus and port to which it is connected.
     pub bus: String,
 }
 
@@ -72,15 +72,15 @@ pub enum Span<T> {
 pub struct Mode {
     /// Pixel format.
     pub code: FourCc,
-    /// Width.
+    /// Width, in pixels.
     pub width: u32,
-    /// Height.
+    /// Height, in pixels.
     pub height: u32,
-    /// Bytes from line to line, per plane.
+    /// Bytes from row to row, for each plane.
     pub strides: Vec<usize>,
-    /// Bytes of a buffer, per plane.
+    /// Bytes of a buffer, for each plane.
     pub sizes: Vec<usize>,
-    /// Whether the lines of a picture come in two fields.
+    /// Whether the rows of a picture come in two fields.
     pub interlaced: bool,
     /// How the driver makes luma and chroma.
     pub conversion: Conversion,

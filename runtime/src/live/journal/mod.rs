@@ -44,7 +44,7 @@ pub use trouble::JournalError;
 /// How long the end of a service should wait for lines that are not yet written.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A file or stream that lines are appended to, by a thread of its own.
+/// A file or stream to which a thread of its own appends lines.
 ///
 /// - A full queue refuses the newest line. Each line that was accepted is written in its turn, unless the journal closes first or the
 ///   reader of standard output is gone.

@@ -191,7 +191,7 @@ fn parts_are_judged_by_the_recipe_that_was_chosen_when_they_came() {
     let parts: Vec<_> = [disc, kept, changing, other, strict, last].concat().iter().map(|line| line["part"].as_u64()).collect();
     assert_eq!(parts, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18].map(Some));
     let (rest, log) = service.end();
-    assert!(rest.is_empty() && log.contains("recipe other from now on"), "{rest:?} {log}");
+    assert!(rest.is_empty() && log.contains("product other from now on"), "{rest:?} {log}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_recipe_that_is_not_there_stops() {
     service.choose("disc").expect(0);
     assert_eq!(all(&service.parts(2), "verdict"), ["good"; 2]);
     let (rest, log) = service.end();
-    assert!(rest.is_empty() && log.contains("that of no recipe"), "{rest:?} {log}");
+    assert!(rest.is_empty() && log.contains("belongs to no product"), "{rest:?} {log}");
 }
 
 #[test]

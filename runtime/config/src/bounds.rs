@@ -1,23 +1,23 @@
-//! Bounds of single values, checked while the file is parsed, so that the message names their line.
+//! Bounds of single values. They are checked while the file is parsed, so that an error names the line of the file.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error};
 
-/// Most threads that may be asked for.
+/// Most threads.
 pub const THREADS_LIMIT: usize = 256;
-/// Largest share of the threshold within which a score may count as near it.
+/// Largest share of the threshold within which a score may count as near the threshold.
 pub const SHARE_LIMIT: f32 = 0.5;
 /// Longest time that can be set: an hour.
 const TIME_LIMIT_MS: f64 = 3_600_000.0;
-/// Longest way from trigger to actuator.
+/// Longest way on the belt, in encoder pulses.
 const PULSES_LIMIT: u32 = 100_000_000;
 
-/// A value that must be sound; `expected` completes the message for one that is not.
+/// Parses a value that must be within its bounds; `expected` completes the message for a value that is not.
 pub(crate) fn bounded<'de, D, T>(
     deserializer: D,
-    is_sound: impl Fn(&T) -> bool,
+    is_in_bounds: impl Fn(&T) -> bool,
     expected: fmt::Arguments<'_>,
 ) -> Result<T, D::Error>
 where
@@ -25,7 +25,7 @@ where
     T: Deserialize<'de> + fmt::Display,
 {
     let value = T::deserialize(deserializer)?;
-    match is_sound(&value) {
+    match is_in_bounds(&value) {
         true => Ok(value),
         false => Err(D::Error::custom(format_args!("{value} is out of bounds; expected {expected}"))),
     }
@@ -37,7 +37,7 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D, least: f64) -> Resul
     Ok(Duration::from_secs_f64(ms / 1e3))
 }
 
-/// Milliseconds of something that must last: a pulse, a period.
+/// At least 0.1 ms, for a pulse or a period.
 pub(crate) fn pulse_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     milliseconds(deserializer, 0.1)
 }

@@ -17,57 +17,57 @@ use crate::region::some_sensor_region;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraConfig {
-    /// Its node; a path below `/dev/v4l` stays the same over restarts.
+    /// The device node; a path below `/dev/v4l` stays the same after a restart.
     pub device: PathBuf,
     /// Pixel format.
     pub format: FormatName,
-    /// Pixels in a line.
+    /// Width, in pixels.
     #[serde(deserialize_with = "side")]
     pub width: u32,
-    /// Lines.
+    /// Height, in pixels.
     #[serde(deserialize_with = "side")]
     pub height: u32,
-    /// Frames per second; the camera's own choice if left out.
+    /// Frames per second; the camera chooses if left out.
     #[serde(default, deserialize_with = "frame_rate")]
     pub frame_rate: Option<f64>,
-    /// What is read from the sensor, in its pixels.
+    /// The region of the sensor that is read out, in the pixels of the sensor.
     #[serde(default, deserialize_with = "some_sensor_region")]
     pub region: Option<Rect>,
-    /// How luma and chroma were made; the driver's word if left out.
+    /// How luma and chroma are made; the driver's value if left out.
     pub matrix: Option<Matrix>,
-    /// Which values black and white have; the driver's word if left out.
+    /// Which values black and white have; the driver's value if left out.
     pub range: Option<Range>,
-    /// Buffers shared with the driver.
+    /// Number of buffers that are shared with the driver.
     #[serde(default = "default_buffers", deserialize_with = "buffers")]
     pub buffers: u32,
-    /// The sensor waits for a trigger: silence is no fault.
+    /// Whether the sensor waits for a trigger: a camera without frames is then no fault.
     #[serde(default)]
     pub triggered: bool,
-    /// From the start of an exposure to the timestamp, for drivers that stamp the end of a frame.
+    /// Time from the start of the exposure to the time stamp, for drivers that stamp the end of a frame.
     #[serde(default, deserialize_with = "stamp_delay_ms")]
     pub stamp_delay_ms: f64,
-    /// Frames after a change of the controls that may still be taken on the old ones.
+    /// Frames after a change of the controls that may still be taken on the old controls.
     #[serde(default = "default_settle_frames", deserialize_with = "settle_frames")]
     pub settle_frames: u32,
-    /// Exposure, gain and so on, by the camera's own names.
+    /// Exposure, gain and other controls, by the camera's names.
     #[serde(default)]
     pub controls: Controls,
-    /// What the camera looks at, for `check`.
+    /// The scene in front of the camera, for `check`.
     pub scene: Option<Scene>,
 }
 
-/// What a camera is set to, by its own names of its controls.
+/// Settings of a camera's controls, by the camera's names of the controls.
 pub type Controls = BTreeMap<String, Setting>;
 
-/// What a configuration sets a control to.
+/// The value that a configuration sets a control to.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "expected true, false, a whole number, or the name of a menu entry")]
 pub enum Setting {
     /// Yes or no.
     Boolean(bool),
-    /// A number; of a menu, the entry's number.
+    /// A number, or the number of a menu entry.
     Integer(i32),
-    /// An entry of a menu.
+    /// The name of a menu entry.
     Entry(String),
 }
 
@@ -81,20 +81,20 @@ impl fmt::Display for Setting {
     }
 }
 
-/// What a camera looks at: `check` computes from it what can be seen.
+/// The scene in front of a camera. `check` computes resolution, motion blur and rate from it.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
-    /// Width of what the picture shows.
+    /// Width of the scene that the picture shows.
     #[serde(deserialize_with = "positive")]
     pub width_mm: f64,
     /// Speed of the parts.
     #[serde(deserialize_with = "positive")]
     pub belt_speed_mm_s: f64,
-    /// Exposure time, or the strobe's where it is dark without.
+    /// Exposure time; the duration of the strobe where it is the only light.
     #[serde(deserialize_with = "positive")]
     pub exposure_ms: f64,
-    /// Most parts in a second.
+    /// Most parts per second.
     #[serde(deserialize_with = "positive")]
     pub parts_per_second: f64,
     /// A defect of this size must be visible.

@@ -1,3 +1,5 @@
+//! The checked line configuration.
+
 use std::path::{Path, PathBuf};
 
 use detector::Setup;
@@ -24,23 +26,23 @@ pub const NAME_LIMIT: usize = 64;
 /// A checked line configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// Which bundle judges, and what runs it.
+    /// Which bundle judges, and which engines may run it.
     pub detector: DetectorConfig,
     /// The cameras that look at each part; the first is that of `[source]`.
     pub views: Vec<View>,
-    /// The products that are made, one at a time; one without a name where there is no choice.
+    /// The products that the line makes, one at a time; a line without `[recipes]` has one product without a name.
     pub products: Vec<Product>,
-    /// For each product the seats of all views.
+    /// The seats: for each product one for each view.
     pub(crate) seats: Vec<Seat>,
-    /// What happens to frames that wait.
+    /// What happens to waiting frames.
     pub frames: FramesConfig,
     /// The production line around the camera.
     pub line: Option<LineSettings>,
-    /// How far the station may be from its golden part.
+    /// How far a camera may deviate from its golden part.
     pub golden: GoldenLimits,
     /// Where verdict lines go.
     pub output: VerdictsConfig,
-    /// Which lines go to standard error.
+    /// Which log lines go to standard error.
     pub log: LogConfig,
     /// Libraries and folders of this machine.
     pub runtime: RuntimeConfig,
@@ -50,9 +52,9 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuntimeConfig {
-    /// ONNX Runtime's shared library, for the engines `ort-cpu`, `cuda` and `tensorrt`; empty takes `ORT_DYLIB_PATH`.
+    /// ONNX Runtime's shared library, for the engines `ort-cpu`, `cuda` and `tensorrt`; if empty, `ORT_DYLIB_PATH` names it.
     pub onnxruntime: PathBuf,
-    /// The state folder: what was commissioned here; empty keeps nothing.
+    /// The state folder; empty if this camera keeps no state.
     pub state: PathBuf,
 }
 
@@ -72,7 +74,7 @@ fn named(path: &Path) -> Option<&Path> {
 }
 
 impl Config {
-    /// What may run the bundles, and where.
+    /// Engines, variant and machine for the detectors.
     pub fn setup(&self) -> Setup {
         let DetectorConfig { engines, variant, second_look, .. } = &self.detector;
         Setup { engines: engines.clone(), variant: *variant, second_look: *second_look, machine: self.runtime.machine() }
@@ -91,7 +93,7 @@ impl Config {
         matches!(&self.products[..], [product] if product.name.is_empty())
     }
 
-    /// Every seat: for each product all views.
+    /// Every seat: product by product, view by view.
     pub fn seats(&self) -> impl Iterator<Item = (SeatId, &Seat)> {
         let views = self.views.len();
         self.seats.iter().enumerate().map(move |(place, seat)| (SeatId { product: place / views, view: place % views }, seat))
@@ -100,7 +102,7 @@ impl Config {
     /// A seat of this configuration.
     ///
     /// # Panics
-    /// When the numbers are not those of a product and a view of this configuration.
+    /// When the configuration has no product or no view of this number.
     pub fn seat(&self, SeatId { product, view }: SeatId) -> &Seat {
         assert!(product < self.products.len() && view < self.views.len(), "no seat of product {product}, view {view}");
         &self.seats[product * self.views.len() + view]
@@ -117,7 +119,7 @@ impl Config {
         bundles
     }
 
-    /// Lets another bundle judge; `false`, and nothing is changed, where the seats name several bundles.
+    /// Replaces the bundle of all seats. Returns `false` and changes nothing if the seats name several bundles.
     pub fn replace_bundle(&mut self, bundle: &Path) -> bool {
         let is_one = self.bundles().len() == 1;
         if is_one {

@@ -1,4 +1,4 @@
-//! `[detector]`: which bundle judges, and what runs it.
+//! `[detector]`: which bundle judges, and which engines may run it.
 
 use std::path::PathBuf;
 
@@ -9,22 +9,23 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::bounds::{SHARE_LIMIT, THREADS_LIMIT, bounded};
 
-/// Which bundle judges, and what runs it.
+/// Which bundle judges, and which engines may run it.
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorConfig {
     /// The bundle, `NAME.apc`, or [`crate::ACTIVE`]; a view or a product may name another one.
     pub bundle: PathBuf,
-    /// Engines, the most wanted first; the first that starts and passes the bundle's self-test is used.
+    /// Engines in order of preference. The first engine that starts and passes the bundle's self-test is used.
     #[serde(default = "default_engines", deserialize_with = "engines")]
     pub engines: Vec<EngineKind>,
-    /// Which of the bundle's networks.
+    /// Which variant of the bundle's network.
     #[serde(default)]
     pub variant: VariantChoice,
-    /// The float network decides where the int8 network's score is within this share of the threshold; 0 nowhere.
+    /// The float network scores a part again if the int8 network's score is within this share of the threshold; 0 turns the second look
+    /// off.
     #[serde(default = "default_second_look", deserialize_with = "second_look")]
     pub second_look: f32,
-    /// Threads of backbone and search; 0 is one for each processor.
+    /// Threads of the backbone and of the search in the memory bank; 0 means one for each processor.
     #[serde(default, deserialize_with = "threads")]
     pub threads: usize,
 }

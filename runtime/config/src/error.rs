@@ -1,21 +1,23 @@
+//! Why a line configuration cannot be used.
+
 use std::path::{Path, PathBuf};
 
 /// Why a line configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file cannot be read, is no TOML, or has a key or a single value that is wrong.
+    /// The file cannot be read, is no TOML, or has an unknown key or a value that is out of bounds.
     #[error(transparent)]
     File(#[from] detector::Error),
-    /// Values that do not fit together.
+    /// Values contradict each other.
     #[error("{}: {}{key} {problem}", path.display(), line.map_or(String::new(), |line| format!("line {line}: ")))]
     Setting {
         /// The file.
         path: PathBuf,
-        /// The line on which the section begins, from 1; none where a key is missing from the whole file.
+        /// The line of the file on which the section begins, from 1; none if the problem has no single section.
         line: Option<usize>,
         /// The key or section, such as `line.delay_ms` or `[views]`.
         key: String,
-        /// What is wrong, what was expected, what to do.
+        /// The problem, the expected value and the remedy, as the end of a sentence that begins with `key`.
         problem: String,
     },
 }

@@ -1,26 +1,26 @@
-//! `[golden]`: how far a station may be from its golden part.
+//! `[golden]`: how far a camera may deviate from its golden part.
 
 use serde::{Deserialize, Deserializer};
 
 use crate::bounds::bounded;
 
-/// How far a station may be from its golden part.
+/// Largest deviations of a camera from its golden part.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GoldenLimits {
-    /// Of the position, in percent of the region's longer side.
+    /// Of the position, in percent of the longer side of the region.
     #[serde(deserialize_with = "limit")]
     pub shift_percent: f64,
-    /// Of the rotation.
+    /// Of the rotation, in degrees.
     #[serde(deserialize_with = "limit")]
     pub rotation_degrees: f64,
-    /// Of the size.
+    /// Of the size, in percent.
     #[serde(deserialize_with = "limit")]
     pub scale_percent: f64,
-    /// Of each channel's mean.
+    /// Of the mean of each channel, in percent.
     #[serde(deserialize_with = "limit")]
     pub brightness_percent: f64,
-    /// Of the sharpness.
+    /// Of the sharpness, in percent.
     #[serde(deserialize_with = "limit")]
     pub sharpness_percent: f64,
 }

@@ -1,11 +1,11 @@
 //! The line configuration: a TOML file in, checked settings out.
 //!
 //! ```text
-//! text -> raw (keys as they are written, bounds of single values) -> check (what keys say together) -> Config
+//! text -> raw (keys as they are written, bounds of single values) -> check (keys that depend on each other) -> Config
 //! ```
 //!
-//! Everything outside sees checked settings only, and there is no way back: whoever holds a [`Config`] need not check it again. Every
-//! key is documented in `configs/line/`. This crate opens no device.
+//! Other crates see checked settings only: a [`Config`] needs no further check. Every key is documented in `configs/line/`. This crate
+//! opens no device.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "files of tests may be half written"))]
 

@@ -1,8 +1,8 @@
-//! `[log]`: which lines go to standard error.
+//! `[log]`: which log lines go to standard error.
 
 use serde::Deserialize;
 
-/// Which lines go to standard error.
+/// Which log lines go to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
@@ -16,9 +16,9 @@ pub struct LogConfig {
 pub enum LogLevel {
     /// Nothing.
     Off,
-    /// What ends the service, and what is lost.
+    /// Failures that end the service, and losses.
     Error,
-    /// Parts without a verdict too.
+    /// Unknown parts too.
     Warn,
     /// Start, stop and anomalous parts too.
     #[default]
@@ -30,7 +30,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// For the `log` crate.
+    /// The filter for the `log` crate.
     pub fn filter(self) -> log::LevelFilter {
         match self {
             LogLevel::Off => log::LevelFilter::Off,

@@ -1,4 +1,4 @@
-//! `[output]`: where verdict lines go, and how much of them is kept.
+//! `[output]`: where verdict lines go, and how many files of them are kept.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -9,21 +9,22 @@ use crate::bounds::bounded;
 
 /// The path that stands for standard output.
 pub const STANDARD_OUTPUT: &str = "-";
-/// Largest file: 1 TiB.
+/// Largest size of a file, in MiB: 1 TiB.
 const MIB_LIMIT: u64 = 1 << 20;
-/// Most older files.
+/// Most older files that are kept.
 const FILES_LIMIT: u32 = 1000;
 
-/// Where verdict lines go, and how much of them is kept.
+/// Where verdict lines go, and how many files of them are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct VerdictsConfig {
-    /// File that verdict lines are appended to; [`STANDARD_OUTPUT`] is standard output.
+    /// The file to which verdict lines are appended; [`STANDARD_OUTPUT`] stands for standard output.
     pub verdicts: PathBuf,
-    /// A file that grows larger, in MiB, is renamed and a new one is begun. Holds for `line.record` too.
+    /// Largest size of a file, in MiB. A file that the next line would make larger is renamed, and a new file is begun. The limit holds for
+    /// `line.record` too.
     #[serde(deserialize_with = "max_mib")]
     pub max_mib: u64,
-    /// Older files that are kept. Holds for `line.record` too.
+    /// Number of older files that are kept, of `line.record` too.
     #[serde(deserialize_with = "files")]
     pub files: NonZeroU32,
 }

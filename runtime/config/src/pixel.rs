@@ -22,7 +22,7 @@ impl FourCc {
 
 impl fmt::Display for FourCc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The top bit says big-endian.
+        // The top bit means big-endian.
         let [a, b, c, d] = self.0;
         let text: String = [a, b, c, d & 0x7F].map(char::from).iter().collect();
         f.write_str(text.trim_end())?;
@@ -36,7 +36,7 @@ impl fmt::Debug for FourCc {
     }
 }
 
-/// Names that a configuration may write, with V4L2's codes. The camera's decoder knows every one of them.
+/// Names of pixel formats in a configuration, with V4L2's codes. The camera's decoder can decode each of them.
 pub const FORMATS: [(&str, FourCc); 15] = [
     ("MJPG", FourCc(*b"MJPG")),
     ("YUYV", FourCc(*b"YUYV")),
@@ -79,10 +79,10 @@ impl std::str::FromStr for FormatName {
     type Err = String;
 
     fn from_str(name: &str) -> Result<FormatName, String> {
-        let found = FORMATS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
-        found.map(|(_, code)| FormatName(*code)).ok_or_else(|| {
+        let format = FORMATS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known));
+        format.map(|(_, code)| FormatName(*code)).ok_or_else(|| {
             let names: Vec<_> = FORMATS.iter().map(|(known, _)| *known).collect();
-            format!("{name:?} is no pixel format that can be decoded; there are {}", names.join(", "))
+            format!("{name:?} is no pixel format that can be decoded; expected one of {}", names.join(", "))
         })
     }
 }

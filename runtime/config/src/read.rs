@@ -1,3 +1,5 @@
+//! Reads a configuration from a file or a text.
+
 use std::path::Path;
 
 use detector::files;
@@ -7,14 +9,14 @@ use crate::config::Config;
 use crate::error::ConfigError;
 use crate::raw::RawConfig;
 
-/// Largest file that is read.
+/// Largest configuration file, in bytes.
 const SIZE_LIMIT: u64 = 1 << 20;
 
 impl Config {
-    /// Reads a configuration; its paths then lead from here, not from the file.
+    /// Reads a configuration. Its relative paths are relative to the file; they are resolved against the working directory here.
     ///
     /// # Errors
-    /// Names file, line and key of what is missing, unknown, of a wrong type, out of bounds, or does not fit the rest.
+    /// Names the file, line and key of a value that is missing, unknown, of a wrong type, out of bounds, or in conflict with another value.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
         let bytes = files::read_bounded(path, SIZE_LIMIT)?;
         let text = String::from_utf8(bytes).map_err(|_| detector::Error::file(path, "is not UTF-8 text"))?;

@@ -19,7 +19,7 @@ pub(crate) fn some_sensor_region<'de, D: Deserializer<'de>>(deserializer: D) -> 
 }
 
 fn region<'de, D: Deserializer<'de>>(deserializer: D, expected: &str) -> Result<Rect, D::Error> {
-    // V4L2 counts the sensor's pixels in signed numbers.
+    // V4L2 has signed numbers for the pixels of the sensor.
     let numbers = <[i32; 4]>::deserialize(deserializer)?;
     let [x, y, width, height] = numbers.map(u32::try_from);
     match (x, y, width, height) {

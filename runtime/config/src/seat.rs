@@ -1,4 +1,4 @@
-//! Who judges what: views, products and seats.
+//! Views, products and seats.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub struct View {
 /// What the production line makes at a time (`[recipes.NAME]`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Product {
-    /// Its name; empty where the line makes one product only.
+    /// Its name; empty on a line without `[recipes]`.
     pub name: String,
     /// The code that chooses it, where products are chosen by code.
     pub code: Option<u32>,
@@ -37,15 +37,15 @@ pub struct SeatId {
     pub view: usize,
 }
 
-/// What one view's pictures of one product are judged by.
+/// The settings for one view of one product.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seat {
     /// The bundle, `NAME.apc`, or [`crate::ACTIVE`].
     pub bundle: PathBuf,
-    /// Part of the pictures that the detector gets.
+    /// Region of the pictures that the detector gets; the whole picture if none.
     pub region: Option<Rect>,
-    /// Takes the place of the bundle's threshold.
+    /// Threshold that replaces the site threshold and the threshold of the bundle.
     pub threshold: Option<f32>,
-    /// All that the camera is set to while the product is made.
+    /// All controls of the camera while the line makes the product.
     pub controls: Controls,
 }

@@ -1,4 +1,4 @@
-//! `[source]` and `[frames]`: where frames come from, and what happens to those that wait.
+//! `[source]` and `[frames]`: where frames come from, and what happens to waiting frames.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,9 +12,9 @@ use crate::camera::CameraConfig;
 
 /// Longest queue of frames: each may hold a whole picture.
 const QUEUE_LIMIT: usize = 1024;
-/// Frames per second.
+/// Most frames per second.
 const RATE_LIMIT: f64 = 10_000.0;
-/// An hour.
+/// Longest age of a frame: an hour.
 const AGE_LIMIT_MS: u64 = 3_600_000;
 
 /// Where frames come from.
@@ -28,7 +28,7 @@ pub enum SourceConfig {
 }
 
 impl SourceConfig {
-    /// Makes the paths of image files lead from `folder`; a device's path stays.
+    /// Resolves the paths of image files against `folder`; the path of a device stays as it is.
     pub(crate) fn resolve(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         match self {
@@ -48,10 +48,10 @@ pub struct ReplayConfig {
     /// Frames per second. A replay that cannot keep up falls behind; it never bursts.
     #[serde(default = "default_rate", deserialize_with = "rate")]
     pub rate: f64,
-    /// Starts again after the last image, for ever.
+    /// Whether the replay starts again after the last image.
     #[serde(default, rename = "loop")]
     pub repeat: bool,
-    /// Images after a change of the product that count as taken on the old settings.
+    /// Images after a change of the product whose settings are in doubt, as at a camera.
     #[serde(default)]
     pub settle_frames: u32,
 }
@@ -69,12 +69,12 @@ pub enum Images {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FramesConfig {
-    /// Whether a frame stands for a part.
+    /// Whether each frame is a part.
     pub bind: Binding,
-    /// Frames bound to a part that may wait; the next part is `unknown`.
+    /// Most frames bound to a part that wait for the detector; a part beyond is `unknown`.
     #[serde(deserialize_with = "queue")]
     pub queue: usize,
-    /// A frame that has waited longer is not judged but `unknown`.
+    /// A frame that has waited longer is `unknown`.
     #[serde(deserialize_with = "max_age_ms")]
     pub max_age_ms: u64,
 }
@@ -92,13 +92,13 @@ impl Default for FramesConfig {
     }
 }
 
-/// Whether a frame stands for a part.
+/// Whether each frame is a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Binding {
-    /// Each frame is one part: it waits in line and gets exactly one verdict.
+    /// Each frame is a part: frames wait in a queue, and each gets exactly one verdict.
     Part,
-    /// Frames run freely: only the newest waits, older ones are replaced.
+    /// Frames run freely: only the newest frame waits, and it replaces the one before.
     Free,
 }
 
@@ -136,7 +136,7 @@ fn default_rate() -> f64 {
 
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let expected = format_args!("more than 0 and at most {RATE_LIMIT} frames per second");
-    // A period of more than a day is a mistake, and may not fit a duration.
+    // A period of more than a day is a mistake, and might not fit into a duration.
     bounded(deserializer, |rate| (1e-5..=RATE_LIMIT).contains(rate), expected)
 }
 

@@ -1,4 +1,4 @@
-//! The detectors of a configuration: in memory and tested before the first part, so that a change of the product loads nothing.
+//! The detectors of a configuration. All are loaded and tested before the first part, so that a change of the product loads nothing.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ use detector::{Detector, Result};
 use log::info;
 use store::models::{self, ModelError};
 
-/// A detector, and the bundle's path by which the configuration names it.
+/// A detector, with the path of its bundle in the configuration.
 pub struct Loaded {
     /// As in [`config::Seat::bundle`].
     pub path: PathBuf,
-    /// Tested.
+    /// The detector, which has passed its self-test.
     pub detector: Detector,
 }
 
-/// Reads a bundle, which verifies it, and starts its detector, which tests it.
+/// Reads and verifies a bundle, then starts and tests its detector.
 ///
 /// # Errors
 /// When the bundle is damaged, or no engine passes its self-test.
@@ -29,7 +29,7 @@ pub fn load(path: &Path, config: &Config) -> std::result::Result<(Bundle, Detect
     Ok((bundle, detector))
 }
 
-/// Loads every bundle of a configuration once. The bundles' files are dropped: the detectors hold what they need.
+/// Loads every bundle of a configuration, each once. The content of the bundles is dropped: the detectors hold what they need.
 ///
 /// # Errors
 /// As [`load`].
@@ -51,7 +51,7 @@ pub fn load_all(config: &Config) -> std::result::Result<Vec<Loaded>, ModelError>
     Ok(all)
 }
 
-/// Scores the region of a picture that a seat's detector gets.
+/// Scores the region of a picture that belongs to a seat, or the whole picture.
 ///
 /// # Errors
 /// When the region does not lie in the picture, or the detector fails.
@@ -65,7 +65,7 @@ pub fn score(detector: &mut Detector, region: Option<Rect>, picture: &Picture) -
 /// The region of a picture, as a picture.
 ///
 /// # Errors
-/// When it does not lie in the picture.
+/// When the region does not lie in the picture.
 pub fn cropped(picture: &Picture, region: Rect) -> Result<Picture> {
     Ok(Picture { pixels: region.crop(&picture.pixels)?, colour: picture.colour })
 }

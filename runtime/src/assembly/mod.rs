@@ -1,4 +1,4 @@
-//! From a checked configuration to what works: detectors, sources, the pipeline and its line.
+//! From a checked configuration to the running service: detectors, sources, the pipeline and its line.
 
 pub mod detectors;
 pub mod requests;

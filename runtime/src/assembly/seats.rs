@@ -1,4 +1,4 @@
-//! Who judges what: for each seat its detector, region and threshold.
+//! For each seat the detector, region and threshold that judge its frames.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use super::detectors::{Loaded, cropped};
 /// Why the seats of a configuration cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum SeatError {
-    /// A camera was calibrated for something else than what would judge it.
+    /// A site threshold was calibrated for another bundle, engine or setting than the seat has.
     #[error(transparent)]
     Site(#[from] SiteError),
     /// A seat's bundle is not among the detectors.
@@ -24,18 +24,18 @@ pub enum SeatError {
     NotLoaded(PathBuf),
 }
 
-/// Where a threshold comes from.
+/// The origin of a threshold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ThresholdOrigin {
     /// The configuration.
     Configuration,
-    /// This site's calibration, by this person.
+    /// The calibration of this site, by the person of this name.
     Site(String),
     /// The bundle.
     Bundle,
 }
 
-/// What a seat is judged by.
+/// What judges the frames of a seat.
 #[derive(Clone, Debug)]
 struct Judge {
     /// Place among the loaded detectors.
@@ -43,20 +43,21 @@ struct Judge {
     region: Option<Rect>,
     threshold: f32,
     origin: ThresholdOrigin,
-    /// The bundle's own.
+    /// The threshold of the bundle, for comparison in messages.
     bundle_threshold: f32,
-    /// SHA-256.
+    /// SHA-256 of the bundle.
     bundle: String,
 }
 
-/// Who judges each seat. A threshold of the configuration takes precedence over that of the site, and that over the bundle's.
+/// What judges the frames of each seat. A threshold of the configuration takes precedence over the site threshold, and the site threshold
+/// over the threshold of the bundle.
 #[derive(Clone, Debug)]
 pub struct SeatPlan {
     views: Vec<String>,
     products: Vec<String>,
-    /// The line makes one product that has no name: verdict lines do not mention it.
+    /// The line makes one product without a name: verdict lines have no product.
     has_one_nameless_product: bool,
-    /// Product by product, all views of each.
+    /// Product by product, one entry for each view.
     judges: Vec<Judge>,
 }
 
@@ -89,7 +90,7 @@ impl SeatPlan {
         })
     }
 
-    /// A line for each seat that says whose threshold judges it.
+    /// A log message for each seat, with its threshold and the origin of the threshold.
     pub fn thresholds(&self) -> impl Iterator<Item = String> + '_ {
         self.judges.iter().enumerate().map(|(place, judge)| {
             let (view, product) = (&self.views[place % self.views.len()], &self.products[place / self.views.len()]);
@@ -114,7 +115,7 @@ impl SeatPlan {
         self.products.get(product).map_or("", String::as_str)
     }
 
-    /// By what a frame is judged.
+    /// View, product, threshold and bundle for a verdict line.
     pub fn judged_by(&self, ticket: &Ticket) -> JudgedBy<'_> {
         let product = ticket.product.map(|product| self.product_name(product));
         let judge = self.judge(ticket);
@@ -126,17 +127,17 @@ impl SeatPlan {
         }
     }
 
-    /// None while the frame's product is in doubt.
+    /// What judges a frame; none while the frame's product is in doubt.
     fn judge(&self, ticket: &Ticket) -> Option<&Judge> {
         self.judges.get(ticket.product? * self.views.len() + ticket.view)
     }
 }
 
-/// What the network made of a frame, or the verdict if it made nothing of it.
+/// The features of a frame, or its unknown verdict if there are none.
 pub type Extracted = Result<Features, ScoredVerdict>;
 
-/// Both stages of what judges the frames of all seats; `loaded` are the detectors that the plan was made of. The two stages may work at
-/// the same time, on one frame after another. Every failure becomes an unknown with its cause.
+/// Both stages of judging, for the frames of all seats: features, then verdict. `loaded` are the detectors from which the plan was made.
+/// The two stages may work at the same time, on different frames. Every failure becomes an unknown verdict with its cause.
 pub fn stages<'a>(
     plan: &'a SeatPlan,
     loaded: &'a mut [Loaded],
@@ -144,9 +145,9 @@ pub fn stages<'a>(
     let unknown = |detail: String| ScoredVerdict::unknown_because(Reason::ScoringFailed, detail);
     let detectors = loaded.iter_mut().map(|loaded| &mut loaded.detector);
     let (mut extractors, mut scorers): (Vec<_>, Vec<_>) = detectors.map(Detector::stages).unzip();
-    let no_judge = move || unknown("its product is not known".into());
+    let no_product = move || unknown("the product of the frame is in doubt".into());
     let extract = move |ticket: &Ticket, picture: &Picture| {
-        let judge = plan.judge(ticket).ok_or_else(no_judge)?;
+        let judge = plan.judge(ticket).ok_or_else(no_product)?;
         let extractor = &mut extractors[judge.detector];
         let features = match judge.region {
             None => extractor.extract(picture),
@@ -156,12 +157,12 @@ pub fn stages<'a>(
     };
     let score = move |ticket: &Ticket, extracted: Extracted| {
         let scored = extracted.and_then(|features| {
-            let judge = plan.judge(ticket).ok_or_else(no_judge)?;
+            let judge = plan.judge(ticket).ok_or_else(no_product)?;
             match scorers[judge.detector].score(features.with_threshold(judge.threshold)) {
                 Ok(scored) if scored.score.is_finite() => {
                     Ok(ScoredVerdict::scored(scored.score, is_anomalous(scored.score, judge.threshold)))
                 }
-                Ok(scored) => Err(unknown(format!("its score is {}", scored.score))),
+                Ok(scored) => Err(unknown(format!("the score is {}", scored.score))),
                 Err(error) => Err(unknown(error.to_string())),
             }
         });

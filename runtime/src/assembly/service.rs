@@ -1,4 +1,4 @@
-//! The service: everything that a configuration asks for, put together and run until its end.
+//! The service: builds everything that a configuration needs, and runs it until its end.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +20,10 @@ use crate::live::progress::{Progress, Worker};
 use crate::live::service::{self, Service};
 use crate::live::{LineLink, LineThread, Notice, Pipeline, Report, Summary};
 
-/// Without a line, a thread that makes no progress for this long has hung.
+/// Without `[line]`, a thread that makes no progress for this long has hung.
 const STALL: Duration = Duration::from_secs(10);
 
-/// Judges what the sources deliver until they end or `stop` becomes true.
+/// Judges the frames of the sources until the sources end or `stop` becomes true.
 ///
 /// # Errors
 /// When a bundle, camera, GPIO line or file cannot be used, or a thread dies.
@@ -39,8 +39,8 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     let product = config.first_product();
     let link = config.line.as_ref().map(|settings| LineLink::new(settings, product, &progress)).transpose();
     let link = link.context("cannot start the line")?;
-    // After the detector: a camera that streams meanwhile would only fill its queue. Before the line: a camera may need seconds, and a
-    // trigger that came meanwhile would reach its camera too late.
+    // The cameras start after the detector: while it loads, a camera would only fill its queue. They start before the line thread: a camera
+    // may need seconds to start, and a trigger in this time would find no frame.
     let sources = (0..views).map(|view| sources::open(config, SeatId { product, view })).collect::<detector::Result<Vec<_>>>()?;
     let mut pipeline = Pipeline::new(&config.frames, &progress, stop);
     let mut workers: Vec<_> = (0..views).map(Worker::Capture).chain([Worker::Detector]).collect();
@@ -70,7 +70,7 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
                 summary.add(outcome);
                 let captured = since_1970(outcome.ticket.captured);
                 verdicts.write(&VerdictLine::new(outcome, |ticket| plan.judged_by(ticket), captured));
-                // Without a line, whoever read the verdicts was all that they were for.
+                // Without a line, verdicts serve only their reader.
                 if config.line.is_none() && verdicts.reader_is_gone() {
                     stop.store(true, Ordering::Relaxed);
                 }
@@ -91,17 +91,17 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     if let Some(link) = &link {
         let ((bounces, frames), missed, lost) = (link.surplus(), link.missed(), link.lost());
         info!(
-            "line: {missed} triggers missed; surplus: {bounces} bounces, {frames} frames that no part asked for; {lost} messages without \
+            "line: {missed} triggers missed; surplus: {bounces} bounces, {frames} frames without a part; {lost} messages without \
              room"
         );
     }
     result?;
     verdicts.close(CLOSE_PATIENCE);
-    ensure!(config.line.is_some() || !verdicts.reader_is_gone(), "nobody reads the verdicts any more: standard output is closed");
+    ensure!(config.line.is_some() || !verdicts.reader_is_gone(), "cannot write verdicts: the reader of standard output is gone");
     Ok(())
 }
 
-/// A file or stream that lines are appended to; SIGHUP makes it open its file by name again.
+/// A journal for a file or stream; on SIGHUP it opens its file by name again.
 fn journal(config: &Config, noun: &'static str, key: &'static str, path: &Path) -> Result<Journal> {
     let destination = match path.as_os_str() == STANDARD_OUTPUT {
         true => Destination::StandardOutput,
@@ -117,7 +117,7 @@ fn log_report(report: Report, plan: &SeatPlan) {
     match report {
         Report::Product(product) => info!("product {} from now on", plan.product_name(product)),
         Report::Missed(missed) => {
-            error!("triggers came faster than they could be read: {missed} parts passed without being seen")
+            error!("triggers came faster than they could be read: {missed} parts passed unseen")
         }
         Report::Decided(Decision { part, verdict: Verdict::Unknown(reason), disposition, .. }) => {
             warn!("part {part}: unknown at the actuator, {}: {disposition:?}", reason.word());
@@ -125,7 +125,7 @@ fn log_report(report: Report, plan: &SeatPlan) {
         Report::Decided(Decision { part, verdict, disposition, .. }) => {
             debug!("part {part}: {}, {disposition:?}", verdict.word())
         }
-        // It goes to the record.
+        // Output changes are written to the record, not to the log.
         Report::Output { .. } => {}
         Report::Stopped(cause) => error!("the stop output is active: {cause}"),
         Report::Late(part) => debug!("part {part}: its verdict came too late"),

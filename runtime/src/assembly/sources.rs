@@ -1,11 +1,11 @@
-//! Sources as a configuration wants them.
+//! Opens the sources of a configuration.
 
 use config::{Binding, CameraConfig, Config, SeatId, SourceConfig};
 use detector::Error;
 
 use crate::camera::{Camera, Replay, Source};
 
-/// Opens a view's source on a product's settings.
+/// Opens the source of a view, on the settings of a product.
 ///
 /// # Errors
 /// When a camera is missing or cannot do what is configured, or images are missing.
@@ -22,15 +22,15 @@ pub fn open(config: &Config, SeatId { product, view }: SeatId) -> detector::Resu
         SourceConfig::Camera(camera) => {
             if sensor_waits && !camera.triggered {
                 let problem =
-                    "the line's trigger goes to the sensor, but the key triggered of this camera is false: set it to true";
+                    "the trigger of the line goes to the sensor, but the key `triggered` of this camera is false: set it to true";
                 return Err(Error::file(&camera.device, problem));
             }
-            // A trigger that waits for its frame notices a lost frame itself.
-            let each_is_a_part = config.frames.bind == Binding::Part && (config.line.is_none() || sensor_waits);
+            // A trigger that looks for its frame in a window notices a lost frame itself. Otherwise the camera must report the lost frame.
+            let each_frame_is_a_part = config.frames.bind == Binding::Part && (config.line.is_none() || sensor_waits);
             let controls = |product| config.seat(SeatId { product, view }).controls.clone();
             let camera = CameraConfig { controls: controls(product), ..camera.clone() };
             let of_products = (0..config.products.len()).map(controls).collect();
-            Ok(Box::new(Camera::open(&camera, each_is_a_part)?.with_products(of_products, product)))
+            Ok(Box::new(Camera::open(&camera, each_frame_is_a_part)?.with_products(of_products, product)))
         }
     }
 }

@@ -29,9 +29,9 @@ pub enum PixelFormat {
     Bayer(BayerOrder),
 }
 
-/// The first two colours of the first two lines of a Bayer pattern.
+/// The first two colours of the first two rows of a Bayer pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it")]
+#[allow(missing_docs, reason = "each name lists the colours")]
 pub enum BayerOrder {
     Rggb,
     Grbg,
@@ -46,7 +46,7 @@ impl PixelFormat {
             b"MJPG" => PixelFormat::Mjpg,
             b"YUYV" => PixelFormat::Yuyv,
             b"UYVY" => PixelFormat::Uyvy,
-            // A second code for NV12, in planes of their own.
+            // `NM12` is NV12 with each plane in a buffer of its own.
             b"NV12" | b"NM12" => PixelFormat::Nv12,
             b"RGB3" => PixelFormat::Rgb3,
             b"BGR3" => PixelFormat::Bgr3,
@@ -65,7 +65,7 @@ impl PixelFormat {
 
 /// How luma and chroma become red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the types say it")]
+#[allow(missing_docs, reason = "the types have the documentation")]
 pub struct Conversion {
     pub matrix: Matrix,
     pub range: Range,
@@ -74,17 +74,17 @@ pub struct Conversion {
 /// How a frame lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What the bytes mean.
+    /// The pixel format.
     pub format: PixelFormat,
-    /// Pixels in a line.
+    /// Width, in pixels.
     pub width: u32,
-    /// Lines.
+    /// Height, in pixels.
     pub height: u32,
-    /// Bytes from one line to the next in the first plane; nothing is to be read between them.
+    /// Bytes from one row to the next in the first plane, padding included.
     pub stride: usize,
     /// The same in the second plane, where there is one.
     pub chroma_stride: usize,
-    /// For formats of luma and chroma; [`PixelFormat::Mjpg`] always has JPEG's own (BT.601, full).
+    /// The conversion of formats with luma and chroma. [`PixelFormat::Mjpg`] always has the conversion of JPEG (BT.601, full range).
     pub conversion: Conversion,
 }
 

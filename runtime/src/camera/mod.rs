@@ -1,10 +1,12 @@
-//! V4L2 cameras: from the driver's bytes to pictures.
+//! Sources of frames: V4L2 cameras, from the driver's bytes to pictures, and image files in place of a camera.
 //!
 //! ```text
-//! v4l2 (device, controls, stream) -> source (times, gaps, recovery by watch) -> decode -> Picture
+//! v4l2 (device, controls, stream) -> v4l2_source (times, gaps, recovery by watch) -> decode -> Picture
+//! image files -> replay -> Picture
 //! ```
 //!
-//! [`watch`] decides when a camera is given up and opened again, as a pure state machine; [`decode`] is pure too.
+//! [`watch`] is a pure state machine that decides when a camera is given up and opened again. [`decode`] is pure too. [`Settling`] knows on
+//! which product's settings a frame was taken.
 
 pub mod decode;
 pub mod format;

@@ -5,18 +5,18 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use config::{Images, ReplayConfig};
 use detector::picture::Picture;
 use detector::{Error, Result, dataset, files};
 
 use super::settling::Settling;
 use super::source::{Capture, Shot, Source};
 use super::wait::wait;
-use config::{Images, ReplayConfig};
 
 /// Largest list of images.
 const LIST_LIMIT: u64 = 64 << 20;
 
-/// Replays image files at a steady rate. A picture is decoded while its time has not yet come; only one is held.
+/// Replays image files at a steady rate. The next picture is decoded before it is due; at most one picture is held.
 #[derive(Debug)]
 pub struct Replay {
     paths: Vec<PathBuf>,
@@ -25,16 +25,16 @@ pub struct Replay {
     period: Duration,
     due: Option<Instant>,
     decoded: Option<std::result::Result<Picture, String>>,
-    /// Triggers that wait for their image, if this stands for a sensor that waits.
+    /// Triggers that wait for their image; none if images come at the rate.
     triggers: Option<VecDeque<Instant>>,
     settling: Settling,
 }
 
-/// Triggers beyond this are lost, as a sensor would lose them.
+/// Most triggers that wait. Further triggers are lost, as at a sensor.
 const TRIGGERS: usize = 64;
 
 impl Replay {
-    /// Finds the images; none is opened yet.
+    /// Lists the images; no image is opened yet.
     ///
     /// # Errors
     /// When the folder or list cannot be read or names no image.
@@ -45,14 +45,14 @@ impl Replay {
         Ok(Replay { paths, next: 0, repeat: config.repeat, period, due: None, decoded: None, triggers: None, settling })
     }
 
-    /// Begins with another product than the first.
+    /// The replay, beginning with the settings of this product.
     #[must_use]
     pub fn with_product(mut self, product: usize) -> Replay {
         self.settling.change(product, true, Instant::now());
         self
     }
 
-    /// From now on each trigger gives one image, and nothing else does: a sensor in hardware trigger mode.
+    /// Gives one image for each trigger, and no image without a trigger, as a sensor in hardware trigger mode.
     pub fn wait_for_triggers(&mut self) {
         self.triggers = Some(VecDeque::with_capacity(TRIGGERS));
     }
@@ -90,7 +90,7 @@ impl Source for Replay {
             self.decoded = Some(decoded);
             return Ok(Capture::Nothing);
         }
-        // A late frame shifts those that follow: parts on a belt never come closer either.
+        // A late frame shifts all frames that follow: the distance between frames is never shorter than the period.
         self.due = Some(at + self.period);
         self.next += 1;
         let product = self.settling.taken(at);
@@ -159,22 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_replayed_in_order_and_damage_is_told() {
+    fn a_folder_is_replayed_in_order_and_a_damaged_image_is_reported() {
         let folder = folder();
         let mut replay = replay(Images::At(folder.path().into()), 1000.0, false).unwrap();
         let shots: Vec<_> = (0..3).map(|_| shot(replay.next(SOON, None).unwrap())).collect();
         let names: Vec<_> = shots.iter().map(|shot| shot.source.rsplit('/').next().unwrap()).collect();
         assert_eq!(names, ["a.png", "b.png", "c.png"]);
         assert!(shots[0].picture.is_ok() && shots[2].picture.as_ref().unwrap_err().contains("c.png"));
-        assert!(
-            shots.windows(2).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(1)),
-            "never closer than the rate says"
-        );
+        assert!(shots.windows(2).all(|pair| pair[1].at - pair[0].at >= Duration::from_millis(1)), "never faster than the rate");
         assert!(matches!(replay.next(SOON, None).unwrap(), Capture::End));
     }
 
     #[test]
-    fn lists_are_relative_to_their_file_and_loops_go_on() {
+    fn paths_of_a_list_are_relative_to_the_list_and_a_loop_goes_on() {
         let folder = folder();
         let list = folder.path().join("list.txt");
         std::fs::write(&list, "# parts\nb.png\n\n").unwrap();
@@ -200,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_kept() {
+    fn a_wait_ends_after_its_patience() {
         let folder = folder();
         let mut replay = replay(Images::Listed(vec![folder.path().join("a.png")]), 0.001, true).unwrap();
         shot(replay.next(SOON, None).unwrap());

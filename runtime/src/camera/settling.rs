@@ -1,24 +1,29 @@
+//! On which product's settings a frame was taken.
+
 use std::time::Instant;
 
-/// On which product's settings a frame was taken.
+/// Follows the changes of a source's settings.
 ///
-/// A camera does not obey at once: frames that were exposed before the change, and some after it, show the old settings or a mixture.
+/// A camera does not take new settings at once: frames that were exposed before the change, and some after it, are on the old settings or a
+/// mixture.
 #[derive(Clone, Debug)]
 pub struct Settling {
     product: usize,
-    /// Frames that are still in doubt after a change.
+    /// Frames after a change whose settings are in doubt.
     frames: u32,
+    /// When the settings changed last.
     since: Option<Instant>,
+    /// Frames that are still in doubt.
     left: u32,
 }
 
 impl Settling {
-    /// A source that runs on the settings of `product`, and needs so many frames after a change.
+    /// A source that runs on the settings of `product`. After a change, the settings of the next `frames` frames are in doubt.
     pub fn new(product: usize, frames: u32) -> Settling {
         Settling { product, frames, since: None, left: 0 }
     }
 
-    /// The settings were changed just before `now` to those of another product; with `same` ones only the product changes.
+    /// The source was given the settings of another product just before `now`. With `same`, both products have equal settings.
     pub fn change(&mut self, product: usize, same: bool, now: Instant) {
         self.product = product;
         if !same {
@@ -26,7 +31,7 @@ impl Settling {
         }
     }
 
-    /// The product that a frame was taken for, if that is sure. To be asked once for each frame, in their order.
+    /// The product on whose settings a frame was taken; none while that is in doubt. Call it once for each frame, in order.
     pub fn taken(&mut self, at: Instant) -> Option<usize> {
         if self.since.is_some_and(|since| at <= since) {
             return None;
@@ -45,7 +50,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn frames_count_when_they_were_taken_after_the_change_and_the_camera_has_settled() {
+    fn frames_are_in_doubt_until_the_camera_has_settled_after_the_change() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut settling = Settling::new(0, 2);

@@ -1,4 +1,4 @@
-//! Where frames come from.
+//! The interface of everything that gives frames.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 use detector::Result;
 use detector::picture::Picture;
 
-/// A camera, or what stands for one.
+/// A camera, or image files in place of one.
 pub trait Source: Send {
-    /// Waits for the next frame, at most about `patience`, and no longer than until `wake` becomes readable: the caller looks after other
-    /// things in between.
+    /// Waits for the next frame, at most about `patience`, and at most until `wake` becomes readable: the caller has other work to do in
+    /// between.
     ///
     /// # Errors
-    /// When no frame will ever come again though one was due. A frame that is damaged is no error of the source: see
-    /// [`Shot::picture`].
+    /// When the source has failed for good. A damaged frame is no error of the source: see [`Shot::picture`].
     fn next(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Capture>;
 
-    /// A part was seen at this time. For sources that wait for a trigger and that the trigger's line does not reach by itself.
+    /// A part was triggered at this time. Only sources that wait for a trigger use it; a camera learns from it that a frame is due.
     fn trigger(&mut self, _at: Instant) {}
 
-    /// Another product is made from now on: frames are to be taken on this product's settings. See [`Shot::product`].
+    /// The line makes this product from now on: frames are to be taken on its settings. See [`Shot::product`].
     fn set_product(&mut self, product: usize);
 }
 
@@ -37,26 +36,26 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
 }
 
-/// What a source has to say.
+/// The result of waiting for a frame.
 #[derive(Debug)]
 pub enum Capture {
     /// A frame.
     Shot(Shot),
-    /// Nothing came in time: ask again.
+    /// No frame came in time.
     Nothing,
-    /// There are no more.
+    /// The source has no more frames.
     End,
 }
 
 /// One frame as the source delivers it.
 #[derive(Debug)]
 pub struct Shot {
-    /// Camera or file.
+    /// The camera's device or the image file.
     pub source: String,
-    /// When it was captured.
+    /// When the frame was captured.
     pub at: Instant,
-    /// The product on whose settings it was taken for sure; nothing while they change.
+    /// The product on whose settings the frame certainly was taken; none while the settings change.
     pub product: Option<usize>,
-    /// The picture, or what is wrong with it.
+    /// The picture, or what is wrong with the frame.
     pub picture: std::result::Result<Picture, String>,
 }

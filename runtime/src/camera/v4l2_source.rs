@@ -1,8 +1,9 @@
-//! A camera as the pipeline's source: it comes back by itself when it was unplugged, reset or stuck.
+//! A V4L2 camera as a source. It is opened again by itself after it was unplugged, reset or stuck.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+use config::{CameraConfig, Controls};
 use detector::{Error, Result};
 use log::{info, warn};
 use rustix::time::{ClockId, clock_gettime};
@@ -15,16 +16,15 @@ use super::v4l2::device::{Device, Mode};
 use super::v4l2::stream::{Dequeued, Stream, Wait};
 use super::wait::wait;
 use super::watch::{Action, Event, Watch};
-use config::{CameraConfig, Controls};
 
-/// A larger gap in the driver's count is a counter that was set anew.
+/// A larger gap in the driver's frame numbers means that the driver has restarted its counter.
 const GAP_LIMIT: u32 = 64;
-/// Between two lines of the log about lost frames.
+/// Least time between two log messages about lost frames.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
-/// A rate that differs by a larger share from the one that was wished is another one.
+/// Largest relative difference between the configured frame rate and the rate of the camera.
 const RATE_TOLERANCE: f64 = 0.05;
 
-/// What a driver and a configuration have agreed on.
+/// The settings that driver and configuration have agreed on.
 #[derive(Clone, Debug)]
 pub struct Agreed {
     /// How frames lie in memory.
@@ -36,7 +36,7 @@ pub struct Agreed {
 /// Sets a camera up as configured, without starting it.
 ///
 /// # Errors
-/// When it cannot do what is wished; says what it offers.
+/// When the camera cannot do what is configured; the error lists what the camera offers.
 pub fn set_up(device: &Device, config: &CameraConfig) -> Result<Agreed> {
     if let Some(region) = config.region {
         device.set_region(region)?;
@@ -44,17 +44,17 @@ pub fn set_up(device: &Device, config: &CameraConfig) -> Result<Agreed> {
     let mode = device.wish(config.format.code(), config.width, config.height)?;
     let wished = format!("{} {}x{}", config.format.code(), config.width, config.height);
     if mode.to_string() != wished {
-        return Err(not_offered(device, &format!("{wished} was wished; the nearest that it does is {mode}")));
+        return Err(not_offered(device, &format!("{wished} was wished; the nearest mode of the camera is {mode}")));
     }
     if mode.interlaced {
-        return Err(not_offered(device, &format!("it gives {mode} in two fields, which were taken at different times")));
+        return Err(not_offered(device, &format!("the camera gives {mode} in two fields, which are taken at different times")));
     }
     let rate = match config.frame_rate {
         None => device.frame_rate(),
         Some(wished) => {
             let rate = device.set_frame_rate(wished)?;
             if (rate - wished).abs() > wished * RATE_TOLERANCE {
-                let problem = format!("{wished} frames per second were wished; the nearest that it does is {rate:.2}");
+                let problem = format!("{wished} frames per second were wished; the nearest rate of the camera is {rate:.2}");
                 return Err(not_offered(device, &problem));
             }
             Some(rate)
@@ -78,25 +78,26 @@ fn not_offered(device: &Device, problem: &str) -> Error {
     Error::file(device.path(), format!("{problem}. It offers:{}", offers.concat()))
 }
 
-/// A camera that is open, or will be again.
+/// A camera that is open, or is opened again when it can be.
 #[derive(Debug)]
 pub struct Camera {
-    /// With the controls of the product that is made.
+    /// The configuration, with the controls of the present product.
     config: CameraConfig,
     /// The controls of each product.
     products: Vec<Controls>,
     settling: Settling,
-    /// Whether each frame stands for a part, so that a lost one must be told.
-    bound: bool,
+    /// Whether each frame is a part, so that a lost frame must become an unknown part.
+    each_frame_is_a_part: bool,
     watch: Watch,
     start: Instant,
     running: Option<Running>,
-    /// Lost frames that are still to be told, and the frame that came after them.
+    /// Lost frames that are still to be given as unreadable shots.
     lost: u32,
+    /// The frame that came after the lost frames.
     held: Option<Shot>,
-    /// Lost frames that are not yet in the log, and when it last told of some.
+    /// Lost frames that are not yet in the log, and when the log last had some.
     unlogged: (u32, Option<Instant>),
-    /// Why it could not be opened, told once.
+    /// Why the camera could not be opened; the log has each problem once.
     problem: String,
     closed_at: Instant,
 }
@@ -109,26 +110,26 @@ struct Running {
     planes: Vec<Vec<u8>>,
     started: Duration,
     sequence: Option<u32>,
-    /// When the queue was last seen empty: what comes without a usable time came after this.
+    /// When the driver last had no frame: a frame without a usable time stamp came after this time.
     empty: Instant,
 }
 
 impl Camera {
-    /// Opens a camera and starts it. `bound` says that each frame stands for a part.
+    /// Opens a camera and starts it. `each_frame_is_a_part` means that a lost frame must become an unknown part.
     ///
     /// # Errors
-    /// When it is missing or cannot do what is configured. Later faults are no errors: it is opened again.
-    pub fn open(config: &CameraConfig, bound: bool) -> Result<Camera> {
+    /// When the camera is missing or cannot do what is configured. Later faults are no errors: the camera is opened again.
+    pub fn open(config: &CameraConfig, each_frame_is_a_part: bool) -> Result<Camera> {
         let opening = Instant::now();
         let (running, rate) = Running::start(config)?;
         let start = Instant::now();
-        info!("{}: it streams, {:.2} s after it was asked", config.device.display(), opening.elapsed().as_secs_f64());
+        info!("{}: the camera streams, {:.2} s after the start", config.device.display(), opening.elapsed().as_secs_f64());
         let watch = Watch::new(rate.map(|rate| Duration::from_secs_f64(1.0 / rate)), config.triggered, Duration::ZERO);
         Ok(Camera {
             settling: Settling::new(0, config.settle_frames),
             config: config.clone(),
             products: Vec::new(),
-            bound,
+            each_frame_is_a_part,
             watch,
             start,
             running: Some(running),
@@ -140,7 +141,7 @@ impl Camera {
         })
     }
 
-    /// With the controls of each product, of which those of `product` are the ones that it was opened with.
+    /// The camera with the controls of each product. It was opened with the controls of `product`.
     #[must_use]
     pub fn with_products(self, products: Vec<Controls>, product: usize) -> Camera {
         Camera { settling: Settling::new(product, self.config.settle_frames), products, ..self }
@@ -159,7 +160,7 @@ impl Camera {
             Action::Wait | Action::Pause => {}
             Action::Close => self.close(),
             Action::GiveUp => {
-                warn!("{}: no frame came in time; opening it again", self.name());
+                warn!("{}: no frame came in time; opening the camera again", self.name());
                 self.close();
             }
             Action::Open => self.reopen(),
@@ -174,7 +175,7 @@ impl Camera {
     fn reopen(&mut self) {
         match Running::start(&self.config) {
             Ok((running, _)) => {
-                info!("{}: open again after {:.1} s", self.name(), self.closed_at.elapsed().as_secs_f64());
+                info!("{}: the camera is open again after {:.1} s", self.name(), self.closed_at.elapsed().as_secs_f64());
                 self.running = Some(running);
                 self.problem.clear();
                 self.step(Event::Opened);
@@ -202,13 +203,13 @@ impl Camera {
                 self.step(Event::Tick);
                 Capture::Nothing
             }
-            Wait::Changed => self.lose("its signal has changed"),
+            Wait::Changed => self.lose("the camera's signal has changed"),
             Wait::Lost(problem) => self.lose(&problem),
         }
     }
 
     fn lose(&mut self, problem: &str) -> Capture {
-        warn!("{}: {problem}; opening it again", self.name());
+        warn!("{}: {problem}; opening the camera again", self.name());
         self.step(Event::Lost);
         Capture::Nothing
     }
@@ -219,7 +220,7 @@ impl Camera {
         let gap = running.gap(frame.sequence);
         let is_damaged = frame.damaged;
         running.stream.copy_planes(&frame, &mut running.planes);
-        // The driver can fill the buffer again while the copy is decoded.
+        // The driver may fill the buffer again while the copy is decoded.
         let given_back = running.stream.give_back(frame);
         let picture = match is_damaged {
             true => Err("the driver marked the frame as damaged".into()),
@@ -230,7 +231,7 @@ impl Camera {
             self.lose(&error.to_string());
         }
         let Some(at) = at else {
-            warn!("{}: a frame from before the stream was dropped", self.name());
+            warn!("{}: a frame from before the start of the stream was dropped", self.name());
             return Capture::Nothing;
         };
         let shot = self.shot(at, picture);
@@ -238,16 +239,16 @@ impl Camera {
             return Capture::Shot(shot);
         }
         self.log_lost(gap);
-        self.lost = if self.bound { gap } else { 0 };
+        self.lost = if self.each_frame_is_a_part { gap } else { 0 };
         self.held = Some(shot);
-        self.told()
+        self.next_held()
     }
 
-    /// A camera that is too fast would fill the log.
+    /// Logs lost frames, at most once in [`LOG_PAUSE`]: a camera that is too fast would fill the log.
     fn log_lost(&mut self, gap: u32) {
-        let (lost, told) = self.unlogged;
+        let (lost, logged_at) = self.unlogged;
         let lost = lost + gap;
-        if told.is_some_and(|told| told.elapsed() < LOG_PAUSE) {
+        if logged_at.is_some_and(|at| at.elapsed() < LOG_PAUSE) {
             self.unlogged.0 = lost;
         } else {
             warn!("{}: {lost} frames were lost between camera and driver", self.name());
@@ -255,8 +256,8 @@ impl Camera {
         }
     }
 
-    /// Lost frames, then the frame after them.
-    fn told(&mut self) -> Capture {
+    /// Gives each lost frame as an unreadable shot, then the frame after them.
+    fn next_held(&mut self) -> Capture {
         match &self.held {
             Some(Shot { source, at, product, .. }) if self.lost > 0 => {
                 self.lost -= 1;
@@ -270,7 +271,7 @@ impl Camera {
 
 impl Source for Camera {
     fn next(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Result<Capture> {
-        Ok(if self.held.is_some() { self.told() } else { self.receive(patience, wake) })
+        Ok(if self.held.is_some() { self.next_held() } else { self.receive(patience, wake) })
     }
 
     fn trigger(&mut self, _at: Instant) {
@@ -282,7 +283,7 @@ impl Source for Camera {
         let same = *controls == self.config.controls;
         if !same {
             self.config.controls = controls.clone();
-            // A camera that is closed is opened with them.
+            // A closed camera is opened with the new controls later.
             let set = self.running.as_ref().map(|running| running.stream.device().set_controls(&self.config.controls));
             if let Some(Err(error)) = set {
                 self.lose(&error.to_string());
@@ -311,7 +312,8 @@ impl Running {
         }
     }
 
-    /// When a frame was captured, rather too early than too late: an old frame must not pass as new. Nothing if it was before the stream.
+    /// When a frame was captured; none if it was before the start of the stream. In doubt the time is too early, not too late: an old frame
+    /// must not pass as a new one.
     fn captured(&self, frame: &Dequeued, stamp_delay: Duration) -> Option<Instant> {
         let (now, instant) = (monotonic(), Instant::now());
         match frame.monotonic.and_then(|stamp| now.checked_sub(stamp).map(|age| (stamp, age))) {
@@ -324,7 +326,7 @@ impl Running {
         }
     }
 
-    /// Frames that the driver counted and did not give.
+    /// Number of frames that the driver counted but did not deliver before this one.
     fn gap(&mut self, sequence: u32) -> u32 {
         let last = self.sequence.replace(sequence);
         let gap = last.map_or(0, |last| sequence.wrapping_sub(last).wrapping_sub(1));

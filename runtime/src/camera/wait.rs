@@ -1,4 +1,4 @@
-//! Waiting with a bound, and with somebody who may end it early.
+//! Waiting with a bound, and with a descriptor that may end the wait early.
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub fn wait(patience: Duration, wake: Option<BorrowedFd<'_>>) {
         None => std::thread::sleep(patience),
         Some(wake) => {
             let mut polled = [PollFd::from_borrowed_fd(wake, PollFlags::IN)];
-            // An interrupted wait is a short one.
+            // An interrupted wait only ends early.
             let _ = poll(&mut polled, Some(&timespec(patience)));
         }
     }

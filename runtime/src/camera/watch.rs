@@ -1,12 +1,13 @@
-//! Whether a camera lives, and when to open it again: a pure state machine.
+//! When a camera is given up, and when it is opened again: a pure state machine.
 
 use std::time::Duration;
 
-/// A camera that should have given a frame is given up after at least this.
+/// Shortest time after which a camera that owes a frame is given up.
 const LEAST_SILENCE: Duration = Duration::from_secs(1);
 /// First pause before opening again. Doubled after each attempt that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause: with the time to open and for the first frame, a camera that is back works within 5 s.
+/// Longest pause before opening again. With the time to open and the time to the first frame, a camera that is plugged in again works
+/// within 5 s.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What happened.
@@ -14,13 +15,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub enum Event {
     /// The stream was started.
     Opened,
-    /// It could not be.
+    /// The camera could not be opened, or its stream not started.
     OpenFailed,
     /// A frame came, whole or damaged.
     Frame,
-    /// A part was seen: a camera that waits for triggers owes a frame now.
+    /// A part was triggered: a camera that waits for triggers owes a frame now.
     Triggered,
-    /// The camera says that it is gone, has changed, or cannot go on.
+    /// The camera is gone, its signal has changed, or its stream has failed.
     Lost,
     /// Time has passed.
     Tick,
@@ -31,13 +32,13 @@ pub enum Event {
 pub enum Action {
     /// Wait for frames.
     Wait,
-    /// Close it, if it is open, because it has been silent for too long.
+    /// Close the camera, because it has given no frame for too long.
     GiveUp,
-    /// Close it.
+    /// Close the camera.
     Close,
-    /// Open it.
+    /// Open the camera.
     Open,
-    /// Leave it closed for now.
+    /// Leave the camera closed for now.
     Pause,
 }
 
@@ -53,7 +54,7 @@ pub struct Watch {
 
 #[derive(Debug)]
 enum State {
-    /// The time since which a frame is owed; a triggered camera without a trigger owes none.
+    /// `owed_since` is the time since which the camera owes a frame; a triggered camera without a trigger owes none.
     Open {
         owed_since: Option<Duration>,
     },
@@ -63,14 +64,14 @@ enum State {
 }
 
 impl Watch {
-    /// A camera that was opened at `now`. `period` is the time between frames; `triggered` ones only come for a trigger.
+    /// A camera that was opened at `now`. `period` is the time between frames. A `triggered` camera gives frames only for triggers.
     pub fn new(period: Option<Duration>, triggered: bool, now: Duration) -> Watch {
         let silence = period.map_or(LEAST_SILENCE, |period| (2 * period).max(LEAST_SILENCE));
         let owed_since = (!triggered).then_some(now);
         Watch { state: State::Open { owed_since }, silence, triggered, pause: FIRST_PAUSE }
     }
 
-    /// Takes an event in and says what to do.
+    /// Takes an event in; returns the action that follows.
     pub fn step(&mut self, event: Event, now: Duration) -> Action {
         match (&mut self.state, event) {
             (State::Open { owed_since }, Event::Frame) => {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_is_back_is_opened_within_the_longest_pause() {
+    fn a_camera_that_is_plugged_in_again_is_opened_within_the_longest_pause() {
         let mut watch = Watch::new(None, false, ms(0));
         assert_eq!(watch.step(Event::Lost, ms(10)), Action::Close);
         let (mut now, mut attempts) = (ms(10), vec![]);
@@ -175,9 +176,12 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens, a closed camera is opened again soon, and an open one is never opened.
+        /// For any events, a closed camera is opened again soon, and an open camera is never opened.
         #[test]
-        fn it_always_comes_back(triggered in any::<bool>(), steps in prop::collection::vec((0u64..3000, any_event()), 0..100)) {
+        fn a_closed_camera_is_always_opened_again(
+            triggered in any::<bool>(),
+            steps in prop::collection::vec((0u64..3000, any_event()), 0..100),
+        ) {
             let (mut now, mut open) = (ms(0), true);
             let mut watch = Watch::new(Some(ms(100)), triggered, now);
             for (pause, event) in steps {

@@ -1,50 +1,52 @@
+//! The GPIO lines of this machine, and the search for a configured one.
+
 use std::io;
 use std::path::PathBuf;
 
+use config::line::{Bias, GpioLine, GpioPlace, Level};
 use gpiocdev::chip::Chip;
 use gpiocdev::request::Config;
 
 use super::GpioError;
-use config::line::{Bias, GpioLine, GpioPlace, Level};
 
-/// Names that an error lists at most.
+/// Most names that an error lists.
 const OFFERED: usize = 24;
 
-/// A line that exists.
+/// A GPIO line that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Its chip's device, for this boot.
+pub struct FoundGpioLine {
+    /// The device of its chip, valid until the next boot.
     pub chip: PathBuf,
-    /// Its number there.
+    /// Its number on the chip.
     pub offset: u32,
-    /// For messages.
+    /// Its name in messages.
     pub name: String,
 }
 
 /// A GPIO line of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct GpioLineInfo {
     /// Its name; may be empty.
     pub name: String,
-    /// Its chip's label.
+    /// The label of its chip.
     pub chip: String,
     /// Its number on the chip.
     pub offset: u32,
-    /// Who uses it; empty if nobody does.
+    /// The program that uses it; empty if it is free.
     pub user: String,
     device: PathBuf,
 }
 
-/// What this machine has.
+/// The GPIO lines of this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The lines, by chip.
-    pub lines: Vec<Line>,
-    /// Chips that this user may not look at.
+    /// The GPIO lines, chip by chip.
+    pub lines: Vec<GpioLineInfo>,
+    /// Chips that this user may not open.
     pub denied: Vec<PathBuf>,
 }
 
-/// Looks at all chips.
+/// Lists the GPIO lines of all chips.
 pub fn list() -> Listing {
     let mut listing = Listing::default();
     for device in device_files() {
@@ -60,37 +62,37 @@ pub fn list() -> Listing {
                 (true, false) => line.consumer,
             };
             let (chip, device) = (info.label.clone(), device.clone());
-            listing.lines.push(Line { name: line.name, chip, offset: line.offset, user, device });
+            listing.lines.push(GpioLineInfo { name: line.name, chip, offset: line.offset, user, device });
         }
     }
     listing
 }
 
-/// Finds a line that is free; `key` names it in errors.
+/// Finds a configured GPIO line, which must be free; `key` names it in errors.
 ///
 /// # Errors
-/// When there is none, more than one, or somebody else uses it.
-pub fn find(key: &str, config: &GpioLine) -> Result<Found, GpioError> {
+/// When there is no such GPIO line, more than one, or another program uses it.
+pub fn find(key: &str, config: &GpioLine) -> Result<FoundGpioLine, GpioError> {
     let (key, line) = (key.to_owned(), wanted(config));
     let Listing { lines, denied } = list();
-    let fits = |other: &&Line| match &config.place {
+    let fits = |other: &&GpioLineInfo| match &config.place {
         GpioPlace::Named { line, chip } => *line == other.name && chip.as_ref().is_none_or(|chip| *chip == other.chip),
         GpioPlace::Numbered { chip, offset } => *chip == other.chip && *offset == other.offset,
     };
-    let found: Vec<&Line> = lines.iter().filter(fits).collect();
-    match found[..] {
+    let matching: Vec<&GpioLineInfo> = lines.iter().filter(fits).collect();
+    match matching[..] {
         [] => Err(GpioError::Missing { key, line, offered: offered(&lines), denied }),
-        [Line { user, .. }] if !user.is_empty() => Err(GpioError::Taken { key, line, consumer: user.clone() }),
-        [Line { device, offset, .. }] => Ok(Found { chip: device.clone(), offset: *offset, name: line }),
+        [GpioLineInfo { user, .. }] if !user.is_empty() => Err(GpioError::Taken { key, line, consumer: user.clone() }),
+        [GpioLineInfo { device, offset, .. }] => Ok(FoundGpioLine { chip: device.clone(), offset: *offset, name: line }),
         _ => {
-            let chips: Vec<_> = found.iter().map(|found| format!("{} offset {}", found.chip, found.offset)).collect();
+            let chips: Vec<_> = matching.iter().map(|line| format!("{} offset {}", line.chip, line.offset)).collect();
             Err(GpioError::Ambiguous { key, line, chips: chips.join(", ") })
         }
     }
 }
 
-impl Found {
-    /// A configuration of this line for a request, with level and bias as configured.
+impl FoundGpioLine {
+    /// Adds this GPIO line to a request, with its configured level and bias.
     pub(super) fn configure<'a>(&self, request: &'a mut Config, config: &GpioLine) -> &'a mut Config {
         request.on_chip(&self.chip).with_line(self.offset);
         match config.active {
@@ -107,13 +109,13 @@ impl Found {
         request
     }
 
-    /// The kernel's refusal as an error of ours.
+    /// The error for a request that the kernel refuses.
     pub(super) fn refused(&self, key: &str, source: gpiocdev::Error) -> GpioError {
         GpioError::Refused { key: key.to_owned(), line: self.name.clone(), source }
     }
 }
 
-/// The chips' devices. The crate leaves out those that it may not open; we want to tell of them.
+/// The devices of all chips. The crate `gpiocdev` leaves out chips that it may not open, but an error must name them.
 fn device_files() -> Vec<PathBuf> {
     let names = |entry: io::Result<std::fs::DirEntry>| entry.ok().map(|entry| entry.path());
     let is_chip = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("gpiochip"));
@@ -130,7 +132,7 @@ fn wanted(config: &GpioLine) -> String {
     }
 }
 
-fn offered(lines: &[Line]) -> String {
+fn offered(lines: &[GpioLineInfo]) -> String {
     let mut named: Vec<_> =
         lines.iter().filter(|line| !line.name.is_empty()).map(|line| format!("{} ({})", line.name, line.chip)).collect();
     let more = named.len().saturating_sub(OFFERED);

@@ -1,33 +1,35 @@
+//! The GPIO inputs: requests, edges and levels.
+
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+use config::line::{GpioLine, InputRole, LineSettings};
 use gpiocdev::Request;
 use gpiocdev::line::{EdgeDetection, EdgeEvent, EdgeKind, EventClock, Offset, Value};
 use gpiocdev::request::Config;
 
-use super::find::{Found, find};
+use super::find::{FoundGpioLine, find};
 use super::{CONSUMER, GpioError};
-use config::line::{GpioLine, InputRole, LineSettings};
 
-/// Edges that are read at once.
+/// Most edges that are read at once.
 const BATCH: usize = 64;
-/// Edges that the kernel keeps for us.
+/// Most edges that the kernel keeps until they are read.
 const KERNEL_BUFFER: u32 = 1024;
 
 /// An edge on an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InputEdge {
-    /// On which.
+    /// The input.
     pub role: InputRole,
-    /// Inactive to active.
+    /// Whether it goes from inactive to active.
     pub rising: bool,
-    /// CLOCK_MONOTONIC, nanoseconds.
+    /// When it came: CLOCK_MONOTONIC, in nanoseconds.
     pub at_ns: u64,
-    /// The kernel's number of the edge on this line, from 1.
+    /// The kernel's number of the edge on this GPIO line, from 1.
     pub number: u32,
 }
 
-/// The inputs that the configuration names. Lines of one chip share a request: the kernel then keeps their edges in order.
+/// The inputs that the configuration names. The GPIO lines of one chip share a request, so the kernel keeps their edges in order.
 #[derive(Debug, Default)]
 pub struct Inputs {
     requests: Vec<Group>,
@@ -41,12 +43,12 @@ struct Group {
 }
 
 impl Inputs {
-    /// Requests every line.
+    /// Requests the GPIO line of every input.
     ///
     /// # Errors
-    /// When a line does not exist or cannot be had.
+    /// When a GPIO line does not exist, is in use, or is refused by the kernel.
     pub fn request(settings: &LineSettings) -> Result<Inputs, GpioError> {
-        let mut found: Vec<(Found, InputRole, GpioLine)> = Vec::new();
+        let mut found: Vec<(FoundGpioLine, InputRole, GpioLine)> = Vec::new();
         for (role, config) in settings.inputs() {
             let key = role.key();
             let line = find(key, config)?;
@@ -64,12 +66,12 @@ impl Inputs {
         Ok(Inputs { requests: requests.collect::<Result<_, _>>()? })
     }
 
-    /// One descriptor for each group: readable when it has edges.
+    /// One descriptor for each group; it is readable while the group has edges.
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.requests.iter().map(|group| group.request.as_fd())
     }
 
-    /// Reads the edges of a group that is readable, in their order. Does not allocate.
+    /// Reads the edges of a group whose descriptor is readable, in order. Does not allocate.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -85,7 +87,7 @@ impl Inputs {
         Ok(())
     }
 
-    /// Whether an input is active now; false for one that is not configured.
+    /// Whether an input is active now; `false` for an input that is not configured.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -100,7 +102,7 @@ impl Inputs {
 }
 
 impl Group {
-    fn request<'a>(lines: impl Iterator<Item = &'a (Found, InputRole, GpioLine)>) -> Result<Group, GpioError> {
+    fn request<'a>(lines: impl Iterator<Item = &'a (FoundGpioLine, InputRole, GpioLine)>) -> Result<Group, GpioError> {
         let mut config = Config::default();
         let mut roles = Vec::new();
         let (mut keys, mut names) = (Vec::new(), Vec::new());

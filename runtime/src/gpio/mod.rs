@@ -1,7 +1,7 @@
 //! GPIO lines through the kernel's character device (uAPI v2).
 //!
-//! Lines are found by name, or by their chip's label: chip numbers change from boot to boot. Levels here are logical, *active* or not;
-//! the kernel turns them into physical ones.
+//! GPIO lines are found by name, or by the label of their chip and an offset: chip numbers change from boot to boot. Levels are logical
+//! here, *active* or *inactive*; the kernel translates them to physical levels.
 
 mod find;
 mod inputs;
@@ -9,46 +9,46 @@ mod outputs;
 
 use std::path::PathBuf;
 
-pub use find::{Found, Listing, find, list};
+pub use find::{FoundGpioLine, Listing, find, list};
 pub use inputs::{InputEdge, Inputs};
 pub use outputs::Outputs;
 
-/// Whom the kernel names as the user of a line.
+/// The name under which the kernel lists this program as the user of a GPIO line.
 const CONSUMER: &str = "apc-runtime";
 
-/// What is wrong with a line.
+/// Why a GPIO line cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum GpioError {
-    /// There is no such line.
+    /// There is no such GPIO line.
     #[error("{key}: there is no GPIO line {line}; this machine has {offered}{}", denied_note(denied))]
     Missing {
         /// Key in the configuration.
         key: String,
-        /// What was looked for.
+        /// The GPIO line of the configuration.
         line: String,
-        /// What there is.
+        /// Named GPIO lines of this machine.
         offered: String,
-        /// Chips that could not be looked at.
+        /// Chips that this user may not open.
         denied: Vec<PathBuf>,
     },
-    /// More than one line has the name.
-    #[error("{key}: more than one GPIO line is named {line}: {chips}; say which one with chip = \"LABEL\"")]
+    /// More than one GPIO line has the name.
+    #[error("{key}: more than one GPIO line is named {line}: {chips}; name the chip with chip = \"LABEL\"")]
     Ambiguous {
         /// Key in the configuration.
         key: String,
-        /// What was looked for.
+        /// The GPIO line of the configuration.
         line: String,
-        /// Where it was found.
+        /// The chips that have a GPIO line of this name.
         chips: String,
     },
-    /// Somebody else uses the line.
+    /// Another program uses the GPIO line.
     #[error("{key}: the GPIO line {line} is in use by {consumer}")]
     Taken {
         /// Key in the configuration.
         key: String,
-        /// The line.
+        /// The GPIO line of the configuration.
         line: String,
-        /// By whom.
+        /// The user of the GPIO line.
         consumer: String,
     },
     /// The kernel refuses.
@@ -56,9 +56,9 @@ pub enum GpioError {
     Refused {
         /// Key in the configuration.
         key: String,
-        /// The line.
+        /// The GPIO line of the configuration.
         line: String,
-        /// Why.
+        /// The kernel's error.
         #[source]
         source: gpiocdev::Error,
     },
@@ -69,5 +69,5 @@ fn denied_note(denied: &[PathBuf]) -> String {
         return String::new();
     }
     let paths: Vec<_> = denied.iter().map(|path| path.display().to_string()).collect();
-    format!("; not allowed to look at {}: is this user in the group gpio, and is the udev rule installed?", paths.join(", "))
+    format!("; this user may not open {}: is the user in the group gpio, and is the udev rule installed?", paths.join(", "))
 }

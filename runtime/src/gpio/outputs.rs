@@ -1,15 +1,17 @@
-use std::collections::BTreeMap;
-use verdict::Output;
+//! The GPIO outputs and their safe levels.
 
+use std::collections::BTreeMap;
+
+use config::line::{GpioOutputs, Safe};
 use gpiocdev::Request;
 use gpiocdev::line::{Offset, Value};
 use gpiocdev::request::Config;
+use verdict::Output;
 
 use super::find::find;
 use super::{CONSUMER, GpioError};
-use config::line::{GpioOutputs, Safe};
 
-/// The outputs that the configuration names; each is at its safe level until it is set, and again when this is dropped.
+/// The outputs that the configuration names. Each is at its safe level until it is set, and again when `Outputs` is dropped.
 #[derive(Debug)]
 pub struct Outputs {
     pins: [Option<Pin>; Output::ALL.len()],
@@ -23,19 +25,19 @@ struct Pin {
 }
 
 impl Outputs {
-    /// Requests every line, at its safe level.
+    /// Requests the GPIO line of every output, at its safe level.
     ///
     /// # Errors
-    /// When a line does not exist or cannot be had.
+    /// When a GPIO line does not exist, is in use, or is refused by the kernel.
     pub fn request(config: &GpioOutputs) -> Result<Outputs, GpioError> {
         let mut pins = [const { None }; Output::ALL.len()];
-        let mut seen = BTreeMap::new();
+        let mut requested = BTreeMap::new();
         for output in Output::ALL {
             let Some(settings) = config.get(output) else { continue };
             let key = format!("line.outputs.{}", output.word());
             let line = &settings.line;
             let found = find(&key, line)?;
-            if let Some(other) = seen.insert((found.chip.clone(), found.offset), output) {
+            if let Some(other) = requested.insert((found.chip.clone(), found.offset), output) {
                 let consumer = format!("line.outputs.{} of this configuration", other.word());
                 return Err(GpioError::Taken { key, line: found.name, consumer });
             }
@@ -49,12 +51,12 @@ impl Outputs {
         Ok(Outputs { pins })
     }
 
-    /// Drives nothing.
+    /// Outputs without GPIO lines: nothing is driven.
     pub fn simulated() -> Outputs {
         Outputs { pins: [const { None }; Output::ALL.len()] }
     }
 
-    /// Sets an output; one without a line is nobody's business. Does not allocate unless it fails.
+    /// Sets an output; does nothing for an output without a GPIO line. Does not allocate unless it fails.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -65,10 +67,10 @@ impl Outputs {
         }
     }
 
-    /// Sets every output to its safe level, whatever happens on the way.
+    /// Sets every output to its safe level, even if some of them fail.
     pub fn make_safe(&self) {
         for pin in self.pins.iter().flatten() {
-            // There is nothing better to do when even this fails.
+            // After a failure the other outputs must still be set.
             let _ = pin.request.set_value(pin.offset, pin.safe);
         }
     }

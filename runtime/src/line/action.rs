@@ -1,15 +1,17 @@
+//! What line control does: output changes, decisions about parts, and causes of a stop.
+
 use std::fmt;
 use std::time::Duration;
 
 use verdict::{Disposition, Output, Verdict};
 
-/// What to do.
+/// What line control does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Change an output.
     Set(Output, bool),
-    /// A part is decided. Each part is decided exactly once, in the order of the triggers; only parts for which there was no room are
-    /// decided at once.
+    /// A part is decided. Each part is decided exactly once, in the order of the triggers. A part for which the queue has no room is
+    /// decided at its trigger.
     Decided(Decision),
     /// The stop output was raised, for this reason.
     Stopped(StopCause),
@@ -20,11 +22,11 @@ pub enum Action {
 /// What the line decided about a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Which part.
+    /// The number of the part.
     pub part: u64,
-    /// The verdict that was known in time.
+    /// The verdict that line control had at the actuator.
     pub verdict: Verdict,
-    /// What was done with the part.
+    /// What the line did with the part.
     pub disposition: Disposition,
     /// Time of its trigger.
     pub at: Duration,
@@ -47,7 +49,7 @@ pub enum StopCause {
     TooManyParts,
     /// The belt's position was lost.
     EncoderLost,
-    /// A product was asked for that there is not.
+    /// The code, or the name at the socket, belongs to no product.
     NoSuchProduct,
     /// The line thread woke so late that a pulse would have hit another part.
     TooLate,

@@ -1,67 +1,72 @@
+//! Line control: follows the parts from trigger to actuator, and drives the outputs.
+
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use config::line::{ControlConfig, OnUnknown, PulseConfig, Travel};
 use verdict::{Disposition, Output, Reason, Verdict};
 
 use super::action::{Action, Decision, StopCause};
 use super::part::{Due, Part, Place};
 use super::pulse::{Fired, Pulse, PulseOutput};
-use config::line::{ControlConfig, OnUnknown, PulseConfig, Travel};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A part was seen. Numbers grow.
+    /// A part was triggered. Part numbers rise.
     Triggered {
-        /// Which part.
+        /// The number of the part.
         part: u64,
-        /// Where it is.
+        /// Time and count of its trigger.
         place: Place,
-        /// Which product it is: the part keeps the way of this product.
+        /// The number of its product, whose delay and deadline the part keeps.
         product: usize,
-        /// Why nobody can say which product it is.
+        /// Why its product is in doubt.
         doubt: Option<Reason>,
     },
-    /// The detector or the pipeline has an answer for one camera.
+    /// The detector or the pipeline has a verdict for one view of a part.
     Judged {
-        /// Which part.
+        /// The number of the part.
         part: u64,
-        /// Which camera.
+        /// The number of the view.
         view: usize,
-        /// The answer.
+        /// The verdict of the view.
         verdict: Verdict,
     },
-    /// Parts seen since then may be of another product than was thought.
+    /// The product of the parts that were triggered since then is in doubt.
     Doubt {
-        /// When.
+        /// From when on.
         since: Duration,
     },
-    /// A product was asked for that there is not.
+    /// The code, or the name at the socket, belongs to no product.
     NoSuchProduct,
-    /// The belt is here now.
+    /// The belt has moved.
     Count {
         /// Pulses since the start.
         count: i64,
         /// When the pulse came.
         at: Duration,
     },
-    /// Nobody knows any more where the belt is.
+    /// The belt's position is lost.
     EncoderLost,
-    /// A person has looked after the stop: the stop output is released.
+    /// A person has attended to the stop: the stop output becomes inactive.
     Reset,
-    /// The service ends: parts in transit will not be acted on.
+    /// The service ends: parts in transit get no pulse.
     Abandon,
     /// Only time has passed.
     Tick,
 }
 
-/// Follows parts from trigger to actuator, in order, and decides what the outputs do.
+/// Follows parts from trigger to actuator, in order, and drives the outputs.
 ///
 /// It never allocates after [`Control::new`].
 #[derive(Debug)]
 pub struct Control {
     config: ControlConfig,
     parts: VecDeque<Part>,
+    /// The newest part, whether or not it is still in transit.
     last: Option<Part>,
+    /// The encoder's count, and when it came.
     count: i64,
     count_at: Duration,
     reject: Pulse,
@@ -69,6 +74,7 @@ pub struct Control {
     strobe: Pulse,
     busy: bool,
     stopped: bool,
+    /// Unknown parts in a row, and rejected parts in a row.
     unknowns: u32,
     rejects: u32,
 }
@@ -93,7 +99,7 @@ impl Control {
         }
     }
 
-    /// Takes an event in at time `now` and says what to do, in this order. What was due before `now` is done first.
+    /// Takes an event in at time `now` and calls `act` for each action, in order. Actions that were due before `now` come first.
     pub fn step(&mut self, event: Event, now: Duration, act: &mut impl FnMut(Action)) {
         self.advance(now, act);
         match event {
@@ -101,12 +107,12 @@ impl Control {
             Event::Judged { part, view, verdict } => self.judge(part, view, verdict, act),
             Event::Doubt { since } => {
                 let unknown = Verdict::Unknown(Reason::ProductChange);
-                self.parts.iter_mut().filter(|part| part.place.at >= since).for_each(|part| part.decide(unknown));
+                self.parts.iter_mut().filter(|part| part.place.at >= since).for_each(|part| part.fix_verdict(unknown));
             }
             Event::NoSuchProduct => self.raise(StopCause::NoSuchProduct, act),
             Event::Count { count, at } => (self.count, self.count_at) = (count, at),
             Event::EncoderLost => {
-                self.parts.iter_mut().for_each(|part| part.decide(Verdict::Unknown(Reason::EncoderLost)));
+                self.parts.iter_mut().for_each(|part| part.fix_verdict(Verdict::Unknown(Reason::EncoderLost)));
                 self.raise(StopCause::EncoderLost, act);
             }
             Event::Reset => {
@@ -118,7 +124,7 @@ impl Control {
             Event::Abandon => {
                 while let Some(part) = self.parts.pop_front() {
                     let verdict = Verdict::Unknown(Reason::Stopped);
-                    act(decided(&part, verdict, Disposition::Nothing, now));
+                    act(decision(&part, verdict, Disposition::Nothing, now));
                 }
             }
             Event::Tick => {}
@@ -130,7 +136,7 @@ impl Control {
         }
     }
 
-    /// What the step of `now` made active is so since `at`, not before.
+    /// The outputs that the step at `now` made active rose at `at`: their pulses end a whole width after `at`.
     pub fn rose(&mut self, now: Duration, at: Duration) {
         for pulse in [&mut self.reject, &mut self.good, &mut self.strobe] {
             pulse.rose(now, at);
@@ -164,17 +170,17 @@ impl Control {
         act: &mut impl FnMut(Action),
     ) {
         if let Some(last) = self.last {
-            // Two clocks may disagree by a moment; the order of parts is not theirs to change.
+            // Trigger times of different origin may disagree a little: the order of the parts must not change.
             place = Place { at: place.at.max(last.place.at), count: place.count.max(last.place.count) };
         }
-        // There is a timing for every product of the configuration, and the first for a line that has one product only.
+        // A configuration has a timing for every product, and at least one.
         let timing = self.config.timings.get(product).or(self.config.timings.first());
         let Some(timing) = timing.copied() else { return };
         let mut part = Part::new(number, place, timing, self.config.views);
         if let Some(reason) = doubt {
-            part.decide(Verdict::Unknown(reason));
+            part.fix_verdict(Verdict::Unknown(reason));
         }
-        // Again after a reset that nothing was done before.
+        // After a reset, the next part without a product raises the stop again.
         if doubt == Some(Reason::NoProduct) {
             self.raise(StopCause::NoSuchProduct, act);
         }
@@ -183,23 +189,23 @@ impl Control {
         self.last = Some(part);
         if crowded {
             let crowded = Verdict::Unknown(Reason::Crowded);
-            part.decide(crowded);
-            // Both or none: the actuator cannot tell them apart.
+            part.fix_verdict(crowded);
+            // The actuator cannot tell the two parts apart: both become unknown.
             if let Some(neighbour) = self.parts.back_mut() {
-                neighbour.decide(crowded);
+                neighbour.fix_verdict(crowded);
             }
         }
         self.fire(PulseOutput::Strobe, now, act);
         if self.parts.len() == self.config.parts {
-            act(decided(&part, Verdict::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
+            act(decision(&part, Verdict::Unknown(Reason::LineOverflow), Disposition::Nothing, now));
             self.raise(StopCause::TooManyParts, act);
         } else {
             self.parts.push_back(part);
         }
     }
 
-    /// Whether two parts are so close, at the trigger or at the actuator, that it cannot tell them apart. With one product the two are the
-    /// same; parts of products with different delays may come closer.
+    /// Whether two parts are so close, at the trigger or at the actuator, that the actuator cannot tell them apart. Parts of one product
+    /// keep their distance; parts of products with different delays may come closer on the way.
     fn is_crowded(&self, last: &Part, next: &Part) -> bool {
         match (last.due, next.due, self.config.spacing) {
             (Due::At(last_due), Due::At(next_due), Travel::Time(spacing)) => {
@@ -215,19 +221,19 @@ impl Control {
     fn judge(&mut self, number: u64, view: usize, verdict: Verdict, act: &mut impl FnMut(Action)) {
         let index = self.parts.binary_search_by_key(&number, |part| part.number);
         let part = index.ok().and_then(|index| self.parts.get_mut(index));
-        if !part.is_some_and(|part| part.answer(view, verdict)) {
+        if !part.is_some_and(|part| part.add_view_verdict(view, verdict)) {
             act(Action::Late(number));
         }
     }
 
-    /// Does everything that is due until now, in order of time.
+    /// Does everything that is due by `now`, in order of time.
     fn advance(&mut self, now: Duration, act: &mut impl FnMut(Action)) {
         while let Some(part) = self.parts.front().copied().filter(|part| self.has_arrived(part, now)) {
             let arrival = self.arrival(&part).unwrap_or(self.count_at);
-            // A pulse that ended before this part came is not prolonged by it.
+            // A pulse whose end was due before this part arrived must end first, or the two pulses would merge.
             self.end_pulses(arrival, now, act);
             self.expire(now);
-            self.settle(now.saturating_sub(arrival), now, act);
+            self.decide_first(now.saturating_sub(arrival), now, act);
         }
         self.end_pulses(now, now, act);
         self.expire(now);
@@ -247,20 +253,21 @@ impl Control {
         }
     }
 
-    /// When the first part without an answer becomes unknown.
+    /// The earliest deadline of the parts without a verdict.
     fn deadline(&self) -> Option<Duration> {
         self.parts.iter().filter(|part| part.verdict.is_none()).filter_map(|part| part.deadline).min()
     }
 
+    /// Fixes the verdict of each part whose deadline is over.
     fn expire(&mut self, now: Duration) {
         let is_over = |part: &&mut Part| part.verdict.is_none() && part.deadline.is_some_and(|deadline| deadline <= now);
-        self.parts.iter_mut().filter(is_over).for_each(|part| part.decide(part.expired()));
+        self.parts.iter_mut().filter(is_over).for_each(|part| part.fix_verdict(part.final_verdict()));
     }
 
-    /// The foremost part is at the actuator.
-    fn settle(&mut self, lateness: Duration, now: Duration, act: &mut impl FnMut(Action)) {
+    /// Decides the first part, which has reached the actuator.
+    fn decide_first(&mut self, lateness: Duration, now: Duration, act: &mut impl FnMut(Action)) {
         let Some(part) = self.parts.pop_front() else { return };
-        let verdict = part.expired();
+        let verdict = part.final_verdict();
         let disposition = match (verdict, self.config.on_unknown) {
             (Verdict::Good, _) | (Verdict::Unknown(_), OnUnknown::Pass) => Disposition::Pass,
             (Verdict::Anomalous, _) | (Verdict::Unknown(_), OnUnknown::Reject) => Disposition::Reject,
@@ -274,7 +281,7 @@ impl Control {
             Disposition::Stop => self.raise(if too_late { StopCause::TooLate } else { StopCause::Unknown }, act),
             Disposition::Nothing => {}
         }
-        act(decided(&part, verdict, disposition, now));
+        act(decision(&part, verdict, disposition, now));
         let run = |count: u32, goes_on: bool| if goes_on { count.saturating_add(1) } else { 0 };
         self.unknowns = run(self.unknowns, matches!(verdict, Verdict::Unknown(_)));
         self.rejects = run(self.rejects, disposition == Disposition::Reject);
@@ -305,7 +312,7 @@ impl Control {
         }
     }
 
-    /// Ends the pulses that should have ended until `time`.
+    /// Ends the pulses whose end is due by `time`.
     fn end_pulses(&mut self, time: Duration, now: Duration, act: &mut impl FnMut(Action)) {
         for output in PulseOutput::ALL {
             if self.pulse(output).end(time, now) {
@@ -322,7 +329,7 @@ impl Control {
     }
 }
 
-fn decided(part: &Part, verdict: Verdict, disposition: Disposition, now: Duration) -> Action {
+fn decision(part: &Part, verdict: Verdict, disposition: Disposition, now: Duration) -> Action {
     let after = now.saturating_sub(part.place.at);
     Action::Decided(Decision { part: part.number, verdict, disposition, at: part.place.at, after })
 }

@@ -1,30 +1,33 @@
+//! The belt's position from the edges of an incremental encoder.
+
 use std::time::Duration;
 
-/// An edge on one of the encoder's lines, as the kernel saw it.
+/// An edge on one of the encoder's GPIO lines, with the kernel's time and number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderEdge {
-    /// Line B tells the direction; without it the belt only moves forward.
+    /// Whether it is an edge of GPIO line B, whose level gives the direction; otherwise of GPIO line A.
     pub is_b: bool,
-    /// Inactive to active.
+    /// Whether it goes from inactive to active.
     pub rising: bool,
-    /// When.
+    /// When it came.
     pub at: Duration,
-    /// The kernel's number of the edge on this line: a gap means that edges were lost.
+    /// The kernel's number of the edge on this GPIO line: a gap means that edges were lost.
     pub number: u32,
 }
 
-/// What an edge means.
+/// What an edge means for the belt's position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Nothing for the count.
+    /// The count stays as it is.
     Still,
-    /// The belt is here now.
+    /// The new count.
     Count(i64),
-    /// Edges are missing or come faster than they can be counted: nobody knows where the belt is.
+    /// Edges are missing, or came faster than they can be counted: the belt's position is lost.
     Lost,
 }
 
-/// Counts the pulses of an incremental encoder: each rising edge of line A is one, backwards while line B is active.
+/// Counts the pulses of an incremental encoder: each rising edge of GPIO line A is a pulse forward, or backward while GPIO line B is
+/// active. Without GPIO line B the belt only moves forward.
 #[derive(Clone, Debug)]
 pub struct Encoder {
     reverse: bool,
@@ -33,13 +36,14 @@ pub struct Encoder {
     count: i64,
     b_active: bool,
     last_pulse: Option<Duration>,
-    /// Last kernel number of line A and of line B.
+    /// Last kernel number of GPIO line A and of GPIO line B.
     last: [Option<u32>; 2],
     lost: u64,
 }
 
 impl Encoder {
-    /// An encoder that gives at most `highest_rate` pulses a second. `b_active` is line B's level now. `reverse` swaps the direction.
+    /// An encoder that gives at most `highest_rate` pulses a second. `b_active` is the level of GPIO line B now. `reverse` swaps the
+    /// direction.
     pub fn new(highest_rate: f64, reverse: bool, b_active: bool) -> Encoder {
         let shortest = Duration::from_secs_f64(1.0 / highest_rate);
         Encoder { reverse, shortest, count: 0, b_active, last_pulse: None, last: [None; 2], lost: 0 }
@@ -53,13 +57,13 @@ impl Encoder {
             self.b_active = edge.rising;
         }
         let pulse = !edge.is_b && edge.rising;
-        let mut hasty = false;
+        let mut too_fast = false;
         if pulse {
             self.count += if self.b_active == self.reverse { 1 } else { -1 };
             let last = self.last_pulse.replace(edge.at);
-            hasty = last.is_some_and(|last| edge.at.saturating_sub(last) < self.shortest);
+            too_fast = last.is_some_and(|last| edge.at.saturating_sub(last) < self.shortest);
         }
-        if gap || hasty {
+        if gap || too_fast {
             self.lost += 1;
             return Turn::Lost;
         }
@@ -71,7 +75,7 @@ impl Encoder {
         self.count
     }
 
-    /// How often it was lost.
+    /// How often the position was lost.
     pub fn lost(&self) -> u64 {
         self.lost
     }

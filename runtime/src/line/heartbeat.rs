@@ -1,8 +1,10 @@
+//! The square wave on the output `healthy`.
+
 use std::time::Duration;
 
-/// A square wave that lasts only as long as everything behind it makes progress.
+/// A square wave that lasts only as long as all threads of the service make progress.
 ///
-/// A process that was killed can leave a line latched at any level: only the edges are a promise, for a watchdog relay outside.
+/// A process that was killed can leave a GPIO line latched at any level: a watchdog relay must rely on the edges only.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     half: Duration,
@@ -21,12 +23,12 @@ impl Heartbeat {
         self.next
     }
 
-    /// The new level, if it changes. Without progress the output rests at inactive.
+    /// The new level, if it changes. Without progress the output stays inactive.
     pub fn step(&mut self, now: Duration, progress: bool) -> Option<bool> {
         if now < self.next {
             return None;
         }
-        // A thread that overslept does not make up for it with a burst.
+        // After a pause of the thread the wave goes on from now, without a burst of edges.
         self.next = if self.next + self.half > now { self.next + self.half } else { now + self.half };
         let level = progress && !self.level;
         (std::mem::replace(&mut self.level, level) != level).then_some(level)
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beats_with_progress_and_rests_without() {
+    fn beats_with_progress_and_stays_inactive_without() {
         let ms = Duration::from_millis;
         let mut beat = Heartbeat::new(ms(100), ms(0));
         let levels: Vec<_> = (0..6).map(|i| beat.step(ms(i * 50), true)).collect();

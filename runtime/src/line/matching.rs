@@ -1,21 +1,24 @@
+//! Which frame shows which part, for one view.
+
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use config::line::TriggerConfig;
 use verdict::Reason;
 
 use super::trigger::TriggeredPart;
-use config::line::TriggerConfig;
 
 /// Frames that may wait for a part; each holds a whole picture.
 const FRAMES: usize = 4;
-/// A part is known to this side at most so long after its trigger.
+/// Longest time from the trigger of a part until the matching learns of the part.
 const NOTICE: Duration = Duration::from_millis(100);
-/// A frame is here at most so long after it was taken.
+/// Longest time from the exposure of a frame until the matching gets the frame.
 const TRANSPORT: Duration = Duration::from_millis(500);
 
 /// What happened.
 #[derive(Debug)]
 pub enum MatchingEvent<F> {
-    /// A part was seen.
+    /// A part was triggered.
     Part(TriggeredPart),
     /// A frame came; frames come in the order in which they were taken.
     Frame {
@@ -28,7 +31,7 @@ pub enum MatchingEvent<F> {
     Tick,
 }
 
-/// What is certain now.
+/// What became of a part or of a frame.
 #[derive(Debug, PartialEq)]
 pub enum Match<F> {
     /// This frame shows this part.
@@ -41,7 +44,7 @@ pub enum Match<F> {
 
 /// Finds the frame that shows a part: the one and only frame that was taken within a window around the time of its exposure.
 ///
-/// Parts are answered in order, each exactly once; every frame is given back.
+/// Each part gets exactly one [`Match`], in the order of the parts. Each frame is given back in a [`Match`].
 #[derive(Debug)]
 pub struct Matching<F> {
     exposure: Duration,
@@ -49,13 +52,14 @@ pub struct Matching<F> {
     sensor_waits: bool,
     parts: VecDeque<TriggeredPart>,
     frames: VecDeque<(Duration, F)>,
-    /// When the newest frame was taken, and the newest that was given to a part.
+    /// When the newest frame was taken.
     newest: Option<Duration>,
+    /// When the newest frame that was bound to a part was taken.
     bound: Option<Duration>,
 }
 
 impl<F> Matching<F> {
-    /// A matching for at most `parts` parts that wait.
+    /// A matching in which at most `parts` parts wait for their frames.
     pub fn new(config: &TriggerConfig, parts: usize) -> Matching<F> {
         Matching {
             exposure: config.exposure,
@@ -68,84 +72,85 @@ impl<F> Matching<F> {
         }
     }
 
-    /// Takes an event in at time `now` and says what is certain.
-    pub fn step(&mut self, event: MatchingEvent<F>, now: Duration, tell: &mut impl FnMut(Match<F>)) {
+    /// Takes an event in at time `now`; calls `report` for each part and frame that is now certain.
+    pub fn step(&mut self, event: MatchingEvent<F>, now: Duration, report: &mut impl FnMut(Match<F>)) {
         match event {
-            MatchingEvent::Part(seen) if self.parts.len() == self.parts.capacity() => {
-                tell(Match::Unmatched(seen, Reason::QueueOverflow));
+            MatchingEvent::Part(part) if self.parts.len() == self.parts.capacity() => {
+                report(Match::Unmatched(part, Reason::QueueOverflow));
             }
-            MatchingEvent::Part(seen) => self.parts.push_back(seen),
+            MatchingEvent::Part(part) => self.parts.push_back(part),
             MatchingEvent::Frame { at, frame } => {
                 self.newest = self.newest.max(Some(at));
                 self.frames.push_back((at, frame));
                 if self.frames.len() > FRAMES {
-                    self.drop_frame(tell);
+                    self.drop_frame(report);
                 }
             }
             MatchingEvent::Tick => {}
         }
-        while let Some(seen) = self.parts.front().copied() {
-            match self.answer(seen, now, tell) {
-                Some(answer) => {
+        while let Some(part) = self.parts.front().copied() {
+            match self.match_part(part, now, report) {
+                Some(matched) => {
                     self.parts.pop_front();
-                    tell(answer);
+                    report(matched);
                 }
                 None => break,
             }
         }
         let oldest = now.saturating_sub(self.window + NOTICE);
         while self.parts.is_empty() && self.frames.front().is_some_and(|(at, _)| *at < oldest) {
-            self.drop_frame(tell);
+            self.drop_frame(report);
         }
     }
 
-    /// When to step again at the latest: a part that waits then has waited long enough for its frame.
+    /// When to step again at the latest: at that time the first part has waited long enough for its frame.
     pub fn due(&self) -> Option<Duration> {
         self.parts.front().map(|part| part.at + self.exposure + self.window + TRANSPORT + Duration::from_nanos(1))
     }
 
     /// Whether parts of another product wait for their frames.
     pub fn waits_for_other_than(&self, product: usize) -> bool {
-        self.parts.iter().any(|seen| seen.product != product)
+        self.parts.iter().any(|part| part.product != product)
     }
 
-    /// Nothing more will come: what waits is answered.
-    pub fn finish(&mut self, reason: Reason, tell: &mut impl FnMut(Match<F>)) {
-        self.parts.drain(..).for_each(|seen| tell(Match::Unmatched(seen, reason)));
-        self.frames.drain(..).for_each(|(_, frame)| tell(Match::Surplus(frame)));
+    /// Ends the matching: each waiting part is unmatched for `reason`, each waiting frame is surplus.
+    pub fn finish(&mut self, reason: Reason, report: &mut impl FnMut(Match<F>)) {
+        self.parts.drain(..).for_each(|part| report(Match::Unmatched(part, reason)));
+        self.frames.drain(..).for_each(|(_, frame)| report(Match::Surplus(frame)));
     }
 
-    fn answer(&mut self, seen: TriggeredPart, now: Duration, tell: &mut impl FnMut(Match<F>)) -> Option<Match<F>> {
-        let exposed = seen.at + self.exposure;
+    /// What becomes of the first part; none while its frame may still come.
+    fn match_part(&mut self, part: TriggeredPart, now: Duration, report: &mut impl FnMut(Match<F>)) -> Option<Match<F>> {
+        let exposed = part.at + self.exposure;
         let (first, last) = (exposed.saturating_sub(self.window), exposed + self.window);
         while self.frames.front().is_some_and(|(at, _)| *at < first) {
-            self.drop_frame(tell);
+            self.drop_frame(report);
         }
         let fits = self.frames.iter().take_while(|(at, _)| *at <= last).count();
         let over = self.newest.is_some_and(|newest| newest > last) || now > last + TRANSPORT;
-        // A sensor that waits gives one frame for each trigger: there is nothing to wait for.
+        // A sensor that waits for triggers gives one frame for each: no second frame can come into the window.
         if !(over || self.sensor_waits && fits > 0) {
             return None;
         }
         let taken = self.bound.is_some_and(|bound| bound >= first);
         Some(match fits {
-            0 if taken => Match::Unmatched(seen, Reason::Ambiguous),
-            0 => Match::Unmatched(seen, Reason::NoFrame),
+            0 if taken => Match::Unmatched(part, Reason::Ambiguous),
+            0 => Match::Unmatched(part, Reason::NoFrame),
             1 if !taken => {
                 let (at, frame) = self.frames.pop_front()?;
                 self.bound = Some(at);
-                Match::Bound(seen, frame)
+                Match::Bound(part, frame)
             }
             fits => {
-                (0..fits).for_each(|_| self.drop_frame(tell));
-                Match::Unmatched(seen, Reason::Ambiguous)
+                (0..fits).for_each(|_| self.drop_frame(report));
+                Match::Unmatched(part, Reason::Ambiguous)
             }
         })
     }
 
-    fn drop_frame(&mut self, tell: &mut impl FnMut(Match<F>)) {
+    fn drop_frame(&mut self, report: &mut impl FnMut(Match<F>)) {
         if let Some((_, frame)) = self.frames.pop_front() {
-            tell(Match::Surplus(frame));
+            report(Match::Surplus(frame));
         }
     }
 }
@@ -167,76 +172,76 @@ mod tests {
 
     /// Plays events in order of their arrival: `(arrival, Ok(trigger time) | Err(frame time))`.
     fn play(matching: &mut Matching<u64>, events: &[(u64, Result<u64, u64>)]) -> Vec<Match<u64>> {
-        let mut told = vec![];
+        let mut matches = vec![];
         let mut part = 0;
         for (now, event) in events {
             let event = match *event {
                 Ok(at) => {
                     part += 1;
-                    MatchingEvent::Part(seen(part, at))
+                    MatchingEvent::Part(triggered(part, at))
                 }
                 Err(at) => MatchingEvent::Frame { at: ms(at), frame: at },
             };
-            matching.step(event, ms(*now), &mut |found| told.push(found));
+            matching.step(event, ms(*now), &mut |matched| matches.push(matched));
         }
-        told
+        matches
     }
 
-    fn seen(part: u64, at: u64) -> TriggeredPart {
+    fn triggered(part: u64, at: u64) -> TriggeredPart {
         TriggeredPart { part, at: ms(at), product: 0, doubt: None }
     }
 
     #[test]
-    fn the_frame_in_the_window_is_the_parts_whichever_comes_first() {
+    fn the_frame_in_the_window_shows_the_part_whichever_comes_first() {
         // A part at 100 is exposed at 105: frames from 95 to 115 fit.
         for order in [[0, 1, 2, 3], [1, 0, 2, 3], [1, 2, 0, 3]] {
             let events = [(101, Ok(100)), (101, Err(80)), (112, Err(110)), (142, Err(140))];
             let events: Vec<_> = order.iter().map(|i| events[*i]).collect();
-            let told = play(&mut matching(false), &events);
-            assert_eq!(told, [Match::Surplus(80), Match::Bound(seen(1, 100), 110)], "{order:?}");
+            let matches = play(&mut matching(false), &events);
+            assert_eq!(matches, [Match::Surplus(80), Match::Bound(triggered(1, 100), 110)], "{order:?}");
         }
     }
 
     #[test]
-    fn a_missing_frame_and_two_frames_are_unknown() {
-        let told = play(&mut matching(false), &[(101, Ok(100)), (94, Err(94)), (116, Err(116))]);
-        assert_eq!(told, [Match::Surplus(94), Match::Unmatched(seen(1, 100), Reason::NoFrame)]);
-        let told = play(&mut matching(false), &[(101, Ok(100)), (100, Err(99)), (112, Err(111)), (130, Err(130))]);
-        assert_eq!(told, [Match::Surplus(99), Match::Surplus(111), Match::Unmatched(seen(1, 100), Reason::Ambiguous)]);
+    fn a_part_without_a_frame_or_with_two_frames_is_unknown() {
+        let matches = play(&mut matching(false), &[(101, Ok(100)), (94, Err(94)), (116, Err(116))]);
+        assert_eq!(matches, [Match::Surplus(94), Match::Unmatched(triggered(1, 100), Reason::NoFrame)]);
+        let matches = play(&mut matching(false), &[(101, Ok(100)), (100, Err(99)), (112, Err(111)), (130, Err(130))]);
+        assert_eq!(matches, [Match::Surplus(99), Match::Surplus(111), Match::Unmatched(triggered(1, 100), Reason::Ambiguous)]);
     }
 
     #[test]
     fn a_camera_that_is_silent_leaves_parts_unknown() {
         let mut matching = matching(false);
-        let mut told = play(&mut matching, &[(101, Ok(100))]);
-        matching.step(MatchingEvent::Tick, ms(615), &mut |found| told.push(found));
-        assert_eq!(told, []);
-        matching.step(MatchingEvent::Tick, ms(616), &mut |found| told.push(found));
-        assert_eq!(told, [Match::Unmatched(seen(1, 100), Reason::NoFrame)]);
+        let mut matches = play(&mut matching, &[(101, Ok(100))]);
+        matching.step(MatchingEvent::Tick, ms(615), &mut |matched| matches.push(matched));
+        assert_eq!(matches, []);
+        matching.step(MatchingEvent::Tick, ms(616), &mut |matched| matches.push(matched));
+        assert_eq!(matches, [Match::Unmatched(triggered(1, 100), Reason::NoFrame)]);
     }
 
     #[test]
-    fn a_sensor_that_waits_is_not_waited_for() {
-        let told = play(&mut matching(true), &[(101, Ok(100)), (108, Err(106)), (300, Err(300)), (500, Err(500))]);
-        assert_eq!(told, [Match::Bound(seen(1, 100), 106), Match::Surplus(300)]);
+    fn the_frame_of_a_sensor_that_waits_is_matched_at_once() {
+        let matches = play(&mut matching(true), &[(101, Ok(100)), (108, Err(106)), (300, Err(300)), (500, Err(500))]);
+        assert_eq!(matches, [Match::Bound(triggered(1, 100), 106), Match::Surplus(300)]);
     }
 
     #[test]
-    fn a_frame_that_two_parts_claim_is_given_to_one_at_most() {
-        let told = play(&mut matching(true), &[(101, Ok(100)), (108, Ok(104)), (110, Err(106)), (300, Err(300))]);
-        assert_eq!(told, [Match::Bound(seen(1, 100), 106), Match::Unmatched(seen(2, 104), Reason::Ambiguous)]);
+    fn a_frame_that_fits_two_parts_is_bound_to_one_at_most() {
+        let matches = play(&mut matching(true), &[(101, Ok(100)), (108, Ok(104)), (110, Err(106)), (300, Err(300))]);
+        assert_eq!(matches, [Match::Bound(triggered(1, 100), 106), Match::Unmatched(triggered(2, 104), Reason::Ambiguous)]);
     }
 
     proptest! {
         #[test]
-        fn every_part_and_every_frame_is_told_once(
+        fn every_part_and_every_frame_has_exactly_one_match(
             waits in any::<bool>(),
             steps in prop::collection::vec((0u64..30, 0u64..40, 0u8..3), 0..200),
         ) {
             let mut matching = matching(waits);
             let (mut now, mut parts, mut frames) = (ms(1000), 0u64, 0u64);
             let (mut last_part, mut last_frame) = (ms(0), ms(0));
-            let mut told = vec![];
+            let mut matches = vec![];
             for (pause, age, kind) in steps {
                 now += ms(pause);
                 let event = match kind {
@@ -252,26 +257,26 @@ mod tests {
                     }
                     _ => MatchingEvent::Tick,
                 };
-                matching.step(event, now, &mut |found| told.push(found));
+                matching.step(event, now, &mut |matched| matches.push(matched));
             }
-            matching.finish(Reason::Stopped, &mut |found| told.push(found));
-            let mut answered = vec![];
-            let mut given = 0;
-            for found in told {
-                match found {
-                    Match::Bound(seen, frame) => {
-                        let exposed = seen.at + ms(5);
+            matching.finish(Reason::Stopped, &mut |matched| matches.push(matched));
+            let mut matched_parts = vec![];
+            let mut returned_frames = 0;
+            for matched in matches {
+                match matched {
+                    Match::Bound(part, frame) => {
+                        let exposed = part.at + ms(5);
                         prop_assert!(ms(frame) + ms(10) >= exposed && ms(frame) <= exposed + ms(10));
-                        given += 1;
-                        answered.push(seen.part);
+                        returned_frames += 1;
+                        matched_parts.push(part.part);
                     }
-                    Match::Unmatched(seen, _) => answered.push(seen.part),
-                    Match::Surplus(_) => given += 1,
+                    Match::Unmatched(part, _) => matched_parts.push(part.part),
+                    Match::Surplus(_) => returned_frames += 1,
                 }
             }
-            answered.sort_unstable();
-            prop_assert_eq!(answered, (1..=parts).collect::<Vec<_>>());
-            prop_assert_eq!(given, frames);
+            matched_parts.sort_unstable();
+            prop_assert_eq!(matched_parts, (1..=parts).collect::<Vec<_>>());
+            prop_assert_eq!(returned_frames, frames);
         }
     }
 }

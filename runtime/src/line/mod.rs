@@ -1,14 +1,23 @@
 //! Line control: from the trigger of a part to the pulse that passes or rejects it.
 //!
 //! ```text
-//! edges ─▶ Trigger ─▶ part ─┬─▶ Control (queue of parts in transit) ─▶ outputs, settled parts
-//! codes ─▶ Choice ─ product ─┤            ▲
-//!          Encoder ─ count ─┘            │ worst of the views
-//!          part ─▶ Matching (each view) ─▶ frame of the part ─▶ detector ─▶ verdict
+//! trigger edge, clock, datagram ─▶ Trigger ──┐
+//! picture ─────────────────────▶ Presence ───┤ part
+//! code, name ──────────────────▶ Choice ─────┤ product
+//! encoder edge ────────────────▶ Encoder ────┤ count
+//! outcome of a view ─────────────────────────┤ verdict
+//!                                            ▼
+//!           Control (parts in transit, Pulse) ─▶ outputs
+//!                                            │ decision
+//!                                            ▼
+//! outcome of each view ──────────────────▶ Ledger ─▶ outcome of the part
+//!
+//! part, frames of a view ─▶ Matching ─▶ frame of the part, for the detector
+//! progress of the threads ─▶ Heartbeat ─▶ output `healthy`
 //! ```
 //!
-//! Everything that decides is a pure state machine that takes an event and the time and says what to do. None of them allocates after
-//! it was made: their queues have the capacity that the configuration gives.
+//! Each box is a pure state machine: it takes an event and the time, and gives the actions that follow. Only the [`Ledger`]
+//! allocates after its construction: the queues of the others have the capacity that the configuration gives.
 
 mod action;
 mod choice;

@@ -1,7 +1,9 @@
+//! A part in transit: where and when it was triggered, which verdicts its views have given, and when it is at the actuator.
+
 use std::time::Duration;
-use verdict::{Reason, Verdict};
 
 use config::line::{Timing, Travel};
+use verdict::{Reason, Verdict};
 
 /// Where a part was when its trigger came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,43 +20,45 @@ pub(super) struct Part {
     pub place: Place,
     pub due: Due,
     pub deadline: Option<Duration>,
-    /// One bit for each camera that owes an answer, and the worst of the answers so far.
-    waits_for: u32,
+    /// One bit for each view that has not yet given its verdict.
+    missing_views: u32,
+    /// The worst verdict of the views so far.
     worst: Verdict,
-    /// What counts, once it is certain.
+    /// The part's verdict, once no view can change it.
     pub verdict: Option<Verdict>,
 }
 
 impl Part {
-    /// A part of which nothing is known yet, and that `views` cameras look at.
+    /// A part of `views` views, none of which has given its verdict.
     pub fn new(number: u64, place: Place, timing: Timing, views: usize) -> Part {
         let deadline = timing.deadline.map(|deadline| place.at + deadline);
         // One bit a view: the configuration allows config::VIEWS_LIMIT of them.
         debug_assert!(views <= config::VIEWS_LIMIT, "{views} views");
-        let waits_for = (1 << views.min(config::VIEWS_LIMIT)) - 1;
-        Part { number, place, due: Due::of(place, timing), deadline, waits_for, worst: Verdict::Good, verdict: None }
+        let missing_views = (1 << views.min(config::VIEWS_LIMIT)) - 1;
+        Part { number, place, due: Due::of(place, timing), deadline, missing_views, worst: Verdict::Good, verdict: None }
     }
 
-    /// Takes a camera's answer in; the first of each counts, and what became unknown stays unknown. False if nobody waited for it.
-    pub fn answer(&mut self, view: usize, verdict: Verdict) -> bool {
-        if self.waits_for >> view & 1 == 0 {
+    /// Takes a view's verdict in. Returns `false`, and changes nothing, if the view has given its verdict before or the part's verdict is
+    /// fixed.
+    pub fn add_view_verdict(&mut self, view: usize, verdict: Verdict) -> bool {
+        if self.missing_views >> view & 1 == 0 {
             return false;
         }
-        self.waits_for &= !(1 << view);
+        self.missing_views &= !(1 << view);
         self.worst = self.worst.or_worse(verdict);
-        if self.waits_for == 0 || self.worst == Verdict::Anomalous {
+        if self.missing_views == 0 || self.worst == Verdict::Anomalous {
             self.verdict = Some(self.worst);
         }
         true
     }
 
-    /// Nothing can change this any more.
-    pub fn decide(&mut self, verdict: Verdict) {
-        (self.waits_for, self.verdict) = (0, Some(verdict));
+    /// Fixes the part's verdict: verdicts of views that come later do not change it.
+    pub fn fix_verdict(&mut self, verdict: Verdict) {
+        (self.missing_views, self.verdict) = (0, Some(verdict));
     }
 
-    /// What counts when nobody is waited for any more.
-    pub fn expired(&self) -> Verdict {
+    /// The part's verdict when the line waits no longer for missing views: the reason of an unknown view, or else the deadline.
+    pub fn final_verdict(&self) -> Verdict {
         self.verdict.unwrap_or(match self.worst {
             Verdict::Unknown(reason) => Verdict::Unknown(reason),
             _ => Verdict::Unknown(Reason::Deadline),
@@ -93,16 +97,16 @@ mod tests {
 
     const NO_FRAME: Verdict = Verdict::Unknown(Reason::NoFrame);
 
-    /// A part that so many cameras look at, after these answers.
-    fn part(views: usize, answers: &[(usize, Verdict)]) -> Part {
+    /// A part of `views` views, after these `(view, verdict)`.
+    fn part(views: usize, verdicts: &[(usize, Verdict)]) -> Part {
         let timing = Timing { delay: Travel::Pulses(5), deadline: None };
         let mut part = Part::new(1, Place { at: Duration::ZERO, count: 0 }, timing, views);
-        answers.iter().for_each(|(view, verdict)| assert!(part.answer(*view, *verdict)));
+        verdicts.iter().for_each(|(view, verdict)| assert!(part.add_view_verdict(*view, *verdict)));
         part
     }
 
     #[test]
-    fn all_views_must_answer_but_one_that_saw_a_defect_is_enough() {
+    fn one_anomalous_view_is_enough_and_a_good_part_needs_all_views() {
         assert_eq!(part(1, &[(0, Verdict::Good)]).verdict, Some(Verdict::Good));
         assert_eq!(part(2, &[(1, Verdict::Good)]).verdict, None);
         assert_eq!(part(2, &[(1, Verdict::Good), (0, Verdict::Good)]).verdict, Some(Verdict::Good));
@@ -112,18 +116,22 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_is_missing_is_unknown() {
-        assert_eq!(part(2, &[(1, Verdict::Good)]).expired(), Verdict::Unknown(Reason::Deadline));
-        assert_eq!(part(3, &[(1, NO_FRAME), (0, Verdict::Good)]).expired(), NO_FRAME);
-        assert_eq!(part(2, &[(1, Verdict::Anomalous)]).expired(), Verdict::Anomalous);
+    fn a_part_with_a_missing_view_is_unknown() {
+        assert_eq!(part(2, &[(1, Verdict::Good)]).final_verdict(), Verdict::Unknown(Reason::Deadline));
+        assert_eq!(part(3, &[(1, NO_FRAME), (0, Verdict::Good)]).final_verdict(), NO_FRAME);
+        assert_eq!(part(2, &[(1, Verdict::Anomalous)]).final_verdict(), Verdict::Anomalous);
     }
 
     #[test]
-    fn only_the_first_answer_of_a_view_counts_and_none_after_the_decision() {
+    fn only_the_first_verdict_of_a_view_counts_and_none_after_the_parts_verdict_is_fixed() {
         let mut part = part(2, &[(0, Verdict::Good)]);
-        assert!(!part.answer(0, Verdict::Anomalous) && !part.answer(2, Verdict::Anomalous) && part.verdict.is_none());
-        part.decide(Verdict::Unknown(Reason::Crowded));
-        assert!(!part.answer(1, Verdict::Good));
-        assert_eq!(part.expired(), Verdict::Unknown(Reason::Crowded));
+        assert!(
+            !part.add_view_verdict(0, Verdict::Anomalous)
+                && !part.add_view_verdict(2, Verdict::Anomalous)
+                && part.verdict.is_none()
+        );
+        part.fix_verdict(Verdict::Unknown(Reason::Crowded));
+        assert!(!part.add_view_verdict(1, Verdict::Good));
+        assert_eq!(part.final_verdict(), Verdict::Unknown(Reason::Crowded));
     }
 }

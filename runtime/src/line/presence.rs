@@ -1,15 +1,16 @@
+//! Parts that appear in the pictures of a free-running camera.
+
+use config::line::PresenceConfig;
 use detector::picture::Picture;
 use detector::preprocess::Rect;
 
-use config::line::PresenceConfig;
-
-/// Points of the region that are looked at, at most along each side.
+/// Most points of the region that are sampled along each side.
 const GRID: u32 = 64;
 
 /// A light barrier in the picture: parts that appear where the belt was empty.
 ///
-/// Each part is seen once, in the first frame in which it covers enough of the region. It is gone when it covers less than half of that,
-/// so that a frame more or less on the edge makes no second part.
+/// A part appears once, in the first frame in which it covers enough of the region. It is gone when it covers less than half of that share:
+/// a part whose coverage varies around the limit makes no second part.
 #[derive(Clone, Debug)]
 pub struct Presence {
     config: PresenceConfig,
@@ -22,7 +23,7 @@ impl Presence {
         Presence { config, present: false }
     }
 
-    /// Whether a part is in the picture that was not in the one before.
+    /// Whether this picture is the first one of a part.
     pub fn appears(&mut self, picture: &Picture) -> bool {
         let covered = self.coverage(picture);
         self.step(covered)
@@ -34,7 +35,7 @@ impl Presence {
         !std::mem::replace(&mut self.present, present) && present
     }
 
-    /// Share of the region that does not look like the belt; of a region beyond the picture, the share that lies in it counts.
+    /// Share of the region that does not look like the belt. Points of the region outside the picture do not count.
     fn coverage(&self, picture: &Picture) -> f64 {
         let (columns, rows) = picture.pixels.dimensions();
         let whole = Rect { x: 0, y: 0, width: columns, height: rows };
@@ -43,17 +44,17 @@ impl Presence {
         let points = |from: u32, length: u32, end: u32| {
             (from..from.saturating_add(length).min(end)).step_by(length.div_ceil(GRID).max(1) as usize)
         };
-        let (mut covered, mut all) = (0u32, 0u32);
+        let (mut covered, mut sampled) = (0u32, 0u32);
         for y in points(top, height, rows) {
             for x in points(left, width, columns) {
                 let [red, green, blue] = picture.pixels.get_pixel(x, y).0.map(u32::from);
-                // Green is most of what the eye calls brightness.
+                // An approximation of luma, in which green has the largest weight.
                 let value = (red + 2 * green + blue) / 4;
                 covered += u32::from(!(u32::from(darkest)..=u32::from(brightest)).contains(&value));
-                all += 1;
+                sampled += 1;
             }
         }
-        f64::from(covered) / f64::from(all.max(1))
+        f64::from(covered) / f64::from(sampled.max(1))
     }
 }
 
@@ -79,26 +80,26 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_passes_is_seen_once_when_its_front_reaches_the_barrier() {
+    fn a_part_that_passes_appears_once_when_its_front_reaches_the_barrier() {
         for step in [1, 7, 15] {
             let mut presence = presence(Some([60, 10, 10, 30]));
-            let seen: Vec<i64> = (0..180).step_by(step).filter(|front| presence.appears(&belt(*front))).collect();
-            assert!(seen.len() == 1 && (65..65 + step as i64).contains(&seen[0]), "{step}: {seen:?}");
+            let fronts: Vec<i64> = (0..180).step_by(step).filter(|front| presence.appears(&belt(*front))).collect();
+            assert!(fronts.len() == 1 && (65..65 + step as i64).contains(&fronts[0]), "{step}: {fronts:?}");
         }
     }
 
     #[test]
-    fn dark_parts_count_and_what_lies_outside_does_not() {
+    fn dark_parts_count_and_points_outside_the_picture_do_not() {
         let dark = Picture { pixels: RgbImage::new(100, 50), colour: Colour::Grey };
         assert!(presence(None).appears(&dark) && presence(Some([90, 40, 50, 50])).appears(&dark));
-        assert!(!presence(Some([100, 0, 10, 10])).appears(&dark), "nothing to look at");
+        assert!(!presence(Some([100, 0, 10, 10])).appears(&dark), "no point of the region lies in the picture");
         assert!(!presence(Some([0, 0, 10, 50])).appears(&belt(60)));
     }
 
     proptest! {
-        /// A part is seen when enough is covered for the first time since less than half of it was.
+        /// A part appears when the coverage reaches the limit for the first time since it was below half of the limit.
         #[test]
-        fn one_part_one_verdict(shares in prop::collection::vec(0.0f64..1.0, 0..100)) {
+        fn each_part_appears_once(shares in prop::collection::vec(0.0f64..1.0, 0..100)) {
             let mut presence = presence(None);
             let mut armed = true;
             for share in shares {

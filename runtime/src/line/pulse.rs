@@ -1,3 +1,5 @@
+//! The pulses of one output: their width, the rest between them, and overlapping requests.
+
 use std::time::Duration;
 
 use verdict::Output;
@@ -28,7 +30,7 @@ impl From<PulseOutput> for Output {
     }
 }
 
-/// A pulse output: how long it is active, and how long it must rest.
+/// The pulses of one output.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     width: Duration,
@@ -37,14 +39,14 @@ pub struct Pulse {
     ended: Option<Duration>,
 }
 
-/// What a wish for a pulse led to.
+/// What a request for a pulse led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fired {
     /// The output becomes active.
     Started,
-    /// It was active and stays so for longer: the pulses are one.
+    /// The output was active and stays active for longer: the two pulses become one.
     Merged,
-    /// It becomes active though it should have rested: a pulse is never moved nor dropped, but somebody must know.
+    /// The output becomes active before the rest was over. The pulse is neither moved nor dropped; the line must raise a stop.
     TooSoon,
 }
 
@@ -54,7 +56,7 @@ impl Pulse {
         Pulse { width, rest, until: None, ended: None }
     }
 
-    /// Wishes for a whole pulse that begins now.
+    /// Requests a whole pulse that begins now.
     pub fn fire(&mut self, now: Duration) -> Fired {
         if self.until.replace(now + self.width).is_some() {
             return Fired::Merged;
@@ -63,8 +65,8 @@ impl Pulse {
         if rested { Fired::Started } else { Fired::TooSoon }
     }
 
-    /// A pulse that was wished for at `fired` did not begin before `at`: it ends a whole width after that. An actuator may not notice one
-    /// that is cut short because the machine stood still before the output was set.
+    /// The output rose at `at` for the pulse that was requested at `fired`: the pulse ends a whole width after `at`. The camera computer
+    /// may stand still before it sets the output, and an actuator may not notice a pulse that is cut short.
     pub fn rose(&mut self, fired: Duration, at: Duration) {
         if self.until == Some(fired + self.width) {
             self.until = Some(at + self.width);
@@ -81,7 +83,7 @@ impl Pulse {
         self.until
     }
 
-    /// Ends the pulse, now, if it should have ended until `time`.
+    /// Ends the pulse at `now` if its end is due by `time`; returns whether it did.
     pub fn end(&mut self, time: Duration, now: Duration) -> bool {
         let over = self.until.is_some_and(|until| until <= time);
         if over {
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_pulses_are_one_and_a_short_rest_is_told() {
+    fn overlapping_pulses_are_one_and_a_short_rest_is_reported() {
         let mut pulse = Pulse::new(ms(20), ms(10));
         assert_eq!(pulse.fire(ms(100)), Fired::Started);
         assert_eq!(pulse.fire(ms(115)), Fired::Merged);
@@ -117,7 +119,7 @@ mod tests {
         pulse.fire(ms(100));
         pulse.rose(ms(100), ms(118));
         assert_eq!(pulse.due(), Some(ms(138)));
-        // Not the one that has begun since.
+        // A rise of an earlier pulse does not move the end of this one.
         pulse.fire(ms(130));
         pulse.rose(ms(118), ms(119));
         assert_eq!(pulse.due(), Some(ms(150)));
@@ -127,9 +129,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whenever a pulse was wished for, the output is active for a whole width from then on.
+        /// From each request on, the output is active for at least a whole width.
         #[test]
-        fn every_wish_is_a_whole_pulse(pauses in prop::collection::vec(0u64..60, 1..50)) {
+        fn every_request_gives_a_whole_pulse(pauses in prop::collection::vec(0u64..60, 1..50)) {
             let mut pulse = Pulse::new(ms(20), ms(10));
             let (mut now, mut last, mut ended) = (ms(0), None, None);
             for pause in pauses {

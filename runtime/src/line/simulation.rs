@@ -1,17 +1,17 @@
-//! A production line in virtual time against [`Control`]: what the outputs did is compared with where the parts were.
+//! A production line in virtual time against [`Control`]: the pulses of the outputs are compared with the positions of the parts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use verdict::{Disposition, Output, Reason, Verdict};
 
+use config::line::{ControlConfig, OnUnknown, PulseConfig, Pulses, Timing, Travel};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use verdict::{Disposition, Output, Reason, Verdict};
 
 use super::action::{Action, Decision, StopCause};
 use super::control::{Control, Event};
 use super::part::Place;
-use config::line::{ControlConfig, OnUnknown, PulseConfig, Pulses, Timing, Travel};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -36,7 +36,7 @@ pub fn config() -> ControlConfig {
     }
 }
 
-/// Everything that a control did.
+/// All actions of a control.
 #[derive(Default)]
 struct Record {
     decided: Vec<Decision>,
@@ -75,16 +75,15 @@ struct Truth {
     /// When it passes the actuator.
     passes: Duration,
     verdict: Verdict,
-    /// When the answer comes, if ever.
-    answer: Option<Duration>,
+    /// When the verdict comes; none if it never does.
+    judged_at: Option<Duration>,
     crowded: bool,
 }
 
-/// Lets a control follow the parts. The thread wakes up to `oversleep` late.
+/// Lets a control follow the parts. The line thread wakes up to `oversleep` late.
 fn follow(config: &ControlConfig, parts: &[Truth], belt: Option<&[(Duration, i64)]>, oversleep: Duration, seed: u64) -> Record {
     let mut random = StdRng::seed_from_u64(seed);
     let mut events: Vec<(Duration, u8, Event)> = vec![];
-    // Of a belt's pulses those matter after which something is to be done; the others would only cost the test time.
     for (number, part) in (1..).zip(parts) {
         let count = belt.map_or(0, |belt| belt[belt.partition_point(|(at, _)| *at <= part.at) - 1].1);
         events.push((
@@ -92,8 +91,8 @@ fn follow(config: &ControlConfig, parts: &[Truth], belt: Option<&[(Duration, i64
             1,
             Event::Triggered { part: number, place: Place { at: part.at, count }, product: 0, doubt: None },
         ));
-        if let Some(answer) = part.answer {
-            events.push((answer, 2, Event::Judged { part: number, view: 0, verdict: part.verdict }));
+        if let Some(judged_at) = part.judged_at {
+            events.push((judged_at, 2, Event::Judged { part: number, view: 0, verdict: part.verdict }));
         }
     }
     events.extend(belt.unwrap_or_default().iter().map(|(at, count)| (*at, 0, Event::Count { count: *count, at: *at })));
@@ -118,7 +117,7 @@ fn follow(config: &ControlConfig, parts: &[Truth], belt: Option<&[(Duration, i64
     record
 }
 
-/// Triggers at 20 a second with jitter, and now and then a burst of parts that nearly or really touch.
+/// Triggers at 20 a second with jitter, and now and then a burst of parts so close that some are crowded.
 fn triggers(count: usize, random: &mut StdRng) -> Vec<Duration> {
     let mut at = ms(1000);
     let mut burst = 0;
@@ -137,29 +136,30 @@ fn triggers(count: usize, random: &mut StdRng) -> Vec<Duration> {
     (0..count).map(|_| next()).collect()
 }
 
-fn answers(triggers: Vec<Duration>, random: &mut StdRng) -> Vec<Truth> {
+/// The parts of these triggers, with random verdicts that come at random times.
+fn parts_of(triggers: Vec<Duration>, random: &mut StdRng) -> Vec<Truth> {
     let mut parts: Vec<Truth> = vec![];
     for at in triggers {
         let verdict = if random.random_bool(0.1) { Verdict::Anomalous } else { Verdict::Good };
-        // One in a hundred comes late, one in two hundred never.
-        let answer = match random.random_range(0..200) {
+        // One verdict in a hundred comes late, one in two hundred never.
+        let judged_at = match random.random_range(0..200) {
             0 => None,
             1 | 2 => Some(at + us(random.random_range(390_000..900_000))),
             _ => Some(at + us(random.random_range(20_000..385_000))),
         };
-        parts.push(Truth { at, passes: at, verdict, answer, crowded: false });
+        parts.push(Truth { at, passes: at, verdict, judged_at, crowded: false });
     }
     parts
 }
 
-/// What must have become of each part; how many parts were wrongly hit or wrongly left alone is the result.
+/// Checks the decision about each part. Returns how many parts got a wrong pulse or lacked one, and how many were unknown.
 fn judge(parts: &[Truth], record: &Record, deadline: impl Fn(&Truth) -> Duration, oversleep: Duration) -> (usize, usize) {
     assert_eq!(record.decided.len(), parts.len(), "a part without an outcome");
     let mut wrong = 0;
     let mut unknown = 0;
     for (index, (part, decided)) in parts.iter().zip(&record.decided).enumerate() {
         assert_eq!(decided.part, index as u64 + 1, "parts are decided in order, each once");
-        let in_time = part.answer.is_some_and(|answer| answer < deadline(part));
+        let in_time = part.judged_at.is_some_and(|judged_at| judged_at < deadline(part));
         let expected = match (part.crowded, in_time) {
             (true, _) => Verdict::Unknown(Reason::Crowded),
             (false, true) => part.verdict,
@@ -169,10 +169,10 @@ fn judge(parts: &[Truth], record: &Record, deadline: impl Fn(&Truth) -> Duration
         let disposition = if expected == Verdict::Good { Disposition::Pass } else { Disposition::Reject };
         assert_eq!(decided.disposition, disposition);
         unknown += usize::from(matches!(expected, Verdict::Unknown(_)));
-        // The actuator is looked at where its pulse must have begun even if the thread overslept.
-        let looked = part.passes + oversleep;
-        let hit = record.was_active(Output::Reject, looked);
-        let passed = record.was_active(Output::Good, looked);
+        // At this time the pulse must have begun even if the thread overslept.
+        let checked_at = part.passes + oversleep;
+        let hit = record.was_active(Output::Reject, checked_at);
+        let passed = record.was_active(Output::Good, checked_at);
         wrong += usize::from(hit != (disposition == Disposition::Reject) || passed != (disposition == Disposition::Pass));
     }
     (wrong, unknown)
@@ -183,7 +183,7 @@ fn a_hundred_thousand_parts_at_constant_speed() {
     for oversleep in [Duration::ZERO, us(900)] {
         let mut random = StdRng::seed_from_u64(1);
         let config = ControlConfig { spacing: Travel::Time(ms(13)), ..config() };
-        let mut parts = answers(triggers(100_000, &mut random), &mut random);
+        let mut parts = parts_of(triggers(100_000, &mut random), &mut random);
         for index in 0..parts.len() {
             parts[index].passes = parts[index].at + ms(400);
             if index > 0 && parts[index].at - parts[index - 1].at < ms(13) {
@@ -230,13 +230,12 @@ fn a_hundred_thousand_parts_while_the_belt_changes_speed() {
         parts: 512,
         ..config()
     };
-    let mut parts = answers(triggers(100_000, &mut random), &mut random);
+    let mut parts = parts_of(triggers(100_000, &mut random), &mut random);
     let pulses = belt(parts[parts.len() - 1].at + ms(5000), &mut random);
     let count_at = |at: Duration| pulses[pulses.partition_point(|(time, _)| *time <= at) - 1].1;
     let counts: Vec<i64> = parts.iter().map(|part| count_at(part.at)).collect();
     for index in 0..parts.len() {
         parts[index].passes = pulses[(counts[index] + i64::from(delay)) as usize].0;
-        // Answers are spread over the whole way, however long that takes.
         if index > 0 && counts[index] - counts[index - 1] < i64::from(spacing) {
             (parts[index].crowded, parts[index - 1].crowded) = (true, true);
         }
@@ -277,10 +276,10 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: every part is decided exactly once and in order, pulses are whole, and the control holds no
-    /// more than it may.
+    /// For any order of events, every part is decided exactly once and in order, pulses are whole, and no more parts are in transit than
+    /// the configuration allows.
     #[test]
-    fn no_part_is_lost_or_told_twice(
+    fn every_part_is_decided_exactly_once(
         steps in steps(),
         encoder in any::<bool>(),
         parts in 1usize..8,
@@ -297,7 +296,7 @@ proptest! {
         settings.timings = delays.into_iter().map(|way| Timing { delay: delay(way), deadline: deadline.map(ms) }).collect();
         let mut control = Control::new(settings);
         let mut record = Record::default();
-        let (mut now, mut seen, mut count) = (ms(1000), 0, 0);
+        let (mut now, mut newest, mut count) = (ms(1000), 0, 0);
         for (pause, step) in steps {
             let next = now + ms(pause);
             while let Some(due) = control.due().filter(|due| *due <= next) {
@@ -308,10 +307,10 @@ proptest! {
             now = next;
             let event = match step {
                 Step::TriggeredPart { product } => {
-                    seen += 1;
-                    Event::Triggered { part: seen, place: Place { at: now, count }, product, doubt: None }
+                    newest += 1;
+                    Event::Triggered { part: newest, place: Place { at: now, count }, product, doubt: None }
                 }
-                Step::Judged { back, view, verdict } => Event::Judged { part: seen.saturating_sub(back), view, verdict },
+                Step::Judged { back, view, verdict } => Event::Judged { part: newest.saturating_sub(back), view, verdict },
                 Step::Doubt { back } => Event::Doubt { since: now - ms(back) },
                 Step::NoSuchProduct => Event::NoSuchProduct,
                 Step::Pulses(pulses) => {
@@ -326,13 +325,13 @@ proptest! {
             prop_assert!(control.in_transit() <= parts);
         }
         control.step(Event::Abandon, now, &mut |action| record.take(action, now));
-        let mut told: Vec<u64> = record.decided.iter().map(|decided| decided.part).collect();
+        let mut decided: Vec<u64> = record.decided.iter().map(|decided| decided.part).collect();
         let overflown = record.decided.iter().filter(|decided| decided.verdict == Verdict::Unknown(Reason::LineOverflow));
         if overflown.count() == 0 {
-            prop_assert!(told.is_sorted(), "{:?}", told);
+            prop_assert!(decided.is_sorted(), "{:?}", decided);
         }
-        told.sort_unstable();
-        prop_assert_eq!(told, (1..=seen).collect::<Vec<_>>());
+        decided.sort_unstable();
+        prop_assert_eq!(decided, (1..=newest).collect::<Vec<_>>());
         for output in [Output::Reject, Output::Good] {
             let pulses = record.active.get(&output).cloned().unwrap_or_default();
             prop_assert!(pulses.iter().all(|(from, to)| *to - *from >= ms(12)));

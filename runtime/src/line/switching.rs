@@ -1,13 +1,14 @@
-//! A line that changes its product, in virtual time: code lines, line thread, capture thread and a camera that obeys late, each with delays
-//! of its own, against what the code and the camera truly were.
+//! A production line that changes its product, in virtual time. The code's GPIO lines, the line thread, the capture thread and a camera
+//! that changes its settings late have different delays. Each verdict is compared with the true code and the true settings of the camera.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use verdict::{Disposition, Reason, Verdict};
 
+use config::line::{ControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use verdict::{Disposition, Reason, Verdict};
 
 use super::action::{Action, Decision};
 use super::choice::{Change, Choice, ChoiceEvent};
@@ -16,17 +17,16 @@ use super::matching::{Match, Matching, MatchingEvent};
 use super::part::Place;
 use super::trigger::TriggeredPart;
 use crate::camera::Settling;
-use config::line::{ControlConfig, Timing, Travel, TriggerBy, TriggerConfig};
 
 const PRODUCTS: usize = 3;
-/// Codes beyond the products' are nobody's.
+/// One code more than products: the last code belongs to no product.
 const CODES: usize = PRODUCTS + 1;
 const SETTLE: u64 = 10;
 const SETTLE_FRAMES: u32 = 2;
-/// Between two frames, and from an exposure to the capture thread.
+/// Time between two frames, and from an exposure to the capture thread.
 const PERIOD: u64 = 10;
 const TRANSPORT: u64 = 7;
-/// From an edge to the line thread, and of a capture thread that is busy with other things.
+/// Longest time from an edge to the line thread, and longest stall of the capture thread.
 const LAG: u64 = 4;
 const STALL: u64 = 30;
 const DELAYS: [u64; PRODUCTS] = [400, 450, 430];
@@ -36,30 +36,31 @@ const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A frame, by the settings that it was truly taken on; nothing when they were just changing.
+/// The product on whose settings a frame was truly taken; none while the settings were changing.
 type Truth = Option<usize>;
 
 struct World {
     random: StdRng,
     start: Instant,
-    /// What happens at the line: the code, and triggers.
+    /// The true code at each millisecond, the times of its changes, and the times of the triggers.
     code: Vec<usize>,
     changes: Vec<u64>,
     triggers: Vec<u64>,
-    /// When the line thread learns of what, in any order within the lag.
+    /// For each time the edges that the line thread reads then: `(time of the edge, whether it is an edge of the code)`.
     edges: BTreeMap<u64, Vec<(u64, bool)>>,
     choice: Choice,
     control: Control,
     chosen: usize,
     parts: u64,
-    seen: BTreeMap<u64, u64>,
-    /// From line to capture thread.
-    told: Vec<TriggeredPart>,
+    /// Trigger time of each part.
+    triggered: BTreeMap<u64, u64>,
+    /// Parts on their way from line thread to capture thread.
+    announced: Vec<TriggeredPart>,
     matching: Matching<(Option<usize>, Truth)>,
     settling: Settling,
     product: usize,
     busy_until: u64,
-    /// The camera: what it was set to, and frames until it obeys.
+    /// The camera: the product whose settings it was given, and frames until it uses them.
     set: (usize, u32),
     frames: Vec<(u64, Truth)>,
     judged: BTreeMap<u64, (usize, Truth)>,
@@ -114,8 +115,8 @@ impl World {
             control: Control::new(control),
             chosen: 0,
             parts: 0,
-            seen: BTreeMap::new(),
-            told: vec![],
+            triggered: BTreeMap::new(),
+            announced: vec![],
             settling: Settling::new(0, SETTLE_FRAMES),
             product: 0,
             busy_until: 0,
@@ -152,10 +153,10 @@ impl World {
             }
             self.parts += 1;
             let (product, doubt) = self.choice.at(ms(at));
-            let seen = TriggeredPart { part: self.parts, at: ms(at), product, doubt };
-            self.seen.insert(self.parts, at);
-            self.step(Event::Triggered { part: seen.part, place: Place { at: seen.at, count: 0 }, product, doubt }, time);
-            self.told.push(seen);
+            let part = TriggeredPart { part: self.parts, at: ms(at), product, doubt };
+            self.triggered.insert(self.parts, at);
+            self.step(Event::Triggered { part: part.part, place: Place { at: part.at, count: 0 }, product, doubt }, time);
+            self.announced.push(part);
         }
         if self.choice.due().is_some_and(|due| due <= time) {
             let code = self.code[(now as usize).min(END as usize)];
@@ -176,8 +177,8 @@ impl World {
     fn step(&mut self, event: Event, now: Duration) {
         let World { control, decided, .. } = self;
         control.step(event, now, &mut |action| {
-            if let Action::Decided(one) = action {
-                decided.push(one);
+            if let Action::Decided(decision) = action {
+                decided.push(decision);
             }
         });
     }
@@ -190,13 +191,14 @@ impl World {
             self.busy_until = now + self.random.random_range(0..STALL);
         }
         let time = ms(now);
-        let mut verdict = vec![];
-        let World { matching, told, .. } = self;
-        told.drain(..).for_each(|seen| matching.step(MatchingEvent::Part(seen), time, &mut |one| verdict.push(one)));
+        let mut matches = vec![];
+        let World { matching, announced, .. } = self;
+        let mut take = |matched| matches.push(matched);
+        announced.drain(..).for_each(|part| matching.step(MatchingEvent::Part(part), time, &mut take));
         if self.chosen != self.product && !self.matching.waits_for_other_than(self.chosen) {
             self.product = self.chosen;
             self.settling.change(self.product, false, self.start + time);
-            // What was exposed at this moment is neither; the camera obeys after no more frames than it is said to need.
+            // A frame that is exposed now is on neither settings; the camera uses the new settings after at most SETTLE_FRAMES frames.
             self.set = (self.product, self.random.random_range(0..=SETTLE_FRAMES));
         }
         let World { matching, frames, settling, start, .. } = self;
@@ -204,18 +206,18 @@ impl World {
             let here = at + TRANSPORT <= now;
             if here {
                 let frame = (settling.taken(*start + ms(*at)), *truth);
-                matching.step(MatchingEvent::Frame { at: ms(*at), frame }, time, &mut |one| verdict.push(one));
+                matching.step(MatchingEvent::Frame { at: ms(*at), frame }, time, &mut |matched| matches.push(matched));
             }
             !here
         });
-        matching.step(MatchingEvent::Tick, time, &mut |one| verdict.push(one));
-        for one in verdict {
-            let (part, answer) = match one {
-                Match::Bound(seen, (taken, truth)) => (seen.part, seen.judgeable(taken).map(|()| (seen.product, truth))),
-                Match::Unmatched(seen, reason) => (seen.part, Err(reason)),
+        matching.step(MatchingEvent::Tick, time, &mut |matched| matches.push(matched));
+        for matched in matches {
+            let (part, judgeable) = match matched {
+                Match::Bound(part, (taken, truth)) => (part.part, part.judgeable(taken).map(|()| (part.product, truth))),
+                Match::Unmatched(part, reason) => (part.part, Err(reason)),
                 Match::Surplus(_) => continue,
             };
-            let verdict = match answer {
+            let verdict = match judgeable {
                 Ok(judged) => {
                     self.judged.insert(part, judged);
                     Verdict::Good
@@ -231,7 +233,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_part_is_judged_by_its_own_recipe_or_unknown(
+    fn every_part_is_judged_as_its_own_product_or_unknown(
         seed in any::<u64>(),
         changes in prop::collection::vec(prop_oneof![5u64..60, 100u64..900], 0..12),
         pauses in prop::collection::vec(30u64..120, 10..120),
@@ -240,19 +242,19 @@ proptest! {
         let parts: Vec<u64> = world.decided.iter().map(|decided| decided.part).collect();
         prop_assert_eq!(&parts, &(1..=world.triggers.len() as u64).collect::<Vec<_>>(), "each part once, in order");
         for decided in &world.decided {
-            let at = world.seen[&decided.part];
+            let at = world.triggered[&decided.part];
             let calm = |from: u64| !world.changes.iter().any(|change| (from..=at).contains(change));
             let code = world.code[at as usize];
             if decided.verdict == Verdict::Good {
                 let (product, truth) = world.judged[&decided.part];
                 prop_assert_eq!((product, truth), (code, Some(code)), "part {} at {}", decided.part, at);
-                prop_assert!(decided.after == ms(DELAYS[code]) && decided.disposition == Disposition::Pass, "its own way");
+                prop_assert!(decided.after == ms(DELAYS[code]) && decided.disposition == Disposition::Pass, "the delay of its product");
             } else {
-                // Long after the last change a part is unknown only for reasons that have nothing to do with products.
+                // Long after the last change, the product is no reason for an unknown part.
                 let expected = match decided.verdict {
                     Verdict::Unknown(Reason::ProductChange) => at < 250 || !calm(at - 250),
                     Verdict::Unknown(Reason::NoProduct) => code == PRODUCTS || !calm(at.saturating_sub(100)),
-                    // Trigger times and frames drift through each other, and delays of different products too.
+                    // Triggers and frames have different periods, and the products have different delays.
                     Verdict::Unknown(Reason::Ambiguous | Reason::NoFrame | Reason::Crowded) => true,
                     other => { prop_assert!(false, "{:?}", other); false }
                 };
@@ -274,15 +276,15 @@ fn most_parts_are_judged() {
     assert!(good > all / 3 && changing > 20, "{good} good, {changing} while changing, of {all}: too easy or too hard a line");
 }
 
-/// What becomes of good parts that are seen at these times, of these products.
+/// When good parts with these `(trigger time, product)` are decided, and their verdicts.
 fn decided(parts: &[(u64, usize)]) -> Vec<(Duration, Verdict)> {
     let delays = [400, 300].map(|delay| Timing { delay: Travel::Time(ms(delay)), deadline: None });
     let mut control = Control::new(ControlConfig { timings: delays.to_vec(), ..super::simulation::config() });
-    let mut told = vec![];
+    let mut verdicts = vec![];
     for now in (0..2000).map(ms) {
         let mut take = |action| {
             if let Action::Decided(decided) = action {
-                told.push((now, decided.verdict));
+                verdicts.push((now, decided.verdict));
             }
         };
         for (part, (at, product)) in (1..).zip(parts).filter(|(_, (at, _))| ms(*at) == now) {
@@ -292,7 +294,7 @@ fn decided(parts: &[(u64, usize)]) -> Vec<(Duration, Verdict)> {
         }
         control.step(Event::Tick, now, &mut take);
     }
-    told
+    verdicts
 }
 
 #[test]

@@ -1,30 +1,34 @@
+//! From trigger edges to parts: debouncing, counting, and edges that the kernel lost.
+
 use std::time::Duration;
+
 use verdict::Reason;
 
-/// An edge on the trigger's line, as the kernel saw it.
+/// An edge on the trigger's GPIO line, with the kernel's time and number; or another trigger, with its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// When; this is *the* time of a part.
+    /// When the edge came; the time of a part is the time of its edge.
     pub at: Duration,
-    /// The kernel's number of the edge on this line; nothing for triggers that are not edges.
+    /// The kernel's number of the edge on this GPIO line; none for triggers that are not edges.
     pub number: Option<u32>,
 }
 
-/// A part that was seen.
+/// A part whose trigger came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TriggeredPart {
     /// Counts the parts, from 1.
     pub part: u64,
     /// Time of its trigger.
     pub at: Duration,
-    /// Which product it is.
+    /// The number of its product.
     pub product: usize,
-    /// Why nobody can say which product it is.
+    /// Why its product is in doubt.
     pub doubt: Option<Reason>,
 }
 
 impl TriggeredPart {
-    /// Whether a frame can show this part as its product wants it; `taken` is the product on whose settings the frame was taken for sure.
+    /// Whether a frame of this part can be judged. `taken` is the product on whose settings the frame certainly was taken; none while the
+    /// settings changed.
     ///
     /// # Errors
     /// Why the part is unknown.
@@ -37,20 +41,20 @@ impl TriggeredPart {
     }
 }
 
-/// What a trigger did.
+/// What became of the trigger edges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TriggerCounts {
-    /// Parts.
+    /// Edges that made a part.
     pub parts: u64,
-    /// Edges that came within the debounce time of another.
+    /// Edges that came within the debounce time of another edge.
     pub bounces: u64,
-    /// Edges that the kernel could not keep: parts that passed without being seen.
+    /// Edges that the kernel could not keep: their parts passed unseen.
     pub missed: u64,
 }
 
 /// Makes parts of trigger edges.
 ///
-/// An edge counts when the line was quiet before for the debounce time; the time of the part is the time of that first edge, not of the
+/// An edge makes a part if no edge came within the debounce time before it. The time of the part is the time of this first edge, not the
 /// end of the bouncing.
 #[derive(Clone, Debug)]
 pub struct Trigger {
@@ -61,7 +65,7 @@ pub struct Trigger {
 }
 
 impl Trigger {
-    /// A trigger that takes edges within `debounce` of the last one for bounces.
+    /// A trigger for which an edge within `debounce` of the edge before it is a bounce.
     pub fn new(debounce: Duration) -> Trigger {
         Trigger { debounce, last: None, number: None, counts: TriggerCounts::default() }
     }
@@ -71,7 +75,7 @@ impl Trigger {
         if let Some(number) = edge.number {
             let last = self.number.replace(number);
             let lost = last.map_or(0, |last| number.wrapping_sub(last).wrapping_sub(1));
-            // A number that goes back is a line that was requested anew.
+            // Numbers start again when the GPIO line is requested again.
             self.counts.missed += u64::from(if lost < u32::MAX / 2 { lost } else { 0 });
         }
         let last = self.last.replace(edge.at);
@@ -83,7 +87,7 @@ impl Trigger {
         Some(self.counts.parts)
     }
 
-    /// What it did.
+    /// The counts since the start.
     pub fn counts(&self) -> TriggerCounts {
         self.counts
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Times since the service started, on CLOCK_MONOTONIC: the clock of GPIO edges, of V4L2 frames and of [`Instant`]. Setting the time of
-/// day does not touch it.
+/// day does not change it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     instant: Instant,
@@ -20,7 +20,7 @@ impl Clock {
         Clock { instant: Instant::now(), monotonic }
     }
 
-    /// Now.
+    /// The time now.
     pub fn now(&self) -> Duration {
         self.instant.elapsed()
     }
@@ -40,7 +40,7 @@ impl Clock {
         self.instant + at
     }
 
-    /// The kernel's time for one of ours.
+    /// The kernel's time for a time of this clock.
     pub fn monotonic(&self, at: Duration) -> Timespec {
         let at = self.monotonic + at;
         // Seconds since boot fit any signed integer.

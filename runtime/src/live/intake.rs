@@ -1,30 +1,31 @@
-//! The decisions of the pipeline, as a pure state machine.
+//! Which frame the detector judges next, and what becomes of the frames that wait: a pure state machine.
 
 use std::collections::VecDeque;
 use std::time::Duration;
+
+use config::{Binding, FramesConfig};
 use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 
 use super::queue::{Frame, Mailbox, PartQueue};
-use config::{Binding, FramesConfig};
 
 /// What happened.
 #[derive(Debug)]
 pub enum Event<P> {
     /// The source delivered a frame.
     Captured(Frame<P>),
-    /// There is a part or a frame, but nothing that could be judged.
+    /// A part or frame came that cannot be judged; the verdict is unknown, with its reason.
     Unjudgeable(Ticket, ScoredVerdict),
-    /// The source has nothing: a sign of life for the detector, behind the frames that wait.
+    /// A token that must pass through both stages of the detector, behind the frames that wait: it shows that the detector works.
     Token,
-    /// The network thread has nothing to do.
+    /// The network thread is idle.
     Ready,
-    /// The detector has judged the oldest of the frames that it was given.
+    /// The detector has judged the oldest of its frames.
     Judged(ScoredVerdict),
     /// The source will deliver no more.
     Ended,
-    /// Somebody wants the service to stop: what is being judged is finished, what waits becomes `unknown`.
+    /// The service is to stop: frames that are being judged are finished, frames that wait become `unknown`.
     Stop,
-    /// The detector thread is gone.
+    /// The detector thread or the network thread has died.
     DetectorLost,
 }
 
@@ -35,24 +36,24 @@ pub enum Action<P> {
     Judge(Frame<P>),
     /// Report an outcome.
     Report(Outcome),
-    /// The detector has met an idle token: everything before it works.
+    /// Send the token through the detector: all frames before it have been given out.
     Live,
     /// The detector is no longer needed.
     Finish,
 }
 
-/// Frames that the detector has at once: one for each stage.
+/// Most frames in the detector at once: one for each stage.
 const AHEAD: usize = 2;
 
 /// Decides which frame is judged next, and what becomes of the others.
 ///
-/// Every frame bound to a part gets exactly one outcome. Parts are judged in order; an `unknown` is reported as soon as it is certain, which
-/// may be before older parts that still wait: the fail-safe needs the time.
+/// Every frame bound to a part gets exactly one outcome. Parts are judged in order. An `unknown` is reported as soon as it is certain,
+/// which may be before older parts that still wait: the line needs the time for its fail-safe.
 #[derive(Debug)]
 pub struct Intake<P> {
     waiting: Waiting<P>,
     max_age: Duration,
-    /// Given to the detector, in this order.
+    /// Tickets of the frames in the detector, in order.
     judging: VecDeque<Ticket>,
     token: bool,
     ended: bool,
@@ -99,7 +100,7 @@ impl<P> Intake<P> {
         }
     }
 
-    /// Takes an event in at time `now` (on the tickets' clock) and says what to do, in this order.
+    /// Takes an event in at time `now` (on the tickets' clock); returns the actions that follow, in order.
     pub fn step(&mut self, event: Event<P>, now: Duration) -> Vec<Action<P>> {
         let mut actions = Vec::new();
         self.expire(now, &mut actions);
@@ -107,7 +108,7 @@ impl<P> Intake<P> {
             Event::Captured(frame) => self.admit(frame, now, &mut actions),
             Event::Unjudgeable(ticket, judged) => actions.push(report(ticket, judged, now)),
             Event::Token => self.token = true,
-            // The detector thread has enough to do, and a frame that waits here may still be replaced, or become stale in time.
+            // Both stages have a frame. A frame that waits here may still be replaced or become stale.
             Event::Ready if self.judging.len() >= AHEAD => {}
             Event::Ready => match self.waiting.take() {
                 Some(frame) => {
@@ -132,7 +133,7 @@ impl<P> Intake<P> {
         actions
     }
 
-    /// Whether capturing more frames is pointless.
+    /// Whether new frames are no longer judged.
     pub fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
@@ -160,7 +161,7 @@ impl<P> Intake<P> {
         }
     }
 
-    /// Frames wait in the order of their capture: the stale ones are in front.
+    /// Makes stale frames unknown. Frames wait in the order of their capture, so the stale ones are in front.
     fn expire(&mut self, now: Duration, actions: &mut Vec<Action<P>>) {
         let max_age = self.max_age;
         let is_stale = |frame: &Frame<P>| now.saturating_sub(frame.ticket.captured) > max_age;

@@ -1,15 +1,17 @@
-//! The thread that carries out what the state machines of the line say.
+//! The line thread: carries out the actions of the line's state machines.
 //!
-//! From [`LineThread::run`] on it neither allocates nor locks nor logs nor touches a disk: it sleeps until the next due time or event,
-//! and talks to the others through [`LineLink`].
+//! From [`LineThread::run`] on it neither allocates nor locks nor logs nor touches a disk. It sleeps until the next due time or event, and
+//! exchanges messages with the other threads through [`LineLink`].
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use verdict::{Output, Reason, Verdict};
 
+use config::Product;
+use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime};
+use verdict::{Output, Reason, Verdict};
 
 use super::line_error::{GROUPS, LineError};
 use super::link::{Command, LineLink, Report};
@@ -20,26 +22,24 @@ use crate::line::{
     Action, Change, Choice, ChoiceEvent, Control, Edge, Encoder, EncoderEdge, Event, Heartbeat, Place, Trigger, TriggeredPart,
     Turn,
 };
-use config::Product;
-use config::line::{CODE_LINES, InputRole, LineSettings, Selection, Travel, TriggerBy};
 
-/// What is still in transit at the end of the service is waited for at most so long beyond its delay.
+/// At the end of the service, the line thread waits this long beyond the delay for parts in transit.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The same where a belt may stand still.
+/// The same for a line with an encoder, whose belt may stand still.
 const BELT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the line thread found when it woke up.
+/// Which descriptors were readable when the line thread woke up.
 #[derive(Debug)]
 struct Ready {
-    /// The software trigger's socket has datagrams.
+    /// The socket of the software trigger.
     trigger_socket: bool,
-    /// The socket that products are chosen at has datagrams.
+    /// The socket at which products are chosen.
     product_socket: bool,
-    /// A group of inputs has edges.
+    /// Each group of inputs.
     inputs: [bool; GROUPS],
 }
 
-/// Everything that the line thread owns.
+/// The state of the line thread.
 #[derive(Debug)]
 pub struct LineThread<'a> {
     link: &'a LineLink<'a>,
@@ -49,10 +49,10 @@ pub struct LineThread<'a> {
     heartbeat: Heartbeat,
     stall: Duration,
     interval: Option<(Duration, Duration)>,
-    /// The first view that must be told of a part: the one that makes parts of its frames knows them.
-    first_told: usize,
+    /// Parts are announced to this view and those after it. A first view whose frames make the parts needs no announcement.
+    first_announced_view: usize,
     views: usize,
-    /// Who must make progress.
+    /// The threads that must make progress.
     workers: Vec<Worker>,
     products: Vec<Product>,
     choice: Option<Choice>,
@@ -65,10 +65,10 @@ pub struct LineThread<'a> {
 }
 
 impl<'a> LineThread<'a> {
-    /// Takes hold of the lines; outputs are at their safe levels then.
+    /// Requests the GPIO lines; the outputs are then at their safe levels.
     ///
     /// # Errors
-    /// Names the key and the line that is missing, taken or refused.
+    /// Names the key of a GPIO line that is missing, in use or refused, or of a socket that cannot be bound.
     pub fn new(settings: &LineSettings, products: Vec<Product>, link: &'a LineLink<'a>) -> Result<LineThread<'a>, LineError> {
         let (inputs, outputs) = match settings.simulated {
             true => (Inputs::default(), Outputs::simulated()),
@@ -114,7 +114,7 @@ impl<'a> LineThread<'a> {
             heartbeat: Heartbeat::new(settings.heartbeat, link.clock().now()),
             stall: settings.stall,
             interval,
-            first_told: usize::from(settings.trigger.is_a_frame()),
+            first_announced_view: usize::from(settings.trigger.is_a_frame()),
             views,
             workers: (0..views).map(Worker::Capture).chain([Worker::Detector]).collect(),
             products,
@@ -128,7 +128,7 @@ impl<'a> LineThread<'a> {
         })
     }
 
-    /// Works until [`LineLink::finish`] and until no part is in transit any more. Outputs are safe afterwards.
+    /// Works until [`LineLink::finish`] was called and no part is in transit. The outputs are at their safe levels afterwards.
     pub fn run(mut self) {
         let mut give_up = None;
         loop {
@@ -162,7 +162,7 @@ impl<'a> LineThread<'a> {
             }
             let now = self.link.clock().now();
             if let Some((next, every)) = self.interval.filter(|(next, _)| *next <= now) {
-                // After a pause the rhythm begins anew: parts that nobody saw cannot be made up for.
+                // After a pause the interval starts again: triggers of the pause are not made up for.
                 self.interval = Some(((next + every).max(now), every));
                 self.trigger(next, None);
             }
@@ -171,27 +171,27 @@ impl<'a> LineThread<'a> {
         }
     }
 
-    /// Sleeps until something is due or happens.
+    /// Sleeps until something is due or a descriptor is readable.
     fn sleep(&self, give_up: Option<Duration>) -> Ready {
         let code = self.choice.as_ref().and_then(Choice::due);
         let due = [self.control.due(), self.interval.map(|(next, _)| next), give_up, Some(self.heartbeat.due()), code];
         if let Some(due) = due.into_iter().flatten().min() {
             let none = Timespec { tv_sec: 0, tv_nsec: 0 };
             let timer = Itimerspec { it_interval: none, it_value: self.link.clock().monotonic(due) };
-            // It can only fail for arguments that are wrong.
+            // It fails only for wrong arguments.
             let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &timer);
         }
         let wake = self.link.wake().as_fd();
         let polled = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let [triggers, product] = [&self.socket, &self.product_socket].map(|socket| socket.as_ref().map(AsFd::as_fd));
-        // An array needs no memory; places without a descriptor of their own watch the wake-up.
+        // An array of fixed size needs no allocation; places without a descriptor of their own poll the wake-up again.
         let mut inputs = [wake; GROUPS];
         let groups = inputs.iter_mut().zip(self.inputs.descriptors()).map(|(place, group)| *place = group).count();
         let [first, second, third, fourth] = inputs.map(polled);
         let own = [wake, self.timer.as_fd(), triggers.unwrap_or(wake), product.unwrap_or(wake)].map(polled);
         let [own_wake, timer, trigger_socket, product_socket] = own;
         let mut all = [own_wake, timer, trigger_socket, product_socket, first, second, third, fourth];
-        // An interrupted sleep is a short one.
+        // An interrupted sleep only ends early.
         let _ = poll(&mut all, None);
         let [_, _, trigger_socket, product_socket, inputs @ ..] = all.map(|polled| polled.revents().contains(PollFlags::IN));
         Ready {
@@ -202,7 +202,7 @@ impl<'a> LineThread<'a> {
     }
 
     fn read(&mut self, group: usize) {
-        // Taken out for a moment, so that the edges can be handed to the rest of us.
+        // The inputs are taken out meanwhile, because `take` needs all of `self`.
         let mut inputs = std::mem::take(&mut self.inputs);
         let read = inputs.read(group, &mut |edge| self.take(edge));
         self.inputs = inputs;
@@ -241,14 +241,14 @@ impl<'a> LineThread<'a> {
         self.admit(TriggeredPart { part, at, product, doubt });
     }
 
-    /// The line follows a part, and every camera that does not know it looks for its frame.
-    fn admit(&mut self, seen: TriggeredPart) {
-        let TriggeredPart { part, at, product, doubt } = seen;
+    /// Line control follows the part from now on, and the part is announced to the views.
+    fn admit(&mut self, triggered: TriggeredPart) {
+        let TriggeredPart { part, at, product, doubt } = triggered;
         let place = Place { at, count: self.encoder.as_ref().map_or(0, Encoder::count) };
         let now = self.link.clock().now();
         self.step(Event::Triggered { part, place, product, doubt }, now);
-        for view in self.first_told..self.views {
-            if !self.link.tell_part(view, seen) {
+        for view in self.first_announced_view..self.views {
+            if !self.link.announce_part(view, triggered) {
                 self.step(Event::Judged { part, view, verdict: Verdict::Unknown(Reason::QueueOverflow) }, now);
             }
         }
@@ -260,11 +260,11 @@ impl<'a> LineThread<'a> {
 
     fn obey(&mut self, command: Command) {
         match command {
-            // A frame that is a part was taken some time ago, on the settings of a product that may not have been its own.
-            Command::Triggered(seen) => {
-                let (product, doubt) = self.product_at(seen.at);
-                let other = (seen.product != product).then_some(Reason::ProductChange);
-                self.admit(TriggeredPart { product, doubt: doubt.or(seen.doubt).or(other), ..seen });
+            // The frame of this part was taken some time ago, perhaps on the settings of another product.
+            Command::Triggered(triggered) => {
+                let (product, doubt) = self.product_at(triggered.at);
+                let other = (triggered.product != product).then_some(Reason::ProductChange);
+                self.admit(TriggeredPart { product, doubt: doubt.or(triggered.doubt).or(other), ..triggered });
             }
             Command::Judged { part, view, verdict } => self.step(Event::Judged { part, view, verdict }, self.link.clock().now()),
         }
@@ -283,7 +283,7 @@ impl<'a> LineThread<'a> {
         }
     }
 
-    /// The levels themselves, not the edges that led to them: an edge may be lost.
+    /// Reads the code from the levels of its GPIO lines, not from their edges: an edge may be lost.
     fn read_code(&mut self) {
         let mut code = Some(0);
         for bit in 0..CODE_LINES as u8 {
@@ -299,7 +299,7 @@ impl<'a> LineThread<'a> {
         self.choose(ChoiceEvent::Read(product));
     }
 
-    /// Datagrams with a product's name.
+    /// Receives datagrams, each of which holds the name of a product.
     fn receive_product(&mut self) {
         let mut name = [0; config::NAME_LIMIT + 1];
         while let Some(length) = self.product_socket.as_ref().and_then(|socket| socket.receive(&mut name).ok()) {
@@ -309,7 +309,7 @@ impl<'a> LineThread<'a> {
         }
     }
 
-    /// Datagrams of any content.
+    /// Receives datagrams of any content, each of which is a trigger.
     fn receive_triggers(&mut self) {
         let mut byte = [0; 1];
         while let Some(socket) = &self.socket {
@@ -328,7 +328,7 @@ impl<'a> LineThread<'a> {
                 set(outputs, link, output, active);
                 rose |= active;
             }
-            Action::Decided(decided) => link.report(Report::Decided(decided)),
+            Action::Decided(decision) => link.report(Report::Decided(decision)),
             Action::Stopped(cause) => link.report(Report::Stopped(cause)),
             Action::Late(part) => link.report(Report::Late(part)),
         });
@@ -338,8 +338,8 @@ impl<'a> LineThread<'a> {
     }
 
     fn beat(&mut self, now: Duration) {
-        let moves = self.link.progress.stalled(&self.workers, self.stall).is_none();
-        if let Some(active) = self.heartbeat.step(now, moves) {
+        let progress = self.link.progress.stalled(&self.workers, self.stall).is_none();
+        if let Some(active) = self.heartbeat.step(now, progress) {
             set(&self.outputs, self.link, Output::Healthy, active);
         }
     }

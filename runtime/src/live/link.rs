@@ -1,67 +1,69 @@
+//! The link between the line thread and the other threads: bounded queues, and counts of lost messages.
+
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use verdict::{Output, Verdict};
 
+use config::line::LineSettings;
 use crossbeam_queue::ArrayQueue;
+use verdict::{Output, Verdict};
 
 use super::clock::Clock;
 use super::progress::Progress;
 use super::wake::Wake;
 use crate::line::{Decision, StopCause, TriggerCounts, TriggeredPart};
-use config::line::LineSettings;
 
-/// What the line thread is told.
+/// A message to the line thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A frame that is a part was taken.
+    /// A frame was taken that makes a part.
     Triggered(TriggeredPart),
-    /// There is a camera's answer for a part.
+    /// There is a view's verdict on a part.
     Judged {
-        /// Which part.
+        /// The number of the part.
         part: u64,
-        /// Which camera.
+        /// The number of the view.
         view: usize,
-        /// The answer.
+        /// The verdict.
         verdict: Verdict,
     },
 }
 
-/// What the line thread tells.
+/// A report of the line thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// A part has its final answer.
+    /// A part is decided.
     Decided(Decision),
     /// An output changed.
     Output {
-        /// Which.
+        /// The output.
         output: Output,
-        /// To what.
+        /// Its new level.
         active: bool,
-        /// When, on the service's clock.
+        /// When it changed, on the service's clock.
         at: Duration,
     },
     /// The stop output was raised.
     Stopped(StopCause),
-    /// An answer came too late.
+    /// The verdict of this part came after its decision.
     Late(u64),
     /// An output could not be set.
     OutputFailed(Output),
     /// Edges could not be read.
     InputFailed,
-    /// So many parts, since the start, passed without being seen.
+    /// Triggers that the kernel could not keep, since the start: their parts passed unseen.
     Missed(u64),
-    /// This product is made from now on.
+    /// The line makes this product from now on.
     Product(usize),
 }
 
-/// What joins the line thread with the others. None of them ever waits for another here, and nothing is allocated.
+/// Joins the line thread with the other threads. No thread ever waits for another here, and no message allocates.
 #[derive(Debug)]
 pub struct LineLink<'a> {
-    /// Who still moves.
+    /// Which threads make progress.
     pub progress: &'a Progress,
     commands: ArrayQueue<Command>,
-    /// For each camera.
+    /// Announced parts, for each view.
     parts: Vec<ArrayQueue<TriggeredPart>>,
     product: AtomicUsize,
     reports: ArrayQueue<Report>,
@@ -77,7 +79,7 @@ pub struct LineLink<'a> {
 }
 
 impl<'a> LineLink<'a> {
-    /// Queues with room for all parts that may be in transit, several times over; a line that begins with this product.
+    /// A link for a line that begins with `product`. The queues have room for several times the parts that may be in transit.
     ///
     /// # Errors
     /// When the system gives no descriptor.
@@ -99,12 +101,12 @@ impl<'a> LineLink<'a> {
         })
     }
 
-    /// The clock of everything.
+    /// The clock of the service.
     pub fn clock(&self) -> Clock {
         self.progress.clock()
     }
 
-    /// Tells the line thread. What finds no room is counted; the part then becomes unknown by its deadline.
+    /// Sends a message to the line thread. Without room the message is lost and counted; its part becomes unknown at its deadline.
     pub fn send(&self, command: Command) {
         if self.commands.push(command).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -112,7 +114,7 @@ impl<'a> LineLink<'a> {
         self.wake.wake();
     }
 
-    /// The next part that a camera must have a frame of.
+    /// The next part of which this view must find a frame.
     pub fn next_part(&self, view: usize) -> Option<TriggeredPart> {
         self.parts.get(view)?.pop()
     }
@@ -122,33 +124,33 @@ impl<'a> LineLink<'a> {
         &self.view_wakes[view]
     }
 
-    /// The product that is made now. Parts of the one before have been told already.
+    /// The product that the line makes now. All parts of the product before it have been announced.
     pub fn product(&self) -> usize {
         self.product.load(Ordering::Acquire)
     }
 
-    /// A sensor that waits for triggers gave a frame that no part asked for.
+    /// Counts a frame that a sensor in trigger mode gave without a part.
     pub fn count_surplus_frame(&self) {
         self.surplus.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The next thing that the line thread tells.
+    /// The next report of the line thread.
     pub fn next_report(&self) -> Option<Report> {
         self.reports.pop()
     }
 
-    /// No part will be judged any more: the line thread ends when no part is in transit.
+    /// No more verdicts will come: the line thread ends when no part is in transit.
     pub fn finish(&self) {
         self.finish.store(true, Ordering::Relaxed);
         self.wake.wake();
     }
 
-    /// Messages that verdict no room.
+    /// Messages that were lost for want of room.
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Triggers that made no part: bounces, and frames of a sensor that was triggered though no part was seen.
+    /// Triggers that made no part: bounces, and frames of a sensor in trigger mode without a part.
     pub fn surplus(&self) -> (u64, u64) {
         (self.bounces.load(Ordering::Relaxed), self.surplus.load(Ordering::Relaxed))
     }
@@ -162,9 +164,9 @@ impl<'a> LineLink<'a> {
         self.commands.pop()
     }
 
-    /// Whether there was room.
-    pub(super) fn tell_part(&self, view: usize, seen: TriggeredPart) -> bool {
-        let has_room = self.parts.get(view).is_some_and(|parts| parts.push(seen).is_ok());
+    /// Announces a part to a view. Returns `false` if there was no room.
+    pub(super) fn announce_part(&self, view: usize, part: TriggeredPart) -> bool {
+        let has_room = self.parts.get(view).is_some_and(|parts| parts.push(part).is_ok());
         self.view_wakes.get(view).inspect(|wake| wake.wake());
         has_room
     }

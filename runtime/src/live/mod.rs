@@ -1,7 +1,22 @@
-//! The live service: what a source delivers becomes outcomes, one for each part.
+//! The live service: the frames of the sources become outcomes, one for each part or frame.
 //!
-//! Decisions are made by [`Intake`] and by the machines of [`crate::line`]; [`Pipeline`] and [`LineThread`] are the threads that carry
-//! them out. Every queue is bounded: frames by [`Intake`], outcomes by a channel that makes its writers wait.
+//! ```text
+//! Source ─▶ capture thread ─▶ Intake ─▶ network thread ─▶ detector thread ─▶ outcomes ─┐
+//!            (one for       (waiting      (features)         (verdicts)                ▼
+//!             each view)      frames)                            │             reporting, on the calling thread:
+//!               ▲  │                                             │             Ledger, Summary, then Notice
+//!        parts, │  │ parts made                                  │ verdicts    (Journal, log, systemd)
+//!       product │  │ by frames                                   │                     ▲
+//!               │  ▼                                             ▼                     │
+//!              LineLink ───────────────────────────────────────────── reports ─────────┘
+//!                 ▲
+//!                 ▼
+//!            line thread ◀─ edges of GPIO lines, datagrams
+//!                 └───────▶ outputs
+//! ```
+//!
+//! The threads only carry out decisions, which [`Intake`] and the state machines of [`crate::line`] make. Every queue is bounded. A full
+//! channel of outcomes makes the detector wait; no thread ever waits at [`LineLink`] or for a [`journal::Journal`].
 
 pub mod capture;
 pub mod clock;

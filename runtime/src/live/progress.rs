@@ -1,4 +1,4 @@
-//! Who still moves: the heartbeat and the watchdog ask before they speak for the whole service.
+//! Which threads make progress. The heartbeat and the watchdog depend on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use super::clock::Clock;
 pub enum Worker {
     /// Takes frames from this view's source.
     Capture(usize),
-    /// Judges them. It beats when something reached it through the queue, be it only an idle token.
+    /// Judges frames. It beats for each frame, and for each token while there are no frames.
     Detector,
     /// Drives the outputs.
     Line,
 }
 
 impl Worker {
-    /// Its name.
+    /// Its name in messages.
     pub fn word(self) -> &'static str {
         match self {
             Worker::Capture(_) => "capture",
@@ -35,34 +35,34 @@ impl Worker {
     }
 }
 
-/// When each thread last did something.
+/// When each thread last made progress.
 #[derive(Debug)]
 pub struct Progress {
     clock: Clock,
-    /// Detector, line, and the view of each camera.
+    /// Nanoseconds on the clock, for detector, line and the capture thread of each view.
     beats: Vec<AtomicU64>,
 }
 
 impl Progress {
-    /// Everybody is fresh: a detector, a line and so many cameras.
+    /// A detector, a line and `views` views, all of which have just made progress.
     pub fn new(clock: Clock, views: usize) -> Progress {
         let now = clock.now().as_nanos() as u64;
         Progress { clock, beats: (0..views + 2).map(|_| AtomicU64::new(now)).collect() }
     }
 
-    /// The clock of everything.
+    /// The clock of the service.
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// The thread did something just now.
+    /// The thread has made progress now.
     pub fn beat(&self, worker: Worker) {
         if let Some(beat) = self.beats.get(worker.place()) {
             beat.store(self.clock.now().as_nanos() as u64, Ordering::Relaxed);
         }
     }
 
-    /// A thread of these that did nothing for longer than `limit`.
+    /// One of these threads that has made no progress for longer than `limit`.
     pub fn stalled(&self, workers: &[Worker], limit: Duration) -> Option<Worker> {
         let now = self.clock.now();
         let last = |worker: Worker| {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_stands_still_is_named() {
+    fn a_thread_without_progress_is_named() {
         let progress = Progress::new(Clock::start(), 2);
         let all = [Worker::Capture(0), Worker::Capture(1), Worker::Detector, Worker::Line];
         assert_eq!(progress.stalled(&all, Duration::from_secs(60)), None);

@@ -7,9 +7,9 @@ use verdict::Ticket;
 /// A ticket and its picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame<P> {
-    /// Which frame.
+    /// The number, part, source and time of the frame.
     pub ticket: Ticket,
-    /// What it shows.
+    /// The picture.
     pub picture: P,
 }
 
@@ -17,7 +17,7 @@ pub struct Frame<P> {
 #[derive(Debug)]
 pub struct Mailbox<P> {
     waiting: Option<Frame<P>>,
-    /// Largest sequence number seen.
+    /// Largest sequence number so far.
     newest: u64,
     replaced: u64,
 }
@@ -29,8 +29,8 @@ impl<P> Default for Mailbox<P> {
 }
 
 impl<P> Mailbox<P> {
-    /// Takes a frame in. The one that waited is dropped and counted, as is one that comes late: a frame older than one already seen
-    /// is never given.
+    /// Takes a frame in. The frame that waited is dropped and counted. So is the new frame if a newer one came before it: frames leave the
+    /// mailbox in the order of their sequence numbers.
     pub fn put(&mut self, frame: Frame<P>) {
         if frame.ticket.sequence <= self.newest {
             self.replaced += 1;
@@ -40,7 +40,7 @@ impl<P> Mailbox<P> {
         self.replaced += u64::from(self.waiting.replace(frame).is_some());
     }
 
-    /// Gives the newest frame.
+    /// Takes the newest frame out.
     pub fn take(&mut self) -> Option<Frame<P>> {
         self.waiting.take()
     }
@@ -56,7 +56,7 @@ impl<P> Mailbox<P> {
     }
 }
 
-/// Frames bound to parts, first in, first out, never more than its capacity.
+/// Frames bound to parts, first in, first out, at most `capacity`.
 #[derive(Debug)]
 pub struct PartQueue<P> {
     waiting: VecDeque<Frame<P>>,
@@ -72,7 +72,7 @@ impl<P> PartQueue<P> {
     /// Takes a frame in.
     ///
     /// # Errors
-    /// Gives the frame back when the queue is full: its part must be told `unknown`.
+    /// Gives the frame back when the queue is full: its part must be reported as `unknown`.
     pub fn put(&mut self, frame: Frame<P>) -> Result<(), Frame<P>> {
         if self.waiting.len() == self.capacity {
             return Err(frame);
@@ -81,7 +81,7 @@ impl<P> PartQueue<P> {
         Ok(())
     }
 
-    /// Gives the frame that has waited longest.
+    /// Takes the frame out that has waited longest.
     pub fn take(&mut self) -> Option<Frame<P>> {
         self.waiting.pop_front()
     }
@@ -118,7 +118,7 @@ mod tests {
                     }
                     None => {
                         let taken = mailbox.take().map(|frame| frame.ticket.sequence);
-                        prop_assert!(taken.is_none_or(|sequence| sequence == newest), "the newest is given");
+                        prop_assert!(taken.is_none_or(|sequence| sequence == newest), "only the newest frame leaves the mailbox");
                         given.extend(taken);
                     }
                 }

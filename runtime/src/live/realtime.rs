@@ -1,5 +1,6 @@
-//! What the system gives a thread that must not be late.
+//! Priority, processor and locked memory for the line thread, which must not be late.
 
+use config::line::LineSettings;
 use log::{info, warn};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::thread::{CpuSet, sched_setaffinity};
@@ -8,9 +9,8 @@ use thread_priority::{
     thread_native_id,
 };
 
-use config::line::LineSettings;
-
-/// Gives this thread what it may have, and tells what it may not: an unprivileged trial on a desk works, only less exactly.
+/// Gives this thread its priority, its processor and locked memory. The log names each that the system refuses: the line then works, but
+/// its pulses are less exact.
 pub fn prepare(settings: &LineSettings) {
     if settings.priority > 0 {
         let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);

@@ -1,4 +1,4 @@
-//! The thread that started the pipeline: reports outcomes and what the line did.
+//! Reporting, on the thread that started the pipeline: outcomes and the reports of the line thread.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,22 +12,22 @@ use super::summary::Summary;
 use super::threads::{OUTCOMES, Pipeline};
 use crate::line::Ledger;
 
-/// What the pipeline reports.
+/// A notice of the pipeline to its caller.
 #[derive(Debug)]
 pub enum Notice<'a> {
     /// A frame has its outcome.
     Outcome(&'a Outcome),
-    /// The line did something.
+    /// A report of the line thread.
     Line(Report),
-    /// Nothing new. Comes often, as long as the pipeline works.
+    /// Comes often, as long as the pipeline works, whether or not there is something new.
     Idle {
-        /// The sources have ended, and only parts in transit are waited for.
+        /// Whether the sources have ended and only parts in transit are left.
         ending: bool,
     },
 }
 
 impl Pipeline<'_> {
-    /// Reports outcomes and what the line does until all threads are gone. `line_thread` is the running line thread.
+    /// Reports outcomes and the reports of the line thread until all threads have ended. `line_thread` is the running line thread.
     pub(super) fn report_all(
         &self,
         outcomes: Receiver<Outcome>,
@@ -68,7 +68,7 @@ impl Pipeline<'_> {
                     report(Notice::Outcome(&outcome));
                 }
             }
-            // Without its line thread, nobody drives the outputs.
+            // No thread drives the outputs when the line thread has ended.
             if line_thread.is_some_and(ScopedJoinHandle::is_finished) {
                 self.stop.store(true, Ordering::Relaxed);
             }
@@ -86,11 +86,11 @@ impl Pipeline<'_> {
     }
 }
 
-/// Reports what the line did, and the outcomes that are complete with it.
+/// Passes the reports of the line thread on, and the outcomes that its decisions complete.
 fn report_line(link: &LineLink<'_>, ledger: &mut Ledger, report: &mut impl FnMut(Notice<'_>)) {
-    while let Some(done) = link.next_report() {
-        report(Notice::Line(done));
-        if let Report::Decided(decision) = done
+    while let Some(line_report) = link.next_report() {
+        report(Notice::Line(line_report));
+        if let Report::Decided(decision) = line_report
             && let Some(outcome) = ledger.decided(decision)
         {
             report(Notice::Outcome(&outcome));

@@ -1,4 +1,4 @@
-//! What systemd is told: ready, what it looks like inside, still alive, reloading, stopping.
+//! Notifications to systemd: ready, status, watchdog, stopping.
 //!
 //! Without systemd all of this does nothing.
 
@@ -10,14 +10,14 @@ use sd_notify::NotifyState;
 use super::Summary;
 use super::progress::{Progress, Worker};
 
-/// How often the state is told at most.
+/// Least time between two status notifications.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 
-/// Talks to systemd while the pipeline works.
+/// Notifies systemd while the pipeline works.
 #[derive(Debug)]
 pub struct Service<'a> {
     progress: &'a Progress,
-    /// A thread without progress for so long has hung.
+    /// A thread without progress for longer has hung.
     stall: Duration,
     workers: &'a [Worker],
     watchdog: Option<Duration>,
@@ -27,9 +27,9 @@ pub struct Service<'a> {
 }
 
 impl<'a> Service<'a> {
-    /// Says that the service is ready: the detector has passed its self-test, the lines are at hand.
+    /// Notifies systemd that the service is ready: the detector has passed its self-test, and the GPIO lines are requested.
     ///
-    /// The watchdog is fed only while every one of `workers` makes progress at least every `stall`.
+    /// The watchdog is fed only while each of `workers` makes progress at least every `stall`.
     pub fn ready(progress: &'a Progress, workers: &'a [Worker], stall: Duration) -> Service<'a> {
         notify(&[NotifyState::Ready]);
         let now = Instant::now();
@@ -37,7 +37,8 @@ impl<'a> Service<'a> {
         Service { progress, stall, workers, watchdog, next_watchdog: now, next_status: now, hung: None }
     }
 
-    /// To be called often; does nothing most of the time. `lost_lines` counts verdict lines that could not be written.
+    /// Feeds the watchdog and sends the status when they are due; call it often. `lost_lines` counts verdict lines that could not be
+    /// written. With `ending`, threads need not make progress any more.
     pub fn tick(&mut self, summary: &Summary, lost_lines: u64, ending: bool) {
         let now = Instant::now();
         let stalled = if ending { None } else { self.progress.stalled(self.workers, self.stall) };
@@ -70,14 +71,14 @@ impl<'a> Service<'a> {
     }
 }
 
-/// Says that the service stops.
+/// Notifies systemd that the service stops.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        // Rare, and a watchdog that is not fed shows itself.
+        // If systemd cannot be reached, its watchdog restarts the service.
         warn!("cannot talk to systemd: {error}");
     }
 }
@@ -103,6 +104,6 @@ mod tests {
         assert_eq!(service.hung, None);
         std::thread::sleep(Duration::from_millis(300));
         service.tick(&Summary::default(), 0, true);
-        assert_eq!(service.hung, None, "nobody needs to move any more");
+        assert_eq!(service.hung, None, "threads end one by one");
     }
 }

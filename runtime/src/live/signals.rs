@@ -7,10 +7,10 @@ use std::sync::atomic::AtomicBool;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
-/// A flag that the first SIGTERM or SIGINT sets; a second signal ends the process with exit code 2, should it hang.
+/// A flag that the first SIGTERM or SIGINT sets; a second signal ends the process with exit code 2, in case it hangs.
 ///
 /// # Errors
-/// When the system takes no handler.
+/// When the system refuses a signal handler.
 pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use verdict::{Reason, ScoredVerdict, Ticket};
 
+use config::{Binding, FramesConfig};
 use proptest::prelude::*;
+use verdict::{Reason, ScoredVerdict, Ticket};
 
 use super::intake::{Action, Event, Intake};
 use super::queue::Frame;
-use config::{Binding, FramesConfig};
 
-/// One thing that happens, some milliseconds after the last.
+/// An event of a schedule, some milliseconds after the one before.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Frame { readable: bool },
@@ -41,12 +41,12 @@ fn cut() -> ScoredVerdict {
     ScoredVerdict::unknown_because(Reason::Unreadable, "cut".into())
 }
 
-/// What a schedule led to.
+/// The results of a schedule.
 #[derive(Debug, Default)]
 struct History {
     captured: u64,
-    /// Judgements of each sequence number.
-    told: BTreeMap<u64, Vec<ScoredVerdict>>,
+    /// Verdicts of each sequence number.
+    verdicts: BTreeMap<u64, Vec<ScoredVerdict>>,
     /// Sequence numbers in the order in which they were judged.
     judged: Vec<u64>,
     replaced: u64,
@@ -70,7 +70,7 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
                 }
                 Action::Report(outcome) => {
                     assert_eq!(outcome.latency, now - outcome.ticket.captured);
-                    history.told.entry(outcome.ticket.sequence).or_default().push(outcome.judged);
+                    history.verdicts.entry(outcome.ticket.sequence).or_default().push(outcome.judged);
                 }
                 Action::Live | Action::Finish => {}
             }
@@ -101,11 +101,11 @@ fn play(config: &FramesConfig, steps: &[(u64, Step)]) -> History {
         }
         let actions = intake.step(event, now);
         busy += carry_out(&mut history, actions, now);
-        assert!(busy <= 2, "one frame for each half of the detector");
-        let held = history.captured - history.told.len() as u64 - intake.replaced();
+        assert!(busy <= 2, "one frame for each stage of the detector");
+        let held = history.captured - history.verdicts.len() as u64 - intake.replaced();
         waiting = waiting.max(held as usize - busy);
     }
-    // The end: the detector works off what is left, unless it is gone.
+    // At the end the detector judges the frames that are left, unless it is lost.
     let actions = intake.step(Event::Ended, now);
     carry_out(&mut history, actions, now);
     let mut finished = lost;
@@ -125,17 +125,17 @@ proptest! {
     #[test]
     fn every_part_has_exactly_one_outcome(capacity in 1usize..6, steps in steps()) {
         let history = play(&config(Binding::Part, capacity), &steps);
-        prop_assert_eq!(history.told.len() as u64, history.captured);
-        prop_assert!(history.told.values().all(|judgements| judgements.len() == 1), "{:?}", history);
+        prop_assert_eq!(history.verdicts.len() as u64, history.captured);
+        prop_assert!(history.verdicts.values().all(|verdicts| verdicts.len() == 1), "{:?}", history);
         prop_assert!(history.judged.windows(2).all(|pair| pair[0] < pair[1]), "judged in order");
         prop_assert!(history.most_in_memory <= capacity);
     }
 
     #[test]
-    fn free_frames_are_judged_told_or_replaced(steps in steps()) {
+    fn each_free_frame_is_judged_unknown_or_replaced(steps in steps()) {
         let history = play(&config(Binding::Free, 8), &steps);
-        prop_assert_eq!(history.told.len() as u64 + history.replaced, history.captured);
-        prop_assert!(history.told.values().all(|judgements| judgements.len() == 1));
+        prop_assert_eq!(history.verdicts.len() as u64 + history.replaced, history.captured);
+        prop_assert!(history.verdicts.values().all(|verdicts| verdicts.len() == 1));
         prop_assert!(history.judged.windows(2).all(|pair| pair[0] < pair[1]), "never an older frame after a newer one");
         prop_assert!(history.most_in_memory <= 1);
     }
@@ -145,36 +145,36 @@ proptest! {
 fn a_full_queue_makes_the_next_part_unknown_at_once() {
     let frame = |readable| (1, Step::Frame { readable });
     let history = play(&config(Binding::Part, 2), &[frame(true), frame(true), frame(true), frame(false)]);
-    let told = |sequence| history.told[&sequence][0].clone();
-    assert_eq!(told(3), ScoredVerdict::unknown(Reason::QueueOverflow));
-    assert_eq!(told(4), cut());
+    let verdict = |sequence| history.verdicts[&sequence][0].clone();
+    assert_eq!(verdict(3), ScoredVerdict::unknown(Reason::QueueOverflow));
+    assert_eq!(verdict(4), cut());
     assert_eq!(history.judged, [1, 2]);
 }
 
 #[test]
-fn what_waits_when_the_service_stops_is_unknown_and_what_is_judged_is_finished() {
+fn at_a_stop_waiting_frames_are_unknown_and_the_frame_in_the_detector_is_judged() {
     let frame = (1, Step::Frame { readable: true });
     let judged = (1, Step::Judged { anomalous: true });
     let history = play(&config(Binding::Part, 4), &[frame, frame, (1, Step::Ready), (1, Step::Stop), judged, frame]);
-    let told = |sequence| history.told[&sequence][0].clone();
-    assert_eq!(told(1), ScoredVerdict::scored(1.0, true));
-    assert_eq!([told(2), told(3)], [(); 2].map(|()| ScoredVerdict::unknown(Reason::Stopped)));
+    let verdict = |sequence| history.verdicts[&sequence][0].clone();
+    assert_eq!(verdict(1), ScoredVerdict::scored(1.0, true));
+    assert_eq!([verdict(2), verdict(3)], [(); 2].map(|()| ScoredVerdict::unknown(Reason::Stopped)));
 }
 
 #[test]
-fn a_lost_detector_leaves_no_part_behind() {
+fn every_part_has_an_outcome_when_the_detector_is_lost() {
     let frame = (1, Step::Frame { readable: true });
     let history = play(&config(Binding::Part, 4), &[frame, frame, (1, Step::Ready), (1, Step::DetectorLost), frame]);
-    assert!(history.told.values().flatten().all(|judged| *judged == ScoredVerdict::unknown(Reason::DetectorLost)));
-    assert_eq!(history.told.len(), 3);
+    assert!(history.verdicts.values().flatten().all(|judged| *judged == ScoredVerdict::unknown(Reason::DetectorLost)));
+    assert_eq!(history.verdicts.len(), 3);
 }
 
 #[test]
 fn a_frame_that_waited_too_long_is_stale() {
     let frame = (0, Step::Frame { readable: true });
     let history = play(&config(Binding::Part, 4), &[frame, (101, Step::Ready), frame, (100, Step::Ready)]);
-    assert_eq!(history.told[&1], [ScoredVerdict::unknown(Reason::Stale)]);
+    assert_eq!(history.verdicts[&1], [ScoredVerdict::unknown(Reason::Stale)]);
     assert_eq!(history.judged, [2]);
     let history = play(&config(Binding::Free, 1), &[frame, (101, Step::Ready)]);
-    assert_eq!(history.told[&1], [ScoredVerdict::unknown(Reason::Stale)]);
+    assert_eq!(history.verdicts[&1], [ScoredVerdict::unknown(Reason::Stale)]);
 }

@@ -1,3 +1,5 @@
+//! A datagram socket at a path, for software triggers and product names.
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -6,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::line_error::LineError;
 
-/// A socket that leaves no file behind.
+/// A datagram socket whose file is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Socket {
     socket: UnixDatagram,
@@ -14,10 +16,10 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// A file of an earlier service that was killed is removed; one that somebody listens at is not.
+    /// Binds a socket to `path`. The file of a socket at which no process listens is removed first: an earlier service was killed.
     ///
     /// # Errors
-    /// When nothing can be bound to `path`, which the configuration's `key` names.
+    /// When no socket can be bound to `path`; names the configuration's `key`.
     pub(super) fn listen(key: &'static str, path: &Path) -> Result<Socket, LineError> {
         let error = |source| LineError::Socket { key, path: path.to_owned(), source };
         let probe = UnixDatagram::unbound().map_err(error)?;
@@ -30,7 +32,10 @@ impl Socket {
         Ok(Socket { socket, path: path.to_owned() })
     }
 
-    /// A datagram's beginning, if one is there.
+    /// Receives the next datagram, cut to the length of `buffer`; returns its length.
+    ///
+    /// # Errors
+    /// `WouldBlock` when no datagram waits.
     pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.socket.recv(buffer)
     }

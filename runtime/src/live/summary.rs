@@ -1,23 +1,23 @@
-//! Counts for the last line of a run.
+//! Counts and latency of a run, for the log and for systemd.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
-use verdict::{Outcome, Reason, Verdict};
 
 use detector::evaluate::Latency;
+use verdict::{Outcome, Reason, Verdict};
 
-/// Latencies that percentiles are computed from.
+/// Percentiles are computed from this many latencies, the newest.
 const LATENCIES_LIMIT: usize = 10_000;
 
-/// What a run did.
+/// The outcomes of a run, counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Good parts or frames.
+    /// Good parts or frames so far.
     pub good: u64,
-    /// Anomalous ones.
+    /// Anomalous parts or frames.
     pub anomalous: u64,
-    /// Unknown ones, by reason.
+    /// Unknown parts or frames, by reason.
     pub unknown: BTreeMap<Reason, u64>,
     /// Free-running frames that newer ones replaced.
     pub replaced: u64,
@@ -41,7 +41,7 @@ impl Summary {
         self.latencies.push_back(outcome.latency);
     }
 
-    /// Capture to verdict of the last 10,000 that were judged.
+    /// Percentiles of the time from capture to verdict, of the last 10,000 judged parts or frames.
     pub fn latency(&self) -> Latency {
         Latency::of(&self.latencies.iter().copied().collect::<Vec<_>>())
     }
@@ -63,11 +63,10 @@ impl fmt::Display for Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use verdict::ScoredVerdict;
-    use verdict::Ticket;
+    use verdict::{ScoredVerdict, Ticket};
 
     #[test]
-    fn counts_and_reads_well() {
+    fn outcomes_are_counted_by_verdict_and_reason() {
         let mut summary = Summary { replaced: 3, ..Summary::default() };
         let scored = |anomalous| ScoredVerdict::scored(1.0, anomalous);
         let unknown = ScoredVerdict::unknown;

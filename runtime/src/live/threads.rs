@@ -1,13 +1,15 @@
-//! The threads that carry out what [`Intake`] decides.
+//! The pipeline: the threads that carry out the decisions of [`Intake`].
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
-use verdict::{Outcome, ScoredVerdict, Ticket};
 
+use config::line::LineSettings;
+use config::{Binding, FramesConfig};
 use detector::picture::Picture;
+use verdict::{Outcome, ScoredVerdict, Ticket};
 
 use super::capture::PATIENCE;
 use super::intake::{Action, Event, Intake};
@@ -18,21 +20,19 @@ use super::realtime;
 use super::reporting::Notice;
 use super::summary::Summary;
 use crate::camera::Source;
-use config::line::LineSettings;
-use config::{Binding, FramesConfig};
 
-/// Features that may wait between the network thread and the detector thread.
+/// Most features that wait between the network thread and the detector thread.
 const HANDED: usize = 1;
-/// Outcomes that may wait to be reported.
+/// Most outcomes that wait to be reported.
 pub(super) const OUTCOMES: usize = 256;
 
-/// Why a pipeline ended other than by itself or by being stopped.
+/// Why a pipeline failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
     /// The source failed.
     #[error("the source failed")]
     Source(#[from] detector::Error),
-    /// A thread died; every part that was captured is unknown.
+    /// A thread died; every part that was captured has been reported, and those without a verdict are unknown.
     #[error("the {0} thread died: a fault of this program, please report what it printed above")]
     Lost(&'static str),
     /// The system gives no more threads.
@@ -44,11 +44,11 @@ pub enum PipelineError {
 enum Handed<F> {
     /// The features of a frame.
     Features(Ticket, F),
-    /// A sign of life.
+    /// The token of [`Action::Live`].
     Token,
 }
 
-/// The line as the pipeline sees it.
+/// The production line of a pipeline.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
     pub link: &'a LineLink<'a>,
@@ -57,7 +57,7 @@ pub(super) struct Line<'a> {
     pub product: usize,
 }
 
-/// Sources, a detector and a reporter, with bounded queues between them; and a line, if there is one.
+/// Sources, a detector and a reporter, with bounded queues between them. With a line, its line thread too.
 pub struct Pipeline<'a> {
     pub(super) binding: Binding,
     pub(super) intake: Mutex<Intake<Picture>>,
@@ -65,18 +65,18 @@ pub struct Pipeline<'a> {
     pub(super) progress: &'a Progress,
     pub(super) line: Option<Line<'a>>,
     pub(super) stop: &'a AtomicBool,
-    /// Frames so far.
+    /// Frames captured so far.
     pub(super) frames: AtomicU64,
-    /// Capture threads that work, and sources that have more frames.
+    /// Capture threads that still run.
     pub(super) capturing: AtomicUsize,
+    /// Sources that have more frames.
     pub(super) delivering: AtomicUsize,
-    /// A source has failed: the others are of no more use.
+    /// A capture thread has failed: the others must end too.
     pub(super) failed: AtomicBool,
 }
 
 impl<'a> Pipeline<'a> {
-    /// A pipeline that stops soon after `stop` becomes true: the frame that is being judged is finished, those that wait become
-    /// `unknown`.
+    /// A pipeline that stops soon after `stop` becomes true: frames that are being judged are finished, frames that wait become `unknown`.
     pub fn new(config: &FramesConfig, progress: &'a Progress, stop: &'a AtomicBool) -> Pipeline<'a> {
         let (intake, changed) = (Mutex::new(Intake::new(config)), Condvar::new());
         Pipeline {
@@ -93,20 +93,19 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Parts are those of a line that does not yet run, and the line learns their verdicts.
+    /// Joins the pipeline with a line whose thread does not run yet: parts are the parts of the line, and verdicts are sent to it.
     pub fn on_line(mut self, link: &'a LineLink<'a>, settings: &'a LineSettings) -> Pipeline<'a> {
         self.line = Some(Line { link, settings, product: link.product() });
         self
     }
 
-    /// Runs until the sources end or `stop` becomes true, and then until no part is in transit any more.
+    /// Runs until the sources end or `stop` becomes true, and then until no part is in transit.
     ///
-    /// The sources are the views of a part, in their order; only a line joins several. `extract` and `score` are the stages of the
+    /// There is one source for each view, in the order of the views; several views need a line. `extract` and `score` are the stages of the
     /// detector: while one frame is scored, the features of the next are extracted. `report` is called on this thread.
     ///
     /// # Errors
-    /// When a source or the detector fails for good; every part that was captured has then been reported. The summary counts what was
-    /// done until then.
+    /// When a source or the detector fails for good. Every part that was captured has then been reported, and the summary counts them.
     pub fn run<F: Send>(
         self,
         mut sources: Vec<impl Source>,
@@ -132,7 +131,7 @@ impl<'a> Pipeline<'a> {
                 }
                 None => None,
             };
-            // Whatever cannot start ends the others.
+            // A thread that cannot start ends the threads that have started.
             let abandon = |error| {
                 self.stop.store(true, Ordering::Relaxed);
                 self.line.inspect(|line| line.link.finish());
@@ -186,7 +185,7 @@ impl<'a> Pipeline<'a> {
                 let handed = match action {
                     Action::Judge(frame) => {
                         let features = extract(&frame.ticket, &frame.picture);
-                        // The picture's memory is free before its features are scored.
+                        // The picture's memory is freed before its features are scored.
                         Handed::Features(frame.ticket, features)
                     }
                     Action::Report(outcome) => {
@@ -222,7 +221,7 @@ impl<'a> Pipeline<'a> {
         lost.forget();
     }
 
-    /// Steps the intake and reports what is certain now. Only the detector's own [`Event::Ready`] gives more to do.
+    /// Steps the intake and reports the outcomes. Only [`Event::Ready`], which the network thread posts itself, leads to other actions.
     pub(super) fn post(&self, event: Event<Picture>, outcomes: &SyncSender<Outcome>) {
         let actions = self.lock().step(event, self.progress.clock().now());
         self.changed.notify_all();
@@ -233,14 +232,14 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// A thread that died while holding the lock left the intake as it was between two steps, or nearly: going on is safer than
-    /// leaving parts without an outcome.
+    /// A thread that died while it held the lock may have left a step of the intake unfinished. Going on is safer than leaving parts
+    /// without an outcome.
     pub(super) fn lock(&self) -> MutexGuard<'_, Intake<Picture>> {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The line first: a part moves on whether or not somebody reads its outcome. Then waits while too many outcomes are not reported yet.
-    /// The reporter is gone only if the pipeline could not start.
+    /// Sends the verdict to the line thread first: the part moves on, whether or not its outcome is reported. Then waits for room in the
+    /// channel of outcomes. The channel is closed only if the pipeline could not start.
     fn send(&self, outcomes: &SyncSender<Outcome>, outcome: Outcome) {
         if let Some((line, part)) = self.line.zip(outcome.ticket.part) {
             line.link.send(Command::Judged { part, view: outcome.ticket.view, verdict: outcome.verdict() });
@@ -253,7 +252,7 @@ impl<'a> Pipeline<'a> {
 pub(super) struct OnDrop<F: FnMut()>(pub F);
 
 impl<F: FnMut()> OnDrop<F> {
-    /// It is not needed after all.
+    /// Drops the closure without running it.
     fn forget(self) {
         std::mem::forget(self);
     }

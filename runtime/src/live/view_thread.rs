@@ -1,4 +1,4 @@
-//! A view's capture thread: the pipeline as the sink of a capture loop.
+//! The capture thread of a view: puts the parts and frames of its capture loop into the intake.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
@@ -17,7 +17,7 @@ use crate::camera::{Shot, Source};
 use crate::line::{Match, TriggeredPart};
 
 impl Pipeline<'_> {
-    /// Capture thread of a view: from its source into the intake.
+    /// Capture thread of a view: brings its parts and frames from the source into the intake.
     pub(super) fn capture(
         &self,
         view: usize,
@@ -25,7 +25,7 @@ impl Pipeline<'_> {
         outcomes: SyncSender<Outcome>,
     ) -> Result<(), PipelineError> {
         let _ended = OnDrop(|| {
-            // It only ends before the others by a fault.
+            // A capture thread ends before the pipeline stops only by a fault.
             self.failed.store(true, Ordering::Relaxed);
             if self.capturing.fetch_sub(1, Ordering::AcqRel) == 1 {
                 self.post(Event::Ended, &outcomes);
@@ -41,13 +41,13 @@ impl Pipeline<'_> {
         Ok(capture.run(source, &mut sink)?)
     }
 
-    /// No source will give a frame that somebody waits for.
+    /// Whether no source has more frames, or a capture thread has failed.
     fn is_over(&self) -> bool {
         self.failed.load(Ordering::Relaxed) || self.delivering.load(Ordering::Relaxed) == 0
     }
 }
 
-/// Puts what a view's capture loop finds into the intake.
+/// Puts the parts and frames of a view's capture loop into the intake.
 struct ViewSink<'a> {
     pipeline: &'a Pipeline<'a>,
     view: usize,
@@ -99,12 +99,12 @@ impl PartSink for ViewSink<'_> {
         self.post(judgeable(ticket, shot.picture, doubt));
     }
 
-    fn matched(&mut self, found: Match<Shot>) {
-        match found {
+    fn matched(&mut self, matched: Match<Shot>) {
+        match matched {
             Match::Bound(part, Shot { source, picture, product, .. }) => {
                 self.post(judgeable(self.ticket_of(part, source), picture, part.judgeable(product).err()));
             }
-            // A part of no certain product is that, whether or not it has a frame.
+            // A product in doubt is the reason to report, whether or not the part has a frame.
             Match::Unmatched(part, reason) => {
                 let unknown = ScoredVerdict::unknown(part.doubt.unwrap_or(reason));
                 self.post(Event::Unjudgeable(self.ticket_of(part, String::new()), unknown));
@@ -126,6 +126,7 @@ impl PartSink for ViewSink<'_> {
     }
 }
 
+/// The event for a frame: captured, or unjudgeable with its reason.
 fn judgeable(ticket: Ticket, picture: Result<Picture, String>, doubt: Option<Reason>) -> Event<Picture> {
     match (picture, doubt) {
         (_, Some(reason)) => Event::Unjudgeable(ticket, ScoredVerdict::unknown(reason)),

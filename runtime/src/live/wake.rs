@@ -10,7 +10,7 @@ use rustix::event::{EventfdFlags, eventfd};
 pub struct Wake(OwnedFd);
 
 impl Wake {
-    /// One that nobody has woken yet.
+    /// A descriptor that is not readable yet.
     ///
     /// # Errors
     /// When the system gives no descriptor.
@@ -24,7 +24,8 @@ impl Wake {
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
-    /// Forgets the wake-ups until now. Call it before the messages are read, or one that comes between is slept over.
+    /// Forgets the wake-ups so far. Call it before reading the messages: a message that comes after the reading then wakes the thread
+    /// again.
     pub fn clear(&self) {
         let mut count = [0; 8];
         // It fails only when there was no wake-up.

@@ -1,3 +1,5 @@
+//! The disposition of a part.
+
 use serde::{Deserialize, Serialize};
 
 /// What the production line did with a part.

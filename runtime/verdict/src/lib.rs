@@ -1,9 +1,9 @@
-//! What the camera's programs say about a part.
+//! The data that the camera's programs exchange about a part.
 //!
-//! A [`Verdict`] is the answer to "is this part good?". A [`Disposition`] is what the production line did with the part. An [`Outcome`]
-//! holds both, with the frame that they are about. A [`VerdictLine`] is the outcome as other programs read it.
+//! A [`Verdict`] says whether a part is good, anomalous or unknown. A [`Disposition`] is what the production line did with the part. An
+//! [`Outcome`] holds both, with score, latency and frame. A [`VerdictLine`] is an outcome as other programs read it.
 //!
-//! This crate holds data and the rules that belong to them, nothing else: no camera, no detector, no file.
+//! This crate holds data and their rules only: it uses no camera, detector or file.
 
 mod disposition;
 mod line;

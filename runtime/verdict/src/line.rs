@@ -9,14 +9,14 @@ use crate::{Disposition, Outcome, Reason, ScoredVerdict, Ticket};
 
 /// One line of the verdict file.
 ///
-/// Every field is there in every line, but for `recipe` and `views`.
+/// Every line has every field, except for `recipe` and `views`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VerdictLine<'a> {
     /// Counts the frames, from 1. Gaps are free-running frames that newer ones replaced.
     pub sequence: u64,
-    /// The part; null for free-running frames.
+    /// The number of the part; null for free-running frames.
     pub part: Option<u64>,
-    /// Camera or file.
+    /// The camera's device or the image file; empty when no frame was found.
     #[serde(borrow)]
     pub source: Cow<'a, str>,
     /// `good`, `anomalous` or `unknown`.
@@ -26,13 +26,13 @@ pub struct VerdictLine<'a> {
     pub score: Option<f32>,
     /// A score above it is anomalous; null when the product is in doubt.
     pub threshold: Option<f32>,
-    /// Why it is unknown; null otherwise.
+    /// Why the verdict is unknown; null otherwise.
     pub reason: Option<Reason>,
-    /// What the line did; null without a line.
+    /// What the production line did with the part; null without a line.
     pub disposition: Option<Disposition>,
-    /// From capture to verdict, milliseconds.
+    /// Time from capture to verdict, in milliseconds.
     pub latency_ms: f64,
-    /// Time of capture, or of the part's trigger; seconds since 1970, UTC.
+    /// Time of capture, or of the part's trigger, in seconds since 1970, UTC.
     pub captured: f64,
     /// SHA-256 of the bundle; null when the product is in doubt.
     #[serde(borrow)]
@@ -40,7 +40,7 @@ pub struct VerdictLine<'a> {
     /// The product's name; left out on a line with one nameless product, null when it is in doubt.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub recipe: Option<Option<Cow<'a, str>>>,
-    /// Each view's own line where there are several; the other fields are then those of the worst view.
+    /// One entry for each view, if there are several; the other fields are then those of the worst view.
     #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<ViewLine<'a>>,
 }
@@ -51,7 +51,7 @@ pub struct ViewLine<'a> {
     /// The view's name in the configuration.
     #[serde(borrow)]
     pub view: Cow<'a, str>,
-    /// Camera or file; empty when it gave no frame.
+    /// The camera's device or the image file; empty when no frame was found.
     #[serde(borrow)]
     pub source: Cow<'a, str>,
     /// `good`, `anomalous` or `unknown`.
@@ -61,21 +61,21 @@ pub struct ViewLine<'a> {
     pub score: Option<f32>,
     /// A score above it is anomalous; null when the product is in doubt.
     pub threshold: Option<f32>,
-    /// Why it is unknown; null otherwise.
+    /// Why the verdict is unknown; null otherwise.
     pub reason: Option<Reason>,
-    /// From capture to verdict, milliseconds.
+    /// Time from capture to verdict, in milliseconds.
     pub latency_ms: f64,
     /// SHA-256 of the bundle; null when the product is in doubt.
     #[serde(borrow)]
     pub bundle: Option<Cow<'a, str>>,
 }
 
-/// By what an outcome was judged.
+/// What an outcome was judged by.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JudgedBy<'a> {
     /// Name of the view.
     pub view: &'a str,
-    /// Name of the product; the outer `None` on a line with one nameless product, the inner one while the product is in doubt.
+    /// Name of the product: `None` on a line with one nameless product, `Some(None)` while the product is in doubt.
     pub product: Option<Option<&'a str>>,
     /// A score above it is anomalous.
     pub threshold: Option<f32>,
@@ -84,7 +84,7 @@ pub struct JudgedBy<'a> {
 }
 
 impl<'a> VerdictLine<'a> {
-    /// The line of an outcome. `captured` is the time of its capture since 1970: a line may be written much later, at the actuator.
+    /// The verdict line of an outcome. `captured` is the time of its capture since 1970; the verdict line may be written much later.
     pub fn new(outcome: &'a Outcome, judged_by: impl Fn(&Ticket) -> JudgedBy<'a>, captured: Duration) -> VerdictLine<'a> {
         let Outcome { ticket, judged: ScoredVerdict { verdict, score, .. }, latency, disposition, views } = outcome;
         let JudgedBy { product, threshold, bundle, .. } = judged_by(ticket);
@@ -122,7 +122,7 @@ impl<'a> ViewLine<'a> {
     }
 }
 
-/// A key that is there with the value null differs from one that is left out.
+/// Makes a key with the value null differ from a key that is left out.
 fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -135,7 +135,7 @@ fn milliseconds(time: Duration) -> f64 {
     round(time.as_secs_f64() * 1e3, 1e3)
 }
 
-/// Microseconds are enough, and keep the numbers short.
+/// Rounds to microseconds, which keeps the numbers short.
 fn round(value: f64, digits: f64) -> f64 {
     (value * digits).round() / digits
 }
@@ -153,7 +153,7 @@ mod tests {
     fn json(outcome: &Outcome, by: JudgedBy<'static>) -> String {
         let line = VerdictLine::new(outcome, |_| by, Duration::from_micros(99_987_655));
         let text = serde_json::to_string(&line).unwrap();
-        assert_eq!(serde_json::from_str::<VerdictLine<'_>>(&text).unwrap(), line, "other programs read what is written");
+        assert_eq!(serde_json::from_str::<VerdictLine<'_>>(&text).unwrap(), line, "a line is read back as it was written");
         text
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_in_doubt_is_null_and_a_nameless_one_is_left_out() {
+    fn a_product_in_doubt_is_null_and_a_nameless_product_is_left_out() {
         let unknown = outcome(ScoredVerdict::unknown(Reason::ProductChange));
         let in_doubt = json(&unknown, JudgedBy { product: Some(None), ..JudgedBy::default() });
         assert!(in_doubt.contains(r#""threshold":null"#) && in_doubt.ends_with(r#""bundle":null,"recipe":null}"#), "{in_doubt}");

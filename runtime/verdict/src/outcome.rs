@@ -1,70 +1,73 @@
+//! The outcome of a part or frame, and the ticket that identifies its frame.
+
 use std::time::Duration;
 
 use crate::{Disposition, Reason, Verdict};
 
-/// Which frame this is.
+/// Identifies a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// Counts the frames of the pipeline, from 1.
     pub sequence: u64,
     /// The part that the frame is bound to; a free-running frame has none.
     pub part: Option<u64>,
-    /// Where it came from: a camera's name or a file.
+    /// The camera's device or the image file.
     pub source: String,
-    /// When it was captured, on a monotonic clock that starts with the pipeline.
+    /// When the frame was captured, or its part triggered, on a monotonic clock that starts with the service.
     pub captured: Duration,
-    /// The number of the product that it shows; none while the product is in doubt.
+    /// The number of the product that the frame shows; none while the product is in doubt.
     pub product: Option<usize>,
-    /// The number of the view that took it.
+    /// The number of the view that took the frame.
     pub view: usize,
 }
 
-/// A verdict with the score that it rests on.
+/// A verdict, with the score from which it follows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScoredVerdict {
     /// The verdict.
     pub verdict: Verdict,
     /// The image score; none when the verdict is unknown.
     pub score: Option<f32>,
-    /// What a person wants to know of an unknown; may be empty.
+    /// Details of an unknown verdict, for the log; may be empty.
     pub detail: String,
 }
 
 impl ScoredVerdict {
-    /// The verdict of a detector that compared a score with its threshold.
+    /// A good or anomalous verdict, with its score.
     pub fn scored(score: f32, is_anomalous: bool) -> ScoredVerdict {
         let verdict = if is_anomalous { Verdict::Anomalous } else { Verdict::Good };
         ScoredVerdict { verdict, score: Some(score), detail: String::new() }
     }
 
-    /// An unknown without detail.
+    /// An unknown verdict without details.
     pub fn unknown(reason: Reason) -> ScoredVerdict {
         ScoredVerdict::unknown_because(reason, String::new())
     }
 
-    /// An unknown with what a person wants to know of it.
+    /// An unknown verdict with details.
     pub fn unknown_because(reason: Reason, detail: String) -> ScoredVerdict {
         ScoredVerdict { verdict: Verdict::Unknown(reason), score: None, detail }
     }
 }
 
-/// The answer for one frame, or for a part that several cameras look at.
+/// The outcome of one frame, or of a part with several views.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Which frame.
+    /// The frame.
     pub ticket: Ticket,
     /// The verdict, its score and detail.
     pub judged: ScoredVerdict,
-    /// From capture to verdict.
+    /// Time from capture to verdict.
     pub latency: Duration,
     /// What the line did with the part; none without a line.
     pub disposition: Option<Disposition>,
-    /// The outcome of each view where several cameras look at the part. The fields above are then those of the worst view.
+    /// The outcome of each view, if the part has several. The other fields are then those of the worst view, except for the latency, which
+    /// is the longest.
     pub views: Vec<Outcome>,
 }
 
 impl Outcome {
-    /// The answer of one camera.
+    /// The outcome of one view.
     pub fn new(ticket: Ticket, judged: ScoredVerdict, latency: Duration) -> Outcome {
         Outcome { ticket, judged, latency, disposition: None, views: Vec::new() }
     }

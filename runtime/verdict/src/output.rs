@@ -1,3 +1,5 @@
+//! The production line's outputs, and the record of their changes.
+
 use serde::{Deserialize, Serialize};
 
 /// An output of the production line.

@@ -1,3 +1,5 @@
+//! Why a verdict is unknown.
+
 use serde::{Deserialize, Serialize};
 
 /// Why a part or frame is unknown.
@@ -16,19 +18,19 @@ pub enum Reason {
     DetectorLost,
     /// The service was stopped before the frame's turn.
     Stopped,
-    /// No frame was taken at the part's time.
+    /// No frame was taken at the time of the part.
     NoFrame,
-    /// More than one frame, or more than one part, may be meant.
+    /// Two frames may show the part, or the frame may show another part.
     Ambiguous,
-    /// The verdict was not there when the line needed it.
+    /// The verdict came after the deadline, or after the part reached the actuator.
     Deadline,
-    /// Another part is so near that the actuator cannot tell them apart.
+    /// Another part is so near that the actuator cannot tell the two apart.
     Crowded,
     /// The belt's position was lost.
     EncoderLost,
     /// More parts are in transit than the line has room for.
     LineOverflow,
-    /// The product was being changed: its code was not still, or the camera did not yet run on the new settings.
+    /// The product was being changed: the code was not yet read, or the camera did not yet run on the new settings.
     #[serde(rename = "recipe_change")]
     ProductChange,
     /// The code, or the name at the socket, belongs to no product.
@@ -81,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_those_of_verdict_lines() {
+    fn words_are_the_words_in_verdict_lines() {
         for reason in Reason::ALL {
             let text = serde_json::to_string(&reason).unwrap();
             assert_eq!(text, format!("{:?}", reason.word()));

@@ -1,13 +1,15 @@
+//! The verdict on a part or frame.
+
 use crate::Reason;
 
-/// The answer of one camera, or of all cameras, for a part.
+/// The verdict of one view, or of all views together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The score is at most the threshold.
     Good,
     /// The score is above the threshold.
     Anomalous,
-    /// There is no score to judge by; the line's `on_unknown` decides.
+    /// The part or frame could not be judged; `on_unknown` of the line decides what it gets.
     Unknown(Reason),
 }
 
@@ -31,13 +33,14 @@ impl Verdict {
 
     /// The worse of two views of one part; `self` if they are equally bad.
     ///
-    /// A defect that one camera sees is there, whatever the others see. A defect may be where one camera could not look.
+    /// Anomalous is worse than unknown: a defect that one camera shows is there, whatever the others show. Unknown is worse than good: the
+    /// defect may lie where the unknown view would have shown it.
     #[must_use]
     pub fn or_worse(self, other: Verdict) -> Verdict {
-        if other.badness() > self.badness() { other } else { self }
+        if other.severity() > self.severity() { other } else { self }
     }
 
-    fn badness(self) -> u8 {
+    fn severity(self) -> u8 {
         match self {
             Verdict::Good => 0,
             Verdict::Unknown(_) => 1,
@@ -51,12 +54,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_defect_outweighs_a_doubt_and_a_doubt_outweighs_a_good_view() {
+    fn anomalous_is_worse_than_unknown_and_unknown_is_worse_than_good() {
         let [blind, late] = [Reason::NoFrame, Reason::Deadline].map(Verdict::Unknown);
         assert_eq!(Verdict::Good.or_worse(blind), blind);
         assert_eq!(blind.or_worse(Verdict::Good), blind);
         assert_eq!(blind.or_worse(Verdict::Anomalous), Verdict::Anomalous);
         assert_eq!(Verdict::Anomalous.or_worse(blind), Verdict::Anomalous);
-        assert_eq!(blind.or_worse(late), blind, "the first of two doubts stays");
+        assert_eq!(blind.or_worse(late), blind, "the first of two unknown verdicts stays");
     }
 }

@@ -1,3 +1,5 @@
+//! Checks delays, deadlines, spacing and pulses.
+
 use std::time::Duration;
 
 use crate::error::Problem;
@@ -6,7 +8,7 @@ use crate::raw::{RawLine, RawOutput, RawProduct};
 
 const DEFAULT_WIDTH: Duration = Duration::from_millis(20);
 
-/// How the pulse outputs pulse.
+/// The pulses of the pulse outputs.
 pub(super) fn pulses(raw: &RawLine) -> Pulses {
     let pulse = |output: &Option<RawOutput>| PulseConfig {
         width: output.as_ref().and_then(|output| output.width_ms).unwrap_or(DEFAULT_WIDTH),
@@ -16,7 +18,7 @@ pub(super) fn pulses(raw: &RawLine) -> Pulses {
     Pulses { reject: pulse(&outputs.reject), good: pulse(&outputs.good), strobe: pulse(&outputs.strobe) }
 }
 
-/// From trigger to actuator for a part of no other product.
+/// The delay of the line, for products that have none of their own.
 pub(super) fn delay(raw: &RawLine) -> Result<Travel, Problem> {
     match (raw.delay_ms, raw.delay_pulses) {
         (Some(delay), None) => Ok(Travel::Time(delay)),
@@ -25,7 +27,7 @@ pub(super) fn delay(raw: &RawLine) -> Result<Travel, Problem> {
     }
 }
 
-/// How close two parts may come, in the unit of the delay.
+/// The least distance of two parts, in the unit of the delay.
 pub(super) fn spacing(raw: &RawLine, delay: Travel, Pulses { reject, good, .. }: Pulses) -> Result<Travel, Problem> {
     let longest = reject.width.max(good.width);
     let hit = "a pulse would hit the next part";
@@ -56,14 +58,14 @@ pub(super) fn spacing(raw: &RawLine, delay: Travel, Pulses { reject, good, .. }:
     }
 }
 
-/// The way of every product's parts.
+/// The timing of every product.
 pub(super) fn timings(
     raw: &RawLine,
     delay: Travel,
     spacing: Travel,
     products: &[(String, RawProduct)],
 ) -> Result<Vec<Timing>, Problem> {
-    let of_line = sound("[line]", Timing { delay, deadline: raw.deadline_ms }, spacing)?;
+    let of_line = checked("[line]", Timing { delay, deadline: raw.deadline_ms }, spacing)?;
     if products.is_empty() {
         return Ok(vec![of_line]);
     }
@@ -75,13 +77,13 @@ pub(super) fn timings(
             (Travel::Pulses(_), None, Some(delay)) => Travel::Pulses(delay),
             _ => return Err(Problem::new(key, "must give its delay as [line] does: in delay_ms, or in delay_pulses")),
         };
-        sound(&key, Timing { delay, deadline: product.deadline_ms.or(raw.deadline_ms) }, spacing)
+        checked(&key, Timing { delay, deadline: product.deadline_ms.or(raw.deadline_ms) }, spacing)
     };
     products.iter().map(timing).collect()
 }
 
-/// A timing that line control can keep.
-fn sound(key: &str, timing: Timing, spacing: Travel) -> Result<Timing, Problem> {
+/// Checks a timing against the spacing and its own delay.
+fn checked(key: &str, timing: Timing, spacing: Travel) -> Result<Timing, Problem> {
     let Timing { delay, deadline } = timing;
     let (unit, is_short) = match (delay, spacing) {
         (Travel::Time(delay), Travel::Time(spacing)) => ("ms", delay < spacing),

@@ -1,3 +1,5 @@
+//! Checks GPIO lines and outputs.
+
 use verdict::Output;
 
 use crate::error::Problem;

@@ -1,3 +1,5 @@
+//! Builds the settings of `[line]`.
+
 use super::control::{delay, pulses, spacing, timings};
 use super::gpio;
 use super::selection::selection;
@@ -6,7 +8,7 @@ use crate::error::Problem;
 use crate::line::{ControlConfig, EncoderConfig, LineSettings, Travel};
 use crate::raw::{RawEncoder, RawLine, RawProduct};
 
-/// `[line]`, with what products and views say about it.
+/// The settings of a line with these products and this number of views.
 pub(super) fn settings(raw: RawLine, products: &[(String, RawProduct)], views: usize) -> Result<LineSettings, Problem> {
     let pulses = pulses(&raw);
     let delay = delay(&raw)?;

@@ -1,4 +1,4 @@
-//! What the keys of a configuration say together: builds the checked settings, once, from the whole raw file.
+//! Checks keys that depend on each other, and builds the checked settings from the whole raw file.
 
 mod control;
 mod gpio;
@@ -14,7 +14,7 @@ use crate::error::{ConfigError, Problem};
 use crate::raw::RawConfig;
 use crate::source::Binding;
 
-/// Checks a raw configuration; `path` and `text` only serve errors.
+/// Checks a raw configuration; `path` and `text` are only for errors.
 pub(crate) fn check(raw: RawConfig, path: &Path, text: &str) -> Result<Config, ConfigError> {
     // A problem of [line] is reported with the line of the file on which that section begins.
     let line_of = |start: usize| text.get(..start).map(|before| before.matches('\n').count() + 1);

@@ -1,4 +1,4 @@
-//! `[views]` and `[recipes]`: several cameras that look at one part, and several products on one line.
+//! Checks `[views]` and `[recipes]`: several cameras that look at one part, and several products on one line.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,19 @@ use crate::region::as_array;
 use crate::seat::{MAIN, Product, Seat, View};
 use crate::source::SourceConfig;
 
-/// Only parts with a trigger can be joined over views, or be of several products.
+/// Refuses views and products without `[line]`: only a trigger joins the views of a part and determines its product.
 pub(super) fn refuse_without_line(raw: &RawConfig) -> Result<(), Problem> {
     let sections = [("[views]", raw.views.is_empty()), ("[recipes]", raw.recipes.is_empty())];
     match sections.into_iter().find(|(_, is_empty)| !is_empty) {
-        Some((section, _)) => Err(Problem::new(section, "needs [line]: only there parts have a trigger that joins everything")),
+        Some((section, _)) => Err(Problem::new(
+            section,
+            "needs [line]: only with a line, parts have a trigger that joins their views and determines their product",
+        )),
         None => Ok(()),
     }
 }
 
-/// The cameras, that of `[source]` first.
+/// The views, that of `[source]` first.
 pub(super) fn views(raw: &RawConfig) -> Result<Vec<View>, Problem> {
     if raw.views.contains_key(MAIN) {
         let problem = "has the name of the camera in [source]; choose another name";
@@ -45,7 +48,7 @@ pub(super) fn views(raw: &RawConfig) -> Result<Vec<View>, Problem> {
     Ok(views)
 }
 
-/// The products, by name; one without a name where there are no `[recipes]`.
+/// The products, sorted by name; one product without a name if there are no `[recipes]`.
 pub(super) fn products(raw: &RawConfig) -> Result<Vec<Product>, Problem> {
     if raw.recipes.is_empty() {
         return Ok(vec![Product::default()]);
@@ -70,7 +73,7 @@ pub(super) fn products(raw: &RawConfig) -> Result<Vec<Product>, Problem> {
     Ok(products)
 }
 
-/// What each view's pictures of each product are judged by, product by product.
+/// The seats, product by product, view by view.
 pub(super) fn seats(raw: &RawConfig, views: &[View], products: &[Product]) -> Result<Vec<Seat>, Problem> {
     for view in views {
         check_controls(raw, view)?;
@@ -117,7 +120,7 @@ fn check_name(section: &str, name: &str) -> Result<(), Problem> {
     }
 }
 
-/// A control that one product sets and another leaves alone would depend on what was made before.
+/// Refuses a control that one product sets and another does not: its value would depend on the product before.
 fn check_controls(raw: &RawConfig, view: &View) -> Result<(), Problem> {
     let key = |product: &str| match view.name.as_str() {
         MAIN => format!("recipes.{product}.controls"),

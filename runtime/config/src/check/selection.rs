@@ -1,3 +1,5 @@
+//! Checks how the product is chosen.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +11,15 @@ use crate::raw::{RawGpioLine, RawProduct, RawSelection};
 
 const DEFAULT_SETTLE: Duration = Duration::from_millis(50);
 
-/// How the product is chosen, if there is a choice.
+/// How the product is chosen; none on a line without `[recipes]`.
 pub(super) fn selection(raw: Option<RawSelection>, products: &[(String, RawProduct)]) -> Result<Option<Selection>, Problem> {
     let Some(RawSelection { code, strobe, settle_ms, socket, start }) = raw else {
         return match products {
             [] => Ok(None),
-            _ => Err(Problem::new("[recipes]", "needs [line.recipe]: code = [GPIO lines], or a socket, by which one is chosen")),
+            _ => Err(Problem::new(
+                "[recipes]",
+                "needs [line.recipe]: code = [GPIO lines], or a socket, by which a product is chosen",
+            )),
         };
     };
     match (code, socket) {
@@ -51,14 +56,17 @@ fn by_code(
     }
     refuse_no_products(products)?;
     let most = (1u32 << lines.len()) - 1;
-    let mut seen = BTreeMap::new();
+    let mut codes = BTreeMap::new();
     for (name, product) in products {
         let key = format!("recipes.{name}.code");
         let Some(code) = product.code.filter(|code| *code <= most) else {
-            let problem = format!("must give the code that chooses it: 0 to {most} with {} GPIO lines", lines.len());
+            let problem = format!(
+                "is missing or out of bounds: expected the code that chooses the product, 0 to {most} with {} GPIO lines",
+                lines.len()
+            );
             return Err(Problem::new(key, problem));
         };
-        if let Some(other) = seen.insert(code, name) {
+        if let Some(other) = codes.insert(code, name) {
             return Err(Problem::new(key, format!("is {code}, which is recipes.{other}.code already")));
         }
     }
@@ -68,7 +76,12 @@ fn by_code(
 }
 
 fn by_socket(path: PathBuf, start: Option<String>, products: &[(String, RawProduct)]) -> Result<Selection, Problem> {
-    let missing = || Problem::new("line.recipe.start", "is missing: the product until one is chosen at line.recipe.socket");
+    let missing = || {
+        Problem::new(
+            "line.recipe.start",
+            "is missing: name the product that the line makes until one is chosen at line.recipe.socket",
+        )
+    };
     let start = start.ok_or_else(missing)?;
     refuse_no_products(products)?;
     if let Some((name, _)) = products.iter().find(|(_, product)| product.code.is_some()) {

@@ -1,3 +1,5 @@
+//! Checks the trigger.
+
 use std::time::Duration;
 
 use super::gpio;
@@ -30,7 +32,7 @@ pub(super) fn trigger(raw: RawTrigger) -> Result<TriggerConfig, Problem> {
     let by = match mode {
         Frame => TriggerBy::Frame,
         Continuous => {
-            let missing = missing("line.trigger.presence", "what tells a part from the empty belt");
+            let missing = missing("line.trigger.presence", "the section that tells a part from the empty belt");
             TriggerBy::Presence(raw.presence.ok_or_else(missing)?)
         }
         Hardware | Gpio => {

@@ -1,15 +1,17 @@
+//! Checked settings of line control.
+
 use std::time::Duration;
 
 use serde::Deserialize;
 
-/// What line control needs to know: distances, times and limits.
+/// Distances, times and limits of line control.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlConfig {
-    /// Each product's way from trigger to actuator, by the product's number. There is at least one.
+    /// The timing of each product, by the product's number. There is at least one.
     pub timings: Vec<Timing>,
     /// Parts closer than this cannot be told apart at the actuator.
     pub spacing: Travel,
-    /// What happens to a part that is unknown.
+    /// What the line does with an unknown part.
     pub on_unknown: OnUnknown,
     /// This many unknown parts in a row raise the stop output.
     pub stop_after_unknowns: Option<u32>,
@@ -17,38 +19,39 @@ pub struct ControlConfig {
     pub stop_after_rejects: Option<u32>,
     /// Most parts in transit.
     pub parts: usize,
-    /// A pulse that would come later than this after its time is not given: the line stops instead.
+    /// A pulse that would be later than this is not given: the line stops instead.
     pub tolerance: Duration,
-    /// How the pulse outputs pulse.
+    /// The pulses of the pulse outputs.
     pub pulses: Pulses,
-    /// Cameras that look at each part.
+    /// Number of views of each part.
     pub views: usize,
 }
 
-/// A part's way from its trigger to the actuator.
+/// A part's way from its trigger to the actuator, and the deadline of its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// From trigger to actuator.
+    /// The way from trigger to actuator.
     pub delay: Travel,
-    /// A verdict that comes later than this after the trigger does not count. Without it, the actuator is the deadline.
+    /// A verdict that comes later than this after the trigger does not count. Without a deadline, verdicts count until the part is at the
+    /// actuator.
     pub deadline: Option<Duration>,
 }
 
-/// The pulse outputs' pulses.
+/// The pulses of the pulse outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pulses {
-    /// Of the output `reject`.
+    /// Pulses of the output `reject`.
     pub reject: PulseConfig,
-    /// Of the output `good`.
+    /// Pulses of the output `good`.
     pub good: PulseConfig,
-    /// Of the output `strobe`.
+    /// Pulses of the output `strobe`.
     pub strobe: PulseConfig,
 }
 
-/// How an output pulses.
+/// The pulses of one output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PulseConfig {
-    /// How long it is active.
+    /// How long the output is active.
     pub width: Duration,
     /// Least time between two pulses.
     pub rest: Duration,
@@ -57,13 +60,13 @@ pub struct PulseConfig {
 /// A distance on the belt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Travel {
-    /// At constant speed.
+    /// As a time, at constant speed.
     Time(Duration),
-    /// In pulses of the encoder, at any speed.
+    /// In encoder pulses, at any speed.
     Pulses(u32),
 }
 
-/// What happens to a part that is unknown.
+/// What the line does with an unknown part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnknown {

@@ -1,25 +1,27 @@
+//! Checked settings of GPIO lines.
+
 use serde::Deserialize;
 use verdict::Output;
 
-/// A GPIO line and how its levels are meant.
+/// A GPIO line, its active level and its pull resistor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpioLine {
     /// Which GPIO line.
     pub place: GpioPlace,
     /// The physical level that counts as active.
     pub active: Level,
-    /// Pull resistor of the chip.
+    /// Pull resistor of the chip; none leaves it as it is.
     pub bias: Option<Bias>,
 }
 
-/// Which GPIO line. Chip numbers change from boot to boot: a GPIO line goes by its name, or by its chip's label.
+/// Which GPIO line. Chip numbers change from boot to boot, so a GPIO line is named by its name or by the label of its chip.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GpioPlace {
     /// By its name.
     Named {
         /// The GPIO line's name.
         line: String,
-        /// Only this chip's GPIO line of that name is meant.
+        /// The label of its chip, where several chips have a GPIO line of this name.
         chip: Option<String>,
     },
     /// By its number on a chip, for GPIO lines without a name.
@@ -101,6 +103,6 @@ pub enum Safe {
     /// Inactive.
     #[default]
     Inactive,
-    /// Active: a stop output then stops the line while nobody judges.
+    /// Active: a stop output then stops the line while no part is judged.
     Active,
 }

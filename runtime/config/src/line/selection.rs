@@ -1,3 +1,5 @@
+//! How the product is chosen: checked settings of `[line.recipe]`.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -6,23 +8,23 @@ use super::gpio::GpioLine;
 /// Most GPIO lines of a code.
 pub const CODE_LINES: usize = 8;
 
-/// How the product that is made is chosen (`[line.recipe]`).
+/// How the product that the line makes is chosen (`[line.recipe]`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Selection {
     /// By levels on GPIO lines.
     Code {
-        /// The GPIO lines, that of the lowest bit first.
+        /// The GPIO lines, lowest bit first.
         lines: Vec<GpioLine>,
-        /// The code counts from an edge here on, not as soon as its GPIO lines are still.
+        /// With a strobe, the code is read after an edge on this GPIO line; without, after each change of the code.
         strobe: Option<GpioLine>,
         /// The GPIO lines must not change for this long before the code counts.
         settle: Duration,
     },
     /// By the product's name in a datagram to a socket.
     Socket {
-        /// The socket.
+        /// Path of the socket.
         path: PathBuf,
-        /// The number of the product that is made until a datagram comes.
+        /// The number of the product that the line makes until the first datagram.
         start: usize,
     },
 }

@@ -1,3 +1,5 @@
+//! Checked settings of a production line.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,25 +13,25 @@ use super::trigger::{TriggerBy, TriggerConfig};
 /// The production line around the camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LineSettings {
-    /// What line control needs to know.
+    /// Distances, times and limits of line control.
     pub control: ControlConfig,
     /// What makes a part.
     pub trigger: TriggerConfig,
-    /// How the product that is made is chosen; none where there is one product without a name.
+    /// How the product is chosen; none on a line without `[recipes]`.
     pub selection: Option<Selection>,
-    /// What counts the belt's way.
+    /// The encoder that measures the belt's way.
     pub encoder: Option<EncoderConfig>,
-    /// What is driven.
+    /// The outputs.
     pub outputs: GpioOutputs,
-    /// An edge here releases the stop output.
+    /// An edge on this GPIO line makes the stop output inactive.
     pub reset: Option<GpioLine>,
     /// Half the period of the heartbeat on `healthy`.
     pub heartbeat: Duration,
-    /// A thread without progress for longer ends the heartbeat.
+    /// The heartbeat ends if a thread makes no progress for longer than this.
     pub stall: Duration,
-    /// No GPIO line is touched: changes are only recorded.
+    /// No GPIO line is requested: changes of the outputs are only recorded.
     pub simulated: bool,
-    /// The file that records changes of the outputs, one JSON object a line.
+    /// The file with the record of outputs, one JSON object a line.
     pub record: Option<PathBuf>,
     /// SCHED_FIFO priority of the line thread; 0 leaves it as it is.
     pub priority: u8,
@@ -37,12 +39,12 @@ pub struct LineSettings {
     pub cpu: Option<usize>,
 }
 
-/// What counts the belt's way.
+/// An incremental encoder that measures the belt's way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EncoderConfig {
-    /// Line A: each edge to active is a pulse.
+    /// GPIO line A: each edge to active is a pulse.
     pub a: GpioLine,
-    /// Line B: its level gives the direction.
+    /// GPIO line B: its level gives the direction.
     pub b: Option<GpioLine>,
     /// Swaps the direction.
     pub reverse: bool,
@@ -80,17 +82,17 @@ impl LineSettings {
 /// What an input is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputRole {
-    /// A part comes.
+    /// An edge makes a part.
     Trigger,
-    /// The belt moves.
+    /// GPIO line A of the encoder.
     EncoderA,
-    /// Which way the belt moves.
+    /// GPIO line B of the encoder.
     EncoderB,
-    /// A person has looked after the stop.
+    /// An edge makes the stop output inactive.
     Reset,
-    /// This bit of the product's code.
+    /// One bit of the product's code, 0 for the lowest.
     Code(u8),
-    /// The product's code counts from now on.
+    /// An edge makes the code count.
     CodeStrobe,
 }
 

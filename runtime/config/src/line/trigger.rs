@@ -1,3 +1,5 @@
+//! Checked settings of the trigger.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +17,9 @@ pub struct TriggerConfig {
     pub by: TriggerBy,
     /// Whether the sensor waits for a trigger and gives one frame for each.
     pub sensor_waits: bool,
-    /// From trigger to exposure.
+    /// Time from the trigger to the exposure of the frame.
     pub exposure: Duration,
-    /// How far a frame may be from that time.
+    /// Largest difference between the time of a frame and the time of the exposure.
     pub window: Duration,
 }
 
@@ -33,16 +35,16 @@ impl TriggerConfig {
 pub enum TriggerBy {
     /// Each frame is a part.
     Frame,
-    /// Something appears in the picture.
+    /// A part appears in the picture.
     Presence(PresenceConfig),
     /// An edge on a GPIO line.
     Edge {
         /// Which GPIO line.
         input: GpioLine,
-        /// Edges within this time of the last are bounces.
+        /// An edge within this time of the edge before it is a bounce.
         debounce: Duration,
     },
-    /// The clock.
+    /// The clock, with this period.
     Interval(Duration),
     /// A datagram to this socket.
     Socket(PathBuf),

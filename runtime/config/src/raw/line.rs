@@ -1,3 +1,5 @@
+//! `[line]` as it is written.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use crate::line::{Bias, Level, OnUnknown, PresenceConfig, Safe};
 
 /// Most parts in transit.
 const PARTS_LIMIT: usize = 4096;
-/// The kernel cannot deliver edges faster than about this.
+/// Most encoder pulses per second: about the highest rate at which the kernel can deliver edges.
 const PULSE_RATE_LIMIT: f64 = 50_000.0;
 
 /// `[line]`.
@@ -138,7 +140,7 @@ pub(crate) struct RawOutputs {
     pub stop: Option<RawOutput>,
 }
 
-/// An output's GPIO line and pulse. The GPIO line's keys stand here again: serde cannot flatten a type that refuses unknown keys.
+/// An output's GPIO line and pulse. The keys of [`RawGpioLine`] are repeated: serde cannot flatten a type that refuses unknown keys.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawOutput {

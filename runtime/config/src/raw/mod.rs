@@ -1,6 +1,6 @@
-//! The configuration as it is written: one type a section, one field a key.
+//! The configuration as it is written: one type for each section, one field for each key.
 //!
-//! Types whose keys need no check against others are the checked ones already ([`crate::source`], [`crate::camera`] ...).
+//! A section whose keys do not depend on other keys has its checked type here already ([`crate::source`], [`crate::camera`] ...).
 
 mod line;
 mod product;
@@ -46,7 +46,7 @@ pub(crate) struct RawConfig {
 }
 
 impl RawConfig {
-    /// Makes every path lead from `folder`.
+    /// Resolves every path against `folder`.
     pub fn resolve(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         [&mut self.runtime.onnxruntime, &mut self.runtime.state]
@@ -64,7 +64,7 @@ impl RawConfig {
         }
     }
 
-    /// Every bundle that is named.
+    /// Every bundle that the configuration names.
     pub fn bundles(&self) -> impl Iterator<Item = &PathBuf> {
         let of_views = self.views.values().filter_map(|view| view.bundle.as_ref());
         let of_products = self.recipes.values().flat_map(RawProduct::bundles);

@@ -1,3 +1,5 @@
+//! `[views]` and `[recipes]` as they are written.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +25,7 @@ pub(crate) struct RawView {
     pub source: SourceConfig,
 }
 
-/// `[recipes.NAME]`: what differs from the rest of the configuration while a product is made.
+/// `[recipes.NAME]`: settings that differ from the rest of the configuration while the line makes this product.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawProduct {
@@ -43,7 +45,7 @@ pub(crate) struct RawProduct {
     pub views: BTreeMap<String, RawOverlay>,
 }
 
-/// What a product changes for one view.
+/// Settings of one view that differ for a product.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawOverlay {
@@ -52,12 +54,12 @@ pub(crate) struct RawOverlay {
     pub region: Option<Rect>,
     #[serde(deserialize_with = "some_threshold")]
     pub threshold: Option<f32>,
-    /// They add to the camera's own.
+    /// Added to the controls of the camera, which they override.
     pub controls: Controls,
 }
 
 impl RawProduct {
-    /// What the product changes for a view: for that of `[source]` it stands in the product's own section.
+    /// The settings that differ for a view. Those of the view of `[source]` are written in the section of the product itself.
     pub fn overlay(&self, view: &str) -> RawOverlay {
         if view != MAIN {
             return self.views.get(view).cloned().unwrap_or_default();

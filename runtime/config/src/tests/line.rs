@@ -1,3 +1,5 @@
+//! `[line]`: defaults, and settings that are refused.
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -43,7 +45,7 @@ fn values_out_of_bounds_are_refused() {
 }
 
 #[test]
-fn what_cannot_work_together_is_refused() {
+fn settings_in_conflict_are_refused() {
     refused("", &["line 5", "exactly one"]);
     refused("delay_ms = 500\ndelay_pulses = 5", &["exactly one"]);
     refused("delay_ms = 500\ndeadline_ms = 600", &["deadline_ms"]);

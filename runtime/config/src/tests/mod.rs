@@ -1,4 +1,4 @@
-//! Whole files: what they become, and how they are refused.
+//! Whole configuration files: the checked settings, and the errors.
 
 mod line;
 mod products;
@@ -101,7 +101,7 @@ fn examples() -> Vec<(PathBuf, String)> {
     examples
 }
 
-/// The examples with every `# key = value` made live.
+/// The text with every comment `# key = value` made a setting.
 fn uncommented(text: &str) -> String {
     let is_key = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     let live = |line: &str| {

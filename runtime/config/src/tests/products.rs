@@ -1,3 +1,5 @@
+//! `[views]`, `[recipes]` and `[line.recipe]`: what they become, and settings that are refused.
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ fn names<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_product_says_what_differs() {
+fn a_product_overrides_the_rest_of_the_configuration() {
     let text = format!(
         "{LEAST}{BY_CODE}{SIDE}[recipes.bolt]\ncode = 2\ncontrols = {{ gain = 5 }}\ndelay_ms = 600\n[recipes.nut]\ncode = 1\n\
          bundle = \"nut.apc\"\nregion = [0, 0, 320, 240]\nthreshold = 3.5\nviews.side = {{ bundle = \"side.apc\", threshold = 2.0 }}\n"
@@ -44,7 +46,7 @@ fn a_product_says_what_differs() {
     assert_eq!(bolt.controls["gain"], Setting::Integer(5));
     let region = Some(Rect { x: 0, y: 0, width: 320, height: 240 });
     assert_eq!((&nut.bundle, nut.region, nut.threshold), (&"nut.apc".into(), region, Some(3.5)));
-    assert_eq!(nut.controls["gain"], Setting::Integer(1), "the camera's own");
+    assert_eq!(nut.controls["gain"], Setting::Integer(1), "the control of the camera");
     assert_eq!(bolt_side.bundle, Path::new("a.apc"));
     assert_eq!((&nut_side.bundle, nut_side.threshold), (&"side.apc".into(), Some(2.0)));
     assert_eq!(config.seat(SeatId { product: 1, view: 0 }), nut);
@@ -71,7 +73,7 @@ fn a_line_without_products_makes_one_that_has_no_name() {
 fn a_service_begins_with_the_product_that_is_named() {
     let config = parse(&format!("{LEAST}{BY_SOCKET}[recipes.bolt]\nbundle = \"b.apc\"\n[recipes.nut]\n")).unwrap();
     assert_eq!((config.first_product(), config.has_one_nameless_product()), (1, false));
-    assert!(!config.clone().replace_bundle(Path::new("c.apc")), "there are two");
+    assert!(!config.clone().replace_bundle(Path::new("c.apc")), "there are two bundles");
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn how_a_product_is_chosen_must_be_clear() {
 }
 
 #[test]
-fn what_a_product_cannot_change_is_refused() {
+fn settings_that_a_product_cannot_change_are_refused() {
     let nut = |keys: &str| format!("{BY_SOCKET}[recipes.nut]\n{keys}\n");
     refused(&nut("exposure = 5"), &["exposure"]);
     refused(&nut("threshold = -1.0"), &["score above 0"]);

@@ -1,10 +1,10 @@
-//! One colour a pixel into three.
+//! Bayer patterns: one colour for each pixel becomes three.
 
 use super::Plane;
 use crate::camera::format::BayerOrder;
 
-/// Bilinear: what a pixel lacks is the mean of the nearest neighbours that have it. The picture is mirrored at its borders without
-/// repeating the border pixel, which keeps the pattern.
+/// Bilinear: a missing colour of a pixel is the mean of the nearest neighbours that have this colour. The picture is mirrored at its
+/// borders without repeating the border pixel, which keeps the pattern.
 pub(super) fn demosaic(plane: &Plane<'_>, width: usize, order: BayerOrder) -> Vec<u8> {
     // Where the pattern has its red pixel.
     let (red_x, red_y) = match order {
@@ -16,7 +16,7 @@ pub(super) fn demosaic(plane: &Plane<'_>, width: usize, order: BayerOrder) -> Ve
     let height = plane.height;
     let mut pixels = Vec::with_capacity(width * height * 3);
     for y in 0..height {
-        let (above, here, below) = (plane.line(before(y, height)), plane.line(y), plane.line(after(y, height)));
+        let (above, here, below) = (plane.row(before(y, height)), plane.row(y), plane.row(after(y, height)));
         for x in 0..width {
             let (left, right) = (before(x, width), after(x, width));
             let mean2 = |a: u8, b: u8| (u16::from(a) + u16::from(b)).div_ceil(2) as u8;

@@ -1,4 +1,4 @@
-//! Motion JPEG: each frame is a JPEG image, often without the Huffman tables, which every decoder is to know.
+//! Motion JPEG: each frame is a JPEG image, often without the Huffman tables. A decoder then uses the standard tables.
 
 use std::borrow::Cow;
 
@@ -13,16 +13,16 @@ const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
 const HUFFMAN_TABLES: u8 = 0xC4;
 const START_OF_SCAN: u8 = 0xDA;
 
-/// Strict: a cut frame, of which a lenient decoder would give the upper half over grey, is an error.
+/// Decodes strictly: a cut frame is an error. A lenient decoder would give the upper half of the picture above grey.
 pub(super) fn decode(bytes: &[u8], width: u32, height: u32) -> Result<Picture, String> {
     let bytes = complete(bytes)?;
     let damaged = |error: zune_jpeg::errors::DecodeErrors| format!("the frame is no sound JPEG: {error}");
     let options = DecoderOptions::default().set_strict_mode(true).set_max_width(width as usize).set_max_height(height as usize);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(&*bytes), options);
     decoder.decode_headers().map_err(damaged)?;
-    let found = decoder.dimensions().unwrap_or_default();
-    if found != (width as usize, height as usize) {
-        return Err(format!("the frame is {}x{} px; {width}x{height} were agreed with the camera", found.0, found.1));
+    let size = decoder.dimensions().unwrap_or_default();
+    if size != (width as usize, height as usize) {
+        return Err(format!("the frame is {}x{} px; {width}x{height} px were agreed with the camera", size.0, size.1));
     }
     let colour = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => Colour::Grey,
@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], width: u32, height: u32) -> Result<Picture, S
 
 /// The image up to its end marker, with Huffman tables.
 fn complete(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
-    // Drivers pad with zeros.
+    // Drivers pad frames with zeros.
     let length = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let bytes = &bytes[..length];
     if !bytes.starts_with(&[0xFF, 0xD8]) {
@@ -45,7 +45,7 @@ fn complete(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if !bytes.ends_with(&END_OF_IMAGE) {
         return Err("the frame is cut: its JPEG has no end marker".into());
     }
-    // Without the marker, which was seen, the decoder notices that it runs out of bytes; before the marker it would go on with grey.
+    // Without the end marker the decoder notices that bytes are missing; with the marker it would fill the picture with grey.
     let bytes = &bytes[..bytes.len() - END_OF_IMAGE.len()];
     match scan_without_tables(bytes) {
         Some(scan) => Ok(Cow::Owned([&bytes[..scan], &standard_tables(), &bytes[scan..]].concat())),
@@ -66,7 +66,7 @@ fn scan_without_tables(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// The tables of ITU-T T.81, annex K.3: numbers of codes by length, and their values.
+/// The Huffman tables of ITU-T T.81, annex K.3: numbers of codes by length, and their values.
 fn standard_tables() -> Vec<u8> {
     const DC: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
     const LUMA_DC: [u8; 16] = [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0];
@@ -79,7 +79,7 @@ fn standard_tables() -> Vec<u8> {
     const CHROMA_AC_FIRST: &[u8] =
         b"\x00\x01\x02\x03\x11\x04\x05\x21\x31\x06\x12\x41\x51\x07\x61\x71\x13\x22\x32\x81\x08\x14\x42\x91\
         \xA1\xB1\xC1\x09\x23\x33\x52\xF0\x15\x62\x72\xD1\x0A\x16\x24\x34\xE1\x25\xF1\x17\x18\x19\x1A\x26\x27\x28\x29\x2A\x35";
-    // Both lists end with all codes that are left, in rising order.
+    // Both lists end with the remaining codes, in rising order.
     let rest = |first: &[u8]| {
         let codes = (0u8..=0xFA).filter(|code| (1..=10).contains(&(code & 15)));
         codes.filter(|code| !first.contains(code)).collect::<Vec<_>>()

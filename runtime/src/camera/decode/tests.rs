@@ -1,13 +1,13 @@
-//! Golden frames (`runtime/golden/frames.py`), and what no frame may do.
+//! Golden frames (`runtime/golden/frames.py`), and damaged and random frames, none of which may panic.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use config::{FourCc, Matrix, Range};
 use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
 use crate::camera::format::{BayerOrder, Conversion};
-use config::{FourCc, Matrix, Range};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -77,17 +77,17 @@ fn every_format_decodes_to_its_golden_picture() {
 fn a_frame_one_byte_short_is_an_error() {
     for golden in Golden::read().iter().filter(|golden| golden.fourcc != "MJPG") {
         let mut planes = golden.planes();
-        // The last line's padding may be missing, one byte more may not. The last byte of a Y word or a chroma pair is needed.
+        // The padding of the last row may be missing, but not one byte more.
         let layout = golden.layout();
         let words = if golden.fourcc.starts_with("Y1") { 2 } else { 1 };
-        let (stride, line) = match layout.format {
+        let (stride, row) = match layout.format {
             PixelFormat::Yuyv | PixelFormat::Uyvy => (layout.stride, 16),
             PixelFormat::Nv12 => (layout.chroma_stride, 8),
             PixelFormat::Rgb3 | PixelFormat::Bgr3 => (layout.stride, 21),
             _ => (layout.stride, 7 * words),
         };
         let last = planes.last_mut().unwrap();
-        last.truncate(last.len() - (stride - line));
+        last.truncate(last.len() - (stride - row));
         assert!(decode(&layout, &slices(&planes)).is_ok(), "{}", golden.fourcc);
         planes.last_mut().unwrap().pop();
         let error = decode(&layout, &slices(&planes)).unwrap_err();
@@ -116,7 +116,7 @@ fn without_tables(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn jpegs_without_tables_and_with_padding_are_sound() {
+fn jpegs_without_huffman_tables_and_with_padding_are_decoded() {
     for (layout, bytes) in jpegs() {
         let expected = decode(&layout, &[&bytes]).unwrap();
         let mut bare = without_tables(&bytes);
@@ -132,7 +132,7 @@ fn a_cut_jpeg_is_an_error_also_with_an_end_marker() {
         for length in 0..bytes.len() - 2 {
             assert!(decode(&layout, &[&bytes[..length]]).is_err(), "cut after {length} bytes");
         }
-        // A bridge that drops packets ends the frame properly. What is cut from the last row of blocks alone is not noticed.
+        // A bridge that drops packets still writes the end marker. A cut within the last row of blocks goes unnoticed.
         let scan = bytes.windows(2).position(|pair| pair == [0xFF, 0xDA]).unwrap() + 14;
         for length in (scan..scan + (bytes.len() - scan) * 2 / 5).step_by(7) {
             let spliced = [&bytes[..length], &[0xFF, 0xD9]].concat();

@@ -1,11 +1,11 @@
-//! Luma and chroma into red, green and blue.
+//! Formats of luma and chroma, converted to red, green and blue.
 
-use super::Plane;
 use config::{Matrix, Range};
 
+use super::Plane;
 use crate::camera::format::Conversion;
 
-/// Bits behind the point: the rounded result equals that of real arithmetic but for ties.
+/// Bits of the fraction: the rounded result equals the result of real arithmetic, except for ties.
 const FRACTION: u32 = 20;
 
 /// The conversion as integers, scaled by 2^[`FRACTION`].
@@ -53,27 +53,27 @@ impl Coefficients {
     }
 }
 
-/// Four bytes for two pixels; `places` are those of the first luma, of Cb and of Cr. The second luma is two behind the first. Both
-/// pixels take the pair's chroma.
+/// Four bytes for two pixels; `places` are the places of the first luma, of Cb and of Cr. The second luma is two bytes behind the first.
+/// Both pixels have the same chroma.
 pub(super) fn packed(plane: &Plane<'_>, width: usize, places: [usize; 3], conversion: Conversion) -> Vec<u8> {
     let coefficients = Coefficients::new(conversion);
     let [y, cb, cr] = places;
     let mut pixels = Vec::with_capacity(width * plane.height * 3);
-    for line in plane.lines() {
-        let pairs = line.as_chunks::<4>().0.iter();
+    for row in plane.rows() {
+        let pairs = row.as_chunks::<4>().0.iter();
         let both = pairs.flat_map(|pair| [pair[y], pair[y + 2]].map(|luma| coefficients.convert(luma, pair[cb], pair[cr])));
         both.take(width).for_each(|pixel| pixels.extend(pixel));
     }
     pixels
 }
 
-/// A plane of luma, and one of half its size with Cb and Cr in turn: four pixels share their chroma.
+/// A plane of luma, and a plane of half its width and height with Cb and Cr in turn: four pixels share their chroma.
 pub(super) fn semi_planar(luma: &Plane<'_>, chroma: &Plane<'_>, width: usize, conversion: Conversion) -> Vec<u8> {
     let coefficients = Coefficients::new(conversion);
     let mut pixels = Vec::with_capacity(width * luma.height * 3);
-    for (y, line) in luma.lines().enumerate() {
-        let pairs = chroma.line(y / 2).as_chunks::<2>().0;
-        for (x, &value) in line.iter().enumerate() {
+    for (y, row) in luma.rows().enumerate() {
+        let pairs = chroma.row(y / 2).as_chunks::<2>().0;
+        for (x, &value) in row.iter().enumerate() {
             let [cb, cr] = pairs[x / 2];
             pixels.extend(coefficients.convert(value, cb, cr));
         }

@@ -1,4 +1,4 @@
-//! The structures of `linux/videodev2.h`, as the crate `v4l` binds them, under short names; and readings of their unions.
+//! The structures of `linux/videodev2.h`, as the crate `v4l` binds them, under short names; and functions that read their unions.
 
 #![allow(unsafe_code, reason = "unions: each holds numbers only, in every member that is read")]
 
@@ -36,42 +36,44 @@ pub use v4l::v4l_sys::{
     v4l2_streamparm as StreamParameters,
 };
 
-/// Planes of a buffer at most.
+/// Most planes of a buffer.
 pub const MAX_PLANES: usize = v4l::v4l_sys::VIDEO_MAX_PLANES as usize;
 
-/// Readings of unions: what `kind` of the same structure, or the request it went through, says that the kernel has written.
+/// Functions that read a member of a union. The type field of the same structure, or its request, determines which member the kernel has
+/// written.
 macro_rules! members {
     ($($(#[$doc:meta])* $name:ident($of:ty) -> $member:ty = $($path:ident).+;)*) => { $(
         $(#[$doc])*
         pub fn $name(of: &$of) -> $member {
-            // SAFETY: numbers only, all of the union is initialised (zeroed before, or by the kernel), so every content is valid.
+            // SAFETY: the union holds only numbers, and all of it is initialised (zeroed, or written by the kernel), so every content is
+            // valid.
             unsafe { of.$($path).+ }
         }
     )* };
 }
 
 members! {
-    /// Of a single-planar device.
+    /// Format of a single-planar device.
     single(Format) -> SingleFormat = fmt.pix;
-    /// Of a multi-planar device.
+    /// Format of a multi-planar device.
     multi(Format) -> MultiFormat = fmt.pix_mp;
-    /// How luma and chroma were mixed.
+    /// Encoding of luma and chroma of a single-planar device.
     single_ycbcr(SingleFormat) -> u32 = __bindgen_anon_1.ycbcr_enc;
-    /// The same of a multi-planar device.
+    /// Encoding of luma and chroma of a multi-planar device.
     multi_ycbcr(MultiFormat) -> u8 = __bindgen_anon_1.ycbcr_enc;
-    /// Of a size that stands alone.
+    /// One size.
     discrete_size(FrameSize) -> Size = __bindgen_anon_1.discrete;
-    /// Of a range of sizes.
+    /// A range of sizes.
     size_range(FrameSize) -> SizeRange = __bindgen_anon_1.stepwise;
-    /// Of an interval that stands alone.
+    /// One frame interval.
     discrete_interval(FrameInterval) -> Fraction = __bindgen_anon_1.discrete;
-    /// Of a range of intervals.
+    /// A range of frame intervals.
     interval_range(FrameInterval) -> IntervalRange = __bindgen_anon_1.stepwise;
-    /// What a capture stream is set to.
+    /// Parameters of a capture stream.
     capture(StreamParameters) -> CaptureParameters = parm.capture;
-    /// Where to map a buffer of a single-planar device.
+    /// Offset at which a buffer of a single-planar device is mapped.
     buffer_offset(Buffer) -> u32 = m.offset;
-    /// Where to map a plane.
+    /// Offset at which a plane is mapped.
     plane_offset(Plane) -> u32 = m.mem_offset;
     /// Text of a menu's entry.
     entry_name(QueryMenu) -> [u8; 32] = __bindgen_anon_1.name;

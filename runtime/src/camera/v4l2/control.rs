@@ -11,36 +11,36 @@ use super::sys::{self, Argument};
 
 const LIST_LIMIT: usize = 1024;
 
-/// Something to adjust.
+/// A control, such as exposure or gain.
 #[derive(Clone, Debug)]
 pub struct Control {
     id: u32,
-    /// Lower case, with underscores: as in configurations.
+    /// Its name in configurations: lower case, with underscores.
     pub name: String,
-    /// What it takes.
+    /// The values that it takes.
     pub kind: Kind,
-    /// The driver's own choice.
+    /// The driver's default.
     pub default: i32,
     flags: u32,
 }
 
-/// What a control takes.
+/// The values that a control takes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// A number.
+    /// A number in a range.
     Integer {
         /// Least.
         minimum: i32,
         /// Largest.
         maximum: i32,
-        /// From one to the next.
+        /// Difference between one value and the next.
         step: i32,
     },
     /// Yes or no.
     Boolean,
-    /// One of these.
+    /// One of these entries, by number and name.
     Menu(Vec<(i32, String)>),
-    /// Something that a configuration cannot hold.
+    /// A value that a configuration cannot hold.
     Other,
 }
 
@@ -53,7 +53,7 @@ impl Control {
         self.flags & (CONTROL_WRITE_ONLY | CONTROL_DISABLED) == 0 && self.kind != Kind::Other
     }
 
-    /// Whether another control, such as an automatic, has taken over.
+    /// Whether another control, such as an automatic, overrides this one.
     pub fn is_inactive(&self) -> bool {
         self.flags & CONTROL_INACTIVE != 0
     }
@@ -75,7 +75,7 @@ impl Control {
             }
             _ => None,
         };
-        value.ok_or_else(|| format!("{} = {setting} does not fit: it takes {}", self.name, self.kind))
+        value.ok_or_else(|| format!("{} = {setting} does not fit: the control takes {}", self.name, self.kind))
     }
 }
 
@@ -101,7 +101,7 @@ impl Device {
         let mut last = 0;
         while controls.len() < LIST_LIMIT {
             let mut query = QueryControl { id: last | CONTROL_NEXT, ..QueryControl::zero() };
-            // A driver that does not go forward would keep us for ever.
+            // A driver whose list does not advance would keep this loop running without end.
             if sys::QUERY_CONTROL.send(&self.descriptor, &mut query).is_err() || query.id <= last {
                 break;
             }
@@ -110,7 +110,7 @@ impl Device {
                 CONTROL_INTEGER => Kind::Integer { minimum: query.minimum, maximum: query.maximum, step: query.step },
                 CONTROL_BOOLEAN => Kind::Boolean,
                 CONTROL_MENU | CONTROL_INTEGER_MENU => Kind::Menu(self.menu(&query)),
-                // A heading.
+                // A heading of the list, not a control.
                 CONTROL_CLASS => continue,
                 CONTROL_BITMASK => Kind::Integer { minimum: 0, maximum: query.maximum, step: 1 },
                 _ => Kind::Other,
@@ -137,20 +137,20 @@ impl Device {
         indices.filter_map(entry).collect()
     }
 
-    /// What a control is set to; nothing if it cannot be read.
+    /// The present value of a control; none if it cannot be read.
     pub fn get(&self, control: &Control) -> Option<i32> {
         let mut value = ControlValue { id: control.id, value: 0 };
         control.is_readable().then(|| sys::GET_CONTROL.send(&self.descriptor, &mut value).ok().map(|()| value.value))?
     }
 
-    /// Sets controls by name, and looks whether they hold. Modes come first: most numbers can only be set when the automatic is off.
+    /// Sets controls by name, then reads them back. Modes are set first: most numbers can only be set while the automatic is off.
     ///
     /// # Errors
-    /// Names the control that the camera does not have, that does not take the value, or did not keep it.
+    /// Names a control that the camera does not have, that does not take its value, or that does not keep its value.
     pub fn set_controls<'a>(&self, settings: impl IntoIterator<Item = (&'a String, &'a Setting)>) -> Result<()> {
         let refused = |problem: String| Error::file(self.path(), problem);
         let controls = self.controls();
-        let mut wished = Vec::new();
+        let mut wanted = Vec::new();
         for (name, setting) in settings {
             let control = controls.iter().find(|control| control.name == *name).ok_or_else(|| {
                 let names: Vec<_> =
@@ -160,19 +160,19 @@ impl Device {
             if !control.is_settable() {
                 return Err(refused(format!("{name} can only be read")));
             }
-            wished.push((control, control.value(setting).map_err(refused)?));
+            wanted.push((control, control.value(setting).map_err(refused)?));
         }
-        wished.sort_by_key(|(control, _)| matches!(control.kind, Kind::Integer { .. }));
-        for (control, value) in &wished {
+        wanted.sort_by_key(|(control, _)| matches!(control.kind, Kind::Integer { .. }));
+        for (control, value) in &wanted {
             let mut value = ControlValue { id: control.id, value: *value };
             let set = sys::SET_CONTROL.send(&self.descriptor, &mut value);
             set.map_err(|errno| self.failed(&format!("set {} to {}", control.name, value.value), errno))?;
         }
-        for (control, value) in wished {
+        for (control, value) in wanted {
             let is_steady = control.flags & CONTROL_VOLATILE == 0;
-            if let Some(found) = self.get(control).filter(|found| *found != value && is_steady) {
+            if let Some(kept) = self.get(control).filter(|kept| *kept != value && is_steady) {
                 return Err(refused(format!(
-                    "took {found} for {} instead of {value}: another control may rule it (an automatic that is on?)",
+                    "took {kept} for {} instead of {value}: another control may override it, such as an automatic that is on",
                     control.name
                 )));
             }

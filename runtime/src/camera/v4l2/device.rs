@@ -1,9 +1,10 @@
-//! One camera: what it is, what it offers, what it is set to.
+//! A capture device: its identity, the modes that it offers, its present settings.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use config::{FourCc, Matrix, Range};
 use detector::preprocess::Rect;
 use detector::{Error, Result};
 use rustix::fs::{self, OFlags};
@@ -13,9 +14,8 @@ use super::abi::*;
 use super::open::OpenError;
 use super::sys::{self, Argument};
 use crate::camera::format::{Conversion, PixelFormat};
-use config::{FourCc, Matrix, Range};
 
-/// A list of a driver's is read up to here: no driver may keep us for ever.
+/// Most entries that are read of a driver's list: a faulty driver may have a list without an end.
 const LIST_LIMIT: u32 = 256;
 
 /// An open capture device.
@@ -25,18 +25,18 @@ pub struct Device {
     pub(super) descriptor: OwnedFd,
     /// Whether its buffers have planes.
     pub(super) multi_planar: bool,
-    /// What it calls itself.
+    /// Its identity.
     pub identity: Identity,
 }
 
-/// What a device calls itself.
+/// How a device names itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The product.
+    /// The name of the camera.
     pub card: String,
     /// The kernel's driver.
     pub driver: String,
-    /// Where it is plugged in.
+    /// The bus and port to which it is connected.
     pub bus: String,
 }
 
@@ -67,22 +67,22 @@ pub enum Span<T> {
     Between(T, T),
 }
 
-/// What a device is set to.
+/// The settings of a device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mode {
     /// Pixel format.
     pub code: FourCc,
-    /// Width.
+    /// Width, in pixels.
     pub width: u32,
-    /// Height.
+    /// Height, in pixels.
     pub height: u32,
-    /// Bytes from line to line, per plane.
+    /// Bytes from row to row, for each plane.
     pub strides: Vec<usize>,
-    /// Bytes of a buffer, per plane.
+    /// Bytes of a buffer, for each plane.
     pub sizes: Vec<usize>,
-    /// Whether lines come in two fields.
+    /// Whether the rows of a picture come in two fields.
     pub interlaced: bool,
-    /// What the driver says of luma and chroma.
+    /// How the driver makes luma and chroma.
     pub conversion: Conversion,
 }
 
@@ -90,15 +90,17 @@ impl Device {
     /// Opens a device for capture.
     ///
     /// # Errors
-    /// When it is missing, may not be opened, or is no camera; says what to do.
+    /// When the device is missing, may not be opened, or is no camera. The error says what to do.
     pub fn open(path: &Path) -> std::result::Result<Device, OpenError> {
         let descriptor =
             fs::open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC, fs::Mode::empty()).map_err(|errno| {
                 let advice = match errno {
                     Errno::NOENT | Errno::NXIO | Errno::NODEV => {
-                        "no camera is there: `apc-runtime camera list` names those that are"
+                        "no camera is there: `apc-runtime camera list` lists the cameras of this machine"
                     }
-                    Errno::ACCESS | Errno::PERM => "no permission: put this user into the group that owns it (mostly `video`)",
+                    Errno::ACCESS | Errno::PERM => {
+                        "no permission: add this user to the group that owns the device (mostly `video`)"
+                    }
                     Errno::BUSY => "another program uses it",
                     _ => return Error::io(path, "open")(errno.into()),
                 };
@@ -120,7 +122,7 @@ impl Device {
         Ok(Device { path: path.into(), descriptor, multi_planar, identity })
     }
 
-    /// As it was opened.
+    /// The path by which the device was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -185,18 +187,18 @@ impl Device {
         rates
     }
 
-    /// What it is set to.
+    /// The present mode.
     ///
     /// # Errors
-    /// When the driver does not say.
+    /// When the driver refuses the request.
     pub fn mode(&self) -> Result<Mode> {
         let mut format = Format { type_: self.buffer_kind(), ..Format::zero() };
-        let asked = sys::GET_FORMAT.send(&self.descriptor, &mut format);
-        asked.map_err(|errno| self.failed("ask for its format", errno))?;
+        let got = sys::GET_FORMAT.send(&self.descriptor, &mut format);
+        got.map_err(|errno| self.failed("read the format", errno))?;
         Ok(Mode::of(&format))
     }
 
-    /// Wishes a mode; drivers answer with the nearest that they have.
+    /// Requests a mode; returns the nearest mode that the driver has set.
     ///
     /// # Errors
     /// When the driver refuses, or another program uses the camera.
@@ -213,14 +215,14 @@ impl Device {
         Ok(Mode::of(&format))
     }
 
-    /// Frames per second, if the driver knows them.
+    /// Frames per second, if the driver knows the rate.
     pub fn frame_rate(&self) -> Option<f64> {
         let mut parameters = StreamParameters { type_: self.buffer_kind(), ..StreamParameters::zero() };
         sys::GET_PARAMETERS.send(&self.descriptor, &mut parameters).ok()?;
         rate(capture(&parameters).timeperframe)
     }
 
-    /// Wishes a frame rate and gives the one that is now set.
+    /// Requests a frame rate; returns the rate that the driver has set.
     ///
     /// # Errors
     /// When the camera's rate cannot be set.
@@ -234,10 +236,10 @@ impl Device {
         rate(timeperframe).filter(|_| capability & CAP_TIME_PER_FRAME != 0).ok_or_else(|| failed(Errno::NOTTY))
     }
 
-    /// The region of the sensor that is read out, and the largest that can be.
+    /// The region of the sensor that is read out, and the largest possible region.
     pub fn region(&self) -> Option<(Rectangle, Rectangle)> {
         let get = |target| {
-            // Multi-planar devices also want the single-planar number here.
+            // This request takes the single-planar type for multi-planar devices too.
             let mut selection = Selection { type_: TYPE_CAPTURE, target, ..Selection::zero() };
             sys::GET_SELECTION.send(&self.descriptor, &mut selection).ok().map(|()| selection.r)
         };
@@ -247,9 +249,9 @@ impl Device {
     /// Reads only this region of the sensor.
     ///
     /// # Errors
-    /// When the camera cannot, or only another region.
+    /// When the camera cannot read a region, or only another one.
     pub fn set_region(&self, Rect { x, y, width, height }: Rect) -> Result<()> {
-        // A configuration's region holds no number beyond a signed one.
+        // The configuration allows no number here that does not fit a signed one.
         let signed = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let wished = Rectangle { left: signed(x), top: signed(y), width, height };
         let mut selection = Selection { type_: TYPE_CAPTURE, target: SELECTION_CROP, r: wished, ..Selection::zero() };
@@ -258,7 +260,8 @@ impl Device {
         let numbers = |Rectangle { left, top, width, height }| (left, top, width, height);
         if numbers(selection.r) != numbers(wished) {
             let (left, top, width, height) = numbers(selection.r);
-            let problem = format!("cannot read exactly this region; the nearest it can is [{left}, {top}, {width}, {height}]");
+            let problem =
+                format!("cannot read exactly this region; the nearest possible region is [{left}, {top}, {width}, {height}]");
             return Err(Error::file(&self.path, problem));
         }
         Ok(())
@@ -293,7 +296,7 @@ impl Mode {
         Mode { code: FourCc::from_number(code), width, height, strides, sizes, interlaced, conversion }
     }
 
-    /// How it can be decoded, if it can.
+    /// The pixel format, if it can be decoded.
     pub fn format(&self) -> Option<PixelFormat> {
         PixelFormat::of(self.code)
     }
@@ -326,7 +329,7 @@ impl fmt::Display for Offer {
     }
 }
 
-/// The defaults are those that V4L2 derives from the colour space.
+/// The conversion of a format; unspecified values follow from the colour space, as V4L2 defines.
 fn conversion(colorspace: u32, ycbcr: u32, quantization: u32) -> Conversion {
     let matrix = match ycbcr {
         YCBCR_601 => Matrix::Bt601,
@@ -346,7 +349,7 @@ fn rounded(rate: f64) -> f64 {
     (rate * 100.0).round() / 100.0
 }
 
-/// A text of the kernel's, up to its zero.
+/// A text of the kernel, up to its terminating zero.
 pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).trim().to_string()

@@ -1,3 +1,5 @@
+//! Why a device cannot be opened.
+
 use std::path::PathBuf;
 
 use detector::Error;

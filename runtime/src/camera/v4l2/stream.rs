@@ -1,4 +1,4 @@
-//! A running stream: buffers shared with the driver, and every wait bounded.
+//! A running stream of frames, with buffers that are shared with the driver. Every wait is bounded.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -19,36 +19,36 @@ pub struct Stream {
     buffers: Vec<Vec<Mapping>>,
 }
 
-/// What a wait ended with.
+/// The result of a wait.
 #[derive(Debug)]
 pub enum Wait {
     /// A frame.
     Frame(Dequeued),
-    /// None came in time.
+    /// No frame came in time.
     Nothing,
-    /// The camera's signal has another size or rate than was agreed.
+    /// The camera's signal has changed its size or rate.
     Changed,
-    /// The device or its driver has failed: open it again.
+    /// The device or its driver has failed; the text says how. The device must be opened again.
     Lost(String),
 }
 
-/// A frame of which the driver has let go, until it is given back.
+/// A frame that the driver has handed out, until its buffer is given back.
 #[derive(Debug)]
 pub struct Dequeued {
     index: u32,
     used: Vec<(usize, usize)>,
-    /// The driver's own word that the bytes are not sound.
+    /// Whether the driver has marked the frame as damaged.
     pub damaged: bool,
-    /// The driver's count; a gap is a lost frame.
+    /// The driver's frame number; a gap means lost frames.
     pub sequence: u32,
-    /// CLOCK_MONOTONIC, if the driver uses it.
+    /// Time stamp on CLOCK_MONOTONIC, if the driver uses this clock.
     pub monotonic: Option<Duration>,
-    /// Whether that is the start of the exposure; the end of the frame's transfer otherwise.
+    /// Whether the time stamp is the start of the exposure; otherwise it is the end of the frame's transfer.
     pub at_start: bool,
 }
 
 impl Stream {
-    /// Starts a stream with about `count` buffers; nothing that was captured before comes out of it.
+    /// Starts a stream with about `count` buffers. It gives no frame that was captured before.
     ///
     /// # Errors
     /// When the driver refuses, or has no memory.
@@ -57,13 +57,13 @@ impl Stream {
         let mut request =
             RequestBuffers { count, type_: stream.device.buffer_kind(), memory: MEMORY_MMAP, ..RequestBuffers::zero() };
         stream.call("share buffers", |device| sys::REQUEST_BUFFERS.send(&device.descriptor, &mut request))?;
-        // A driver may give more than was asked for; a broken one anything.
+        // A driver may give more buffers than requested; a faulty driver may give any number.
         for index in 0..request.count.min(64) {
             let mappings = stream.call("map a buffer", |device| map(device, index))?;
             stream.buffers.push(mappings);
             stream.call("queue a buffer", |device| queue(device, index))?;
         }
-        // Not every camera can tell of changes; those that cannot show them by the size of their frames.
+        // Not every camera has this event. Without it, a change shows in the size of the frames.
         let mut subscription = EventSubscription { type_: EVENT_SOURCE_CHANGE, ..EventSubscription::zero() };
         let _ = sys::SUBSCRIBE_EVENT.send(&stream.device.descriptor, &mut subscription);
         let mut kind = stream.device.buffer_kind() as i32;
@@ -80,32 +80,32 @@ impl Stream {
         &self.device
     }
 
-    /// Waits for a frame, at most `patience`, and no longer than until `wake` becomes readable.
+    /// Waits for a frame, at most `patience`, and at most until `wake` becomes readable.
     pub fn next(&self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Wait {
         let descriptor = self.device.descriptor.as_fd();
         let device = PollFd::new(&descriptor, PollFlags::IN | PollFlags::PRI);
-        // Without somebody who wakes, the second place is not polled.
+        // Without `wake` the second place is not polled.
         let wake_or_device = PollFd::from_borrowed_fd(wake.unwrap_or(descriptor), PollFlags::IN);
         let mut polled = [device, wake_or_device];
         let count = if wake.is_some() { 2 } else { 1 };
         let timeout = timespec(patience);
-        let found = match poll(&mut polled[..count], Some(&timeout)) {
+        let events = match poll(&mut polled[..count], Some(&timeout)) {
             Ok(0) | Err(Errno::INTR) => return Wait::Nothing,
             Ok(_) => polled[0].revents(),
-            Err(errno) => return Wait::Lost(format!("cannot wait for it ({errno})")),
+            Err(errno) => return Wait::Lost(format!("cannot wait for the camera ({errno})")),
         };
-        if found.contains(PollFlags::PRI) && self.source_changed() {
+        if events.contains(PollFlags::PRI) && self.source_changed() {
             return Wait::Changed;
         }
-        if found.contains(PollFlags::IN) {
+        if events.contains(PollFlags::IN) {
             match self.dequeue() {
                 Ok(frame) => return Wait::Frame(frame),
                 Err(Errno::AGAIN) => {}
-                Err(errno) => return Wait::Lost(format!("gives no more frames ({errno})")),
+                Err(errno) => return Wait::Lost(format!("the camera gives no more frames ({errno})")),
             }
         }
-        if found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
-            return Wait::Lost("it was unplugged, or its driver has failed".into());
+        if events.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
+            return Wait::Lost("the camera was unplugged, or its driver has failed".into());
         }
         Wait::Nothing
     }
@@ -147,19 +147,19 @@ impl Stream {
         })
     }
 
-    /// Copies the bytes that the driver says it has filled, plane by plane, in place of what `planes` held; its memory is used again.
+    /// Replaces the content of `planes` with the bytes that the driver has filled, plane by plane. The memory of `planes` is used again.
     pub fn copy_planes(&self, frame: &Dequeued, planes: &mut Vec<Vec<u8>>) {
         let mappings = self.buffers.get(frame.index as usize).map(Vec::as_slice).unwrap_or_default();
         let filled = mappings.iter().zip(&frame.used);
         planes.resize_with(filled.len(), Vec::new);
-        // `bytesused` counts from the start of the plane, also where the picture starts later. What lies behind it is of an older frame.
+        // `bytesused` counts from the start of the plane, even if the picture starts later. Bytes behind it belong to an older frame.
         filled.zip(planes).for_each(|((mapping, (start, end)), plane)| mapping.copy_to(*start, *end, plane));
     }
 
-    /// Gives a frame's memory back to the driver.
+    /// Gives the buffer of a frame back to the driver.
     ///
     /// # Errors
-    /// When the driver does not take it: the stream is of no more use.
+    /// When the driver does not take the buffer: the stream must be started again.
     pub fn give_back(&self, frame: Dequeued) -> Result<()> {
         self.call("queue a buffer", |device| queue(device, frame.index))
     }
@@ -168,7 +168,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let mut kind = self.device.buffer_kind() as i32;
-        // An unplugged camera cannot stop: closing it, which follows, frees everything all the same.
+        // An unplugged camera cannot be stopped. Closing the device, which follows, frees the buffers.
         if let Err(errno) = sys::STREAM_OFF.send(&self.device.descriptor, &mut kind) {
             log::debug!("{}: cannot stop ({errno})", self.device.path().display());
         }

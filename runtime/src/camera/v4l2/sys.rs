@@ -1,6 +1,6 @@
-//! Requests to the kernel, and the memory it shares: checked wrappings of the crate `v4l`'s calls.
+//! Requests to the kernel, and the memory that the driver shares: checked wrappers of the calls of the crate `v4l`.
 
-#![allow(unsafe_code, reason = "ioctl and mmap: each use says why it is sound")]
+#![allow(unsafe_code, reason = "ioctl and mmap: a SAFETY comment at each use gives the reason why it is sound")]
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -22,19 +22,19 @@ pub struct Request<T> {
 }
 
 impl<T: Argument> Request<T> {
-    /// The number holds the structure's size, so the two cannot disagree: checked when compiling.
+    /// The number holds the size of the structure: the compiler checks that the two agree.
     const fn new(number: vidioc::_IOC_TYPE) -> Self {
         assert!((number >> 16) as usize & 0x3FFF == size_of::<T>(), "the request is for another structure");
         Request { number, argument: PhantomData }
     }
 
-    /// Sends the request; a signal does not end it.
+    /// Sends the request; sends it again after an interrupting signal.
     pub fn send(&self, device: impl AsFd, argument: &mut T) -> Result<()> {
         let device = device.as_fd().as_raw_fd();
         loop {
-            // SAFETY: the number belongs to the structure (`new`), which is borrowed for us alone, and any content of which is sound for
-            // the kernel to read and for us to find (`Argument`). The one address in them, of planes, is set by `with_planes`, which
-            // outlives the call.
+            // SAFETY: the number belongs to the structure (`new`). The structure is borrowed mutably, and any content is sound for the
+            // kernel to read and for this program to find (`Argument`). The only address in these structures is that of the planes:
+            // `with_planes` sets it, and its planes outlive the call.
             match unsafe { v4l2::ioctl(device, self.number, ptr::from_mut(argument).cast()) } {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => return result.map_err(errno),
@@ -47,12 +47,12 @@ fn errno(error: io::Error) -> Errno {
     Errno::from_io_error(&error).unwrap_or(Errno::IO)
 }
 
-/// A structure of the kernel's interface: numbers and addresses only, every content sound.
+/// A structure of the kernel's interface, of numbers and addresses only.
 ///
 /// # Safety
 /// All zeros and whatever the kernel writes must be valid values.
 pub unsafe trait Argument: Sized {
-    /// All zeros, as the interface wants unused fields.
+    /// All zeros, which the interface requires in unused fields.
     fn zero() -> Self {
         // SAFETY: by the trait's contract.
         unsafe { std::mem::zeroed() }
@@ -61,7 +61,7 @@ pub unsafe trait Argument: Sized {
 
 macro_rules! arguments {
     ($($name:ty),*) => { $(
-        // SAFETY: of C, with integers, raw pointers, and arrays and unions of them only.
+        // SAFETY: a C structure of integers and raw pointers, and of arrays and unions of them.
         unsafe impl Argument for $name {}
     )* };
 }
@@ -98,7 +98,7 @@ pub const QUERY_CONTROL: Request<QueryControl> = Request::new(vidioc::VIDIOC_QUE
 pub const QUERY_MENU: Request<QueryMenu> = Request::new(vidioc::VIDIOC_QUERYMENU);
 pub const ENUM_FRAME_SIZES: Request<FrameSize> = Request::new(vidioc::VIDIOC_ENUM_FRAMESIZES);
 pub const ENUM_FRAME_INTERVALS: Request<FrameInterval> = Request::new(vidioc::VIDIOC_ENUM_FRAMEINTERVALS);
-// Those that the crate has no number for.
+// Requests for which the crate has no number.
 pub const DEQUEUE_EVENT: Request<Event> = Request::new(opcode::read::<Event>(b'V', 89) as _);
 pub const SUBSCRIBE_EVENT: Request<EventSubscription> = Request::new(opcode::write::<EventSubscription>(b'V', 90) as _);
 pub const GET_SELECTION: Request<Selection> = Request::new(opcode::read_write::<Selection>(b'V', 94) as _);
@@ -111,7 +111,7 @@ pub fn with_planes(
     buffer: &mut Buffer,
     planes: &mut [Plane; MAX_PLANES],
 ) -> Result<()> {
-    // The kernel writes at most `length` planes to this address, and the array lives through the call.
+    // The kernel writes at most `length` planes to this address, and the array outlives the call.
     buffer.m.planes = planes.as_mut_ptr();
     buffer.length = buffer.length.min(MAX_PLANES as u32);
     let result = request.send(device, buffer);
@@ -126,11 +126,11 @@ pub struct Mapping {
     length: usize,
 }
 
-// SAFETY: the mapping belongs to the process, not to a thread, and is only read.
+// SAFETY: the mapping belongs to the process, not to a thread, and is never written.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
-    /// Maps what the driver offers at `offset`.
+    /// Maps `length` bytes of the driver's memory at `offset`.
     pub fn new(device: impl AsFd, offset: u32, length: usize) -> Result<Mapping> {
         if length == 0 {
             return Err(Errno::INVAL);
@@ -142,16 +142,16 @@ impl Mapping {
         Ok(Mapping { address: address.map_err(errno)?, length })
     }
 
-    /// Copies what the driver has written from `start` to `end`, as far as the mapping reaches, in place of what `target` held.
+    /// Replaces the content of `target` with the mapped bytes from `start` to `end`, as far as the mapping reaches.
     ///
-    /// The memory is never lent as `&[u8]`: a driver may write out of turn, and the bytes of a reference must not change.
+    /// The memory is never lent as `&[u8]`: a driver may write to it at any time, and the bytes behind a reference must not change.
     pub fn copy_to(&self, start: usize, end: usize, target: &mut Vec<u8>) {
         let end = end.min(self.length);
         let start = start.min(end);
         target.clear();
         target.reserve(end - start);
-        // SAFETY: mapped for reading, `length` bytes, as long as `self` lives; `start..end` lies within. The vector has room for as many
-        // bytes, and its memory is its own. Bytes that change meanwhile are copied in either state.
+        // SAFETY: `length` bytes are mapped for reading as long as `self` lives, and `start..end` lies within them. The vector has room for
+        // `end - start` bytes, and its memory does not overlap the mapping. A byte that changes meanwhile is copied in either state.
         unsafe {
             ptr::copy_nonoverlapping(self.address.cast::<u8>().add(start), target.as_mut_ptr(), end - start);
             target.set_len(end - start);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_is_copied_as_far_as_it_reaches() {
+    fn a_copy_ends_where_the_mapping_ends() {
         use std::io::Write;
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap();

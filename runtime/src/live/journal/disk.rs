@@ -1,4 +1,4 @@
-//! What the journal asks of the operating system. Tests put faults in its way.
+//! The calls of the operating system that the journal needs, behind traits: tests inject faults here.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,26 +10,26 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Access, OFlags, access};
 
-/// Names of files.
+/// Opens and renames files.
 pub(super) trait Disk: Send + 'static {
     type File: Handle;
 
     fn standard_output(&self) -> io::Result<Self::File>;
 
-    /// Opens for appending what is there, or makes a regular file. Never waits for a reader.
+    /// Opens a path for appending; makes a regular file if nothing is there. Never waits for the reader of a FIFO.
     ///
     /// # Errors
-    /// `ENXIO` for a FIFO that nobody reads.
+    /// `ENXIO` for a FIFO without a reader.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
 
     fn is_fifo(&self, path: &Path) -> bool;
 
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Replaces what is at `to`.
+    /// Renames a file; replaces a file at `to`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// The path behind symbolic links, so that a file is renamed and not the link to it.
+    /// The path with symbolic links resolved, so that rotation renames the file and not a link to it.
     fn real(&self, path: &Path) -> io::Result<PathBuf>;
 
     /// Whether files in this folder may be renamed.
@@ -43,40 +43,40 @@ pub(super) trait Handle: Send + 'static {
     /// Waits at most `patience` until a write of up to `PIPE_BUF` bytes would not wait.
     fn ready(&self, patience: Duration) -> io::Result<bool>;
 
-    /// Writes a beginning of `bytes`; gives its length.
+    /// Writes the first bytes of `bytes`; returns how many.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Makes a regular file this long.
+    /// Truncates a regular file to this length.
     fn cut(&mut self, length: u64) -> io::Result<()>;
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 }
 
-/// What an open file is.
+/// The status of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Status {
     pub regular: bool,
     pub size: u64,
     /// Device and inode.
     pub identity: (u64, u64),
-    /// It still has a name.
+    /// Whether it still has a name.
     pub named: bool,
 }
 
-/// The machine's own files.
+/// The files of this machine.
 #[derive(Debug)]
 pub(super) struct Machine;
 
 impl Disk for Machine {
     type File = File;
 
-    /// A duplicate: its flags are those of all who share standard output, and stay as they are.
+    /// A duplicate descriptor. Its flags are shared with every process that has this standard output, so they stay as they are.
     fn standard_output(&self) -> io::Result<File> {
         io::stdout().as_fd().try_clone_to_owned().map(File::from)
     }
 
-    /// The end of the file is read when it is healed, so a regular file is opened for reading too. A FIFO is not: its own reader would
-    /// hide that nobody else reads.
+    /// A regular file is opened for reading too, because healing reads its end. A FIFO is not: the journal itself would count as a reader,
+    /// and a missing reader would go unnoticed.
     fn open(&self, path: &Path) -> io::Result<File> {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let mut options = OpenOptions::new();

@@ -11,14 +11,14 @@ use rustix::io::Errno;
 use super::disk::{Disk, Handle, Status};
 use super::rotate::numbered;
 
-/// What happens to one call.
+/// What goes wrong in one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Nothing,
-    /// A write takes so many bytes.
+    /// A write takes at most this many bytes.
     Short(usize),
     Fails(Errno),
-    /// A write fails although it has taken so many bytes.
+    /// A write fails after it has taken this many bytes.
     FailsAfter(usize, Errno),
 }
 
@@ -29,9 +29,9 @@ pub struct FakeDisk(Arc<Mutex<State>>);
 pub struct State {
     names: BTreeMap<PathBuf, u64>,
     files: BTreeMap<u64, Vec<u8>>,
-    /// All files together may hold so many bytes.
+    /// Most bytes of all files together.
     pub capacity: usize,
-    /// For the next calls.
+    /// Faults of the next calls, in order.
     pub faults: VecDeque<Fault>,
     /// Content of files that were replaced, the oldest first.
     pub replaced: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The end of a file that a power cut may have torn.
+//! Healing of a file whose last line may be torn, as after a power cut.
 
 use std::io;
 
@@ -6,26 +6,26 @@ use serde::de::IgnoredAny;
 
 use super::disk::Handle;
 
-/// The longest torn line that is looked at.
+/// Longest torn line that is read.
 pub(super) const FRAGMENT_LIMIT: u64 = 1 << 20;
 
-/// What was done to the end of a file.
+/// How the end of a file was healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Healed {
-    /// It ends with a whole line, or is empty.
+    /// Not at all: the file ends with a whole line, or is empty.
     Nothing,
-    /// The last line was a whole JSON object without its newline, and got one.
+    /// The last line was a whole JSON object without its newline, and got a newline.
     Ended,
-    /// The last line was no JSON object: so many bytes were cut off.
+    /// The last line was no whole JSON object: this many bytes were cut off.
     Cut(u64),
-    /// The last line is too long to be the journal's. It got a newline, so that the next line stands alone.
+    /// The last line is longer than any line of the journal. It got a newline, so that the next line stands alone.
     TooLong,
 }
 
-/// Makes a file end with a newline, so that no line is ever joined to a torn one.
+/// Makes a file end with a newline, so that no line is ever appended to a torn line.
 ///
 /// # Errors
-/// When the file can be neither read nor changed; then it must not be appended to.
+/// When the file cannot be read or changed. Then nothing may be appended to it.
 pub(super) fn heal(file: &mut impl Handle, size: u64) -> io::Result<Healed> {
     let Some(last) = size.checked_sub(1) else { return Ok(Healed::Nothing) };
     if read(file, last, 1)? == b"\n" {
@@ -95,7 +95,7 @@ mod tests {
             (b"{\"a\":1", Healed::Cut(6), b""),
             (b"{\"a\":1}\n{\"a\":{}", Healed::Cut(7), b"{\"a\":1}\n"),
             (b"{\"a\":1}\n12", Healed::Cut(2), b"{\"a\":1}\n"),
-            // What a file system may leave of a block that never reached the disk.
+            // A file system may leave zeros for a block that never reached the disk.
             (b"{\"a\":1}\n\0\0\0\0", Healed::Cut(4), b"{\"a\":1}\n"),
             (b"\n{\"\xff", Healed::Cut(3), b"\n"),
         ];

@@ -1,11 +1,11 @@
 //! Whole lines in a buffer.
 
-/// Length of the whole lines that `bytes` begins with.
+/// Length of the whole lines at the start of `bytes`.
 pub(super) fn whole(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1)
 }
 
-/// Length of the whole lines that `bytes` begins with and that `room` holds.
+/// Length of the whole lines at the start of `bytes` that fit into `room` bytes.
 pub(super) fn fitting(bytes: &[u8], room: usize) -> usize {
     whole(&bytes[..bytes.len().min(room)])
 }

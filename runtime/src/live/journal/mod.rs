@@ -4,11 +4,11 @@
 //! Journal::write -> Queue (bounded, counts) -> Writer thread -> Target -> regular file, rotated | pipe, terminal, device
 //! ```
 //!
-//! Whoever inspects parts never waits for whoever reads about them, and never stops because of a full disk: lines that cannot be written
-//! wait in the queue, then are lost and counted. The log says so.
+//! Inspection never waits for a reader of the lines, and never stops because of a full disk. Lines that cannot be written wait in the
+//! queue. When the queue is full they are lost and counted, and the log has the number.
 //!
-//! A regular file holds whole lines only, in the order in which they were given. What a failed write left of a line is cut off, and
-//! what a power cut left is healed when the file is opened. Start at `writer.rs`; `disk.rs` is the seam where tests inject faults.
+//! A regular file holds whole lines only, in the order of [`Journal::write`]. The rest of a failed write is cut off, and a line that a
+//! power cut tore is healed when the file is opened. Start at `writer.rs`; `disk.rs` is the seam where tests inject faults.
 
 mod disk;
 mod heal;
@@ -44,16 +44,16 @@ pub use trouble::JournalError;
 /// How long the end of a service should wait for lines that are not yet written.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A file or stream that lines are appended to, by a thread of its own.
+/// A file or stream to which a thread of its own appends lines.
 ///
-/// - A full queue refuses the newest line. Each line that was accepted is written in its turn, unless the journal closes before or the
-///   only reader is gone.
-/// - When writing fails it is tried again after a second, then after twice as long, up to half a minute, for ever. A FIFO without a
-///   reader is tried each second.
-/// - A regular file is renamed when it is full, see [`Rotation`]. When it cannot be renamed it takes no more lines, as a full disk.
-/// - Lines are handed to the operating system at once and never synced: a power cut loses those of the last seconds.
-/// - Nobody else may append to the same file: two processes would cut each other's lines. Renaming, truncating or removing it is fine;
-///   after [`Journal::reopen`] the journal writes to what then has its name.
+/// - A full queue refuses the newest line. Each line that was accepted is written in its turn, unless the journal closes first or the
+///   reader of standard output is gone.
+/// - After a failure the journal tries again, without end: after one second, then after twice the last pause, at most half a minute. It
+///   tries a FIFO without a reader each second.
+/// - A regular file is renamed when it is full, see [`Rotation`]. A file that cannot be renamed takes no more lines, like a full disk.
+/// - Lines are handed to the operating system at once and never synced: a power cut loses the lines of the last seconds.
+/// - No other process may append to the same file: the two would cut each other's lines. Another process may rename, truncate or remove the
+///   file; after [`Journal::reopen`] the journal writes to the file that then has the name.
 #[derive(Debug)]
 pub struct Journal {
     queue: Arc<Queue>,
@@ -65,8 +65,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the destination and starts the writer thread. A disk that is full, read-only or faulty is no error, nor is a FIFO that
-    /// nobody reads: the journal tries again.
+    /// Opens the destination and starts the writer thread. A disk that is full, read-only or faulty is no error, nor is a FIFO
+    /// without a reader: the journal tries again.
     ///
     /// # Errors
     /// When the destination can never be appended to: no such folder, no permission, a folder instead of a file. When the system gives
@@ -95,7 +95,7 @@ impl Journal {
         Ok(Journal { queue, reopen, line: Vec::new(), noun, destination, closed: false })
     }
 
-    /// Appends a value as one line of JSON, sooner or later, or counts it as lost. Never waits for the destination.
+    /// Queues a value as one line of JSON, or counts it as lost. Never waits for the destination.
     pub fn write(&mut self, value: &impl Serialize) {
         self.line.clear();
         match serde_json::to_writer(&mut self.line, value) {
@@ -104,23 +104,27 @@ impl Journal {
                 self.queue.push(&self.line);
             }
             Err(error) => {
-                error!("a {} line is lost, since it has no JSON: {error}; a fault of this program, please report it", self.noun);
+                error!(
+                    "a {} line is lost because it cannot be written as JSON: {error}; this is a fault of this program, please report it",
+                    self.noun
+                );
                 self.queue.lose_one();
             }
         }
     }
 
-    /// What became of the lines so far.
+    /// How many lines were written, lost, or still wait.
     pub fn counts(&self) -> JournalCounts {
         self.queue.counts()
     }
 
-    /// Whether standard output was a pipe whose reader has ended: all further lines are lost.
+    /// Whether standard output is a pipe whose reader has ended: all further lines are lost.
     pub fn reader_is_gone(&self) -> bool {
         self.queue.is_gone()
     }
 
-    /// Closes a regular file soon and opens what then has its name, after someone has renamed it. Also tries at once after a failure.
+    /// Closes a regular file soon and opens the file that then has its name; for use after the file was renamed. After a failure, it also
+    /// tries again at once.
     pub fn reopen(&self) {
         self.reopen.store(true, Ordering::Relaxed);
     }
@@ -130,9 +134,9 @@ impl Journal {
         Arc::clone(&self.reopen)
     }
 
-    /// Waits at most about `patience` for lines that are not yet written, counts the rest as lost, and says so in the log.
+    /// Waits at most about `patience` for lines that are not yet written, counts the rest as lost, and logs both numbers.
     ///
-    /// The thread is not waited for any longer: it may hang in a system call.
+    /// It does not wait for the writer thread to end, which may hang in a system call.
     pub fn close(&mut self, patience: Duration) -> JournalCounts {
         if !self.closed {
             self.closed = true;

@@ -1,3 +1,5 @@
+//! The bounded queue between the callers and the writer thread, and the counts of lines.
+
 use std::fmt;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -5,14 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::settings::QueueLimits;
 
-/// What became of the lines that a journal was given: `written + lost + pending` is their number.
+/// Counts of the lines of a journal: `written + lost + pending` is the number of lines that it was given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalCounts {
     /// Lines that the operating system has taken.
     pub written: u64,
-    /// Lines that were given up.
+    /// Lines that were lost.
     pub lost: u64,
-    /// Lines that wait.
+    /// Lines that wait to be written.
     pub pending: u64,
 }
 
@@ -22,20 +24,20 @@ impl fmt::Display for JournalCounts {
     }
 }
 
-/// Lines lost so far, and when the first and the last of those were lost that [`Queue::losses`] has not yet given.
+/// Lines lost so far, and the times of the first and the last loss since the last call of [`Queue::losses`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Losses {
     pub total: u64,
     pub between: Option<(SystemTime, SystemTime)>,
 }
 
-/// Lines on their way from the callers to the writer thread, and the counts of all lines.
+/// Lines on the way from the callers to the writer thread, and the counts of all lines.
 ///
-/// All lines lie in one buffer, which the writer thread takes as a whole against its empty one: no line has an
-/// allocation of its own, and the lock is never held longer than it takes to copy one.
+/// All lines lie in one buffer. The writer thread exchanges it for its own empty buffer: no line has an allocation of its own, and the lock
+/// is never held longer than the copy of one line takes.
 ///
-/// A full queue refuses the newest line. So a line that was accepted is given up only at the end or when the only reader is gone: a short
-/// outage loses nothing, and a longer one leaves one gap, whose size and time the log gives.
+/// A full queue refuses the newest line. A line that was accepted is lost only at the end, or when the reader of standard output is gone.
+/// So a short outage loses nothing, and a longer outage leaves one gap, whose size and time the log gives.
 #[derive(Debug)]
 pub(super) struct Queue {
     limits: QueueLimits,
@@ -50,9 +52,9 @@ struct State {
     lines: usize,
     counts: JournalCounts,
     lost_between: Option<(SystemTime, SystemTime)>,
-    /// Nobody will ever read another line.
+    /// The reader of standard output is gone: no line will ever be read.
     gone: bool,
-    /// By when the writer thread must be done.
+    /// By when the writer thread must end; none while the journal is open.
     closing: Option<Instant>,
     /// The counts are final.
     ended: bool,
@@ -102,19 +104,19 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Counts a line that could not be made.
+    /// Counts a line that could not be written as JSON.
     pub(super) fn lose_one(&self) {
         self.lock().lose(1);
     }
 
-    /// Exchanges an empty buffer for all lines that wait.
+    /// Exchanges an empty buffer for the buffer with all waiting lines.
     pub(super) fn take(&self, empty: &mut Vec<u8>) {
         let mut state = self.lock();
         mem::swap(&mut state.bytes, empty);
         state.lines = 0;
     }
 
-    /// Lines that [`Queue::take`] gave were written. Once the counts are final they stay so.
+    /// Counts lines of [`Queue::take`] as written. Final counts do not change.
     pub(super) fn wrote(&self, lines: u64) {
         let mut state = self.lock();
         if !state.ended && !state.gone {
@@ -123,7 +125,7 @@ impl Queue {
         }
     }
 
-    /// Nobody will read what waits, nor what comes.
+    /// The reader is gone: waiting lines and all further lines are lost.
     pub(super) fn reader_is_gone(&self) {
         let mut state = self.lock();
         state.gone = true;
@@ -144,24 +146,24 @@ impl Queue {
         Losses { total: state.counts.lost, between: state.lost_between.take() }
     }
 
-    /// Waits at most `patience`: until the queue closes, or until a line waits if `for_lines`.
+    /// Waits until the queue closes, and with `for_lines` until a line waits; at most `patience`.
     pub(super) fn wait(&self, patience: Duration, for_lines: bool) {
         let idle = |state: &mut State| state.closing.is_none() && !(for_lines && state.lines > 0);
         drop(self.changed.wait_timeout_while(self.lock(), patience, idle));
     }
 
-    /// Asks the writer thread to be done by `by`.
+    /// Asks the writer thread to end by `by`.
     pub(super) fn close(&self, by: Instant) {
         self.lock().closing = Some(by);
         self.changed.notify_all();
     }
 
-    /// By when the writer thread must be done, if it must.
+    /// By when the writer thread must end; none while the journal is open.
     pub(super) fn closing(&self) -> Option<Instant> {
         self.lock().closing
     }
 
-    /// Makes the counts final: what waits is lost, and what comes.
+    /// Makes the counts final: waiting lines and all further lines are lost.
     pub(super) fn end(&self) {
         let mut state = self.lock();
         state.lose_pending();
@@ -170,14 +172,14 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits at most `patience` for [`Queue::end`]; says whether it came.
+    /// Waits at most `patience` for [`Queue::end`]; returns whether it was called.
     pub(super) fn wait_end(&self, patience: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.lock(), patience, |state| !state.ended);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.ended
     }
 
-    /// No code between lock and unlock can leave the state half changed, so a thread that died there has done no harm.
+    /// No code that holds the lock can leave the state half changed, so a thread that died while it held the lock has done no harm.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -209,15 +211,15 @@ mod tests {
         assert_eq!(queue.counts(), counts(2, 2, 3));
         let losses = queue.losses();
         assert!(losses.total == 2 && losses.between.is_some_and(|(first, last)| first <= last));
-        assert_eq!(queue.losses().between, None, "given once");
+        assert_eq!(queue.losses().between, None, "each loss is given once");
     }
 
     #[test]
-    fn after_the_end_the_counts_only_lose() {
+    fn after_the_end_lines_are_lost() {
         let queue = Queue::new(QueueLimits { lines: 3, bytes: 10 });
         queue.push(b"1\n");
         queue.end();
-        // A writer thread that comes back late.
+        // The writer thread returns late from a system call.
         queue.wrote(1);
         queue.push(b"2\n");
         assert_eq!(queue.counts(), counts(0, 2, 0));
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reader_everything_is_lost() {
+    fn when_the_reader_is_gone_lines_are_lost() {
         let queue = Queue::new(QueueLimits::default());
         queue.push(b"1\n");
         queue.push(b"2\n");

@@ -6,25 +6,25 @@ use super::disk::{Handle, Status};
 use super::heal::{Healed, heal};
 use super::lines;
 
-/// A file with more behind its last whole line, which could not be cut off when it was written.
+/// A file with part of a line behind its last whole line, which could not be cut off after a failed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Torn {
     identity: (u64, u64),
-    /// Length of its whole lines.
+    /// Length of its whole lines, in bytes.
     whole: u64,
 }
 
-/// What a write did.
+/// The result of a write.
 #[derive(Debug)]
 pub(super) struct Appended {
-    /// Length of the lines that are in the file.
+    /// Length of the whole lines that were written, in bytes.
     pub whole: usize,
     pub result: io::Result<()>,
-    /// The file ends with a torn line, and must be closed.
+    /// Set if the file ends with a torn line; then it must be closed.
     pub torn: Option<Torn>,
 }
 
-/// Appends whole lines to a file of this status. Whatever a failed write has left of a line is cut off.
+/// Appends whole lines to a file with this status. The rest of a failed write is cut off.
 pub(super) fn append(file: &mut impl Handle, status: Status, waiting: &[u8]) -> Appended {
     let mut done = 0;
     let result = loop {
@@ -45,12 +45,12 @@ pub(super) fn append(file: &mut impl Handle, status: Status, waiting: &[u8]) -> 
     Appended { whole, result, torn: cut.is_err().then_some(torn) }
 }
 
-/// Makes an opened file end with a whole line. `torn` is what [`append`] said of the file that was written last.
+/// Makes an opened file end with a whole line. `torn` is the result of the last [`append`].
 ///
 /// # Errors
-/// When that cannot be done; then the file must not be appended to, and `torn` still holds.
+/// When the file cannot be read or changed. Then nothing may be appended to it, and `torn` still holds.
 pub(super) fn prepare(file: &mut impl Handle, status: Status, torn: Option<Torn>) -> io::Result<Healed> {
-    // By the length, not by the look of the fragment: it may be a whole object that only lacks its newline, and is written again.
+    // The length decides, not the content of the fragment: it may be a whole object that only lacks its newline and is written again.
     if let Some(torn) = torn.filter(|torn| torn.identity == status.identity && torn.whole < status.size) {
         file.cut(torn.whole)?;
         return Ok(Healed::Cut(status.size - torn.whole));

@@ -1,4 +1,4 @@
-//! When to say what of lines that cannot be written.
+//! Log messages about lines that cannot be written.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -6,67 +6,68 @@ use log::Level;
 
 use super::queue::Losses;
 
-/// At most one error in this time.
+/// Least time between two errors.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Decides on log messages: an error when writing fails or a line is lost, at most one a minute while that lasts, and an info when all
-/// lines are written again.
+/// Decides on log messages: an error when writing fails or lines are lost, at most one error a minute, and an info when all lines are
+/// written again.
 #[derive(Debug)]
 pub(super) struct Reporter {
     noun: &'static str,
     destination: String,
-    /// Lines that were lost before the present period.
-    settled: u64,
-    period: Option<Period>,
+    /// Lines that were lost before the present outage.
+    lost_before: u64,
+    outage: Option<Outage>,
     quiet_until: Option<Instant>,
 }
 
-/// A time in which lines cannot be written, or are lost.
+/// A time in which lines cannot be written or are lost.
 #[derive(Debug, Default)]
-struct Period {
+struct Outage {
+    /// The times of the first and the last loss.
     between: Option<(SystemTime, SystemTime)>,
-    /// Trouble and lost lines of the last message.
-    said: Option<(Option<String>, u64)>,
+    /// Trouble and number of lost lines of the last message.
+    reported: Option<(Option<String>, u64)>,
 }
 
 impl Reporter {
     pub(super) fn new(noun: &'static str, destination: String) -> Reporter {
-        Reporter { noun, destination, settled: 0, period: None, quiet_until: None }
+        Reporter { noun, destination, lost_before: 0, outage: None, quiet_until: None }
     }
 
-    /// What to say when nobody will ever read another line.
+    /// The message when the reader of standard output is gone.
     pub(super) fn reader_is_gone(&self) -> String {
         let (noun, to) = (self.noun, &self.destination);
-        format!("nobody reads {to} any more: {noun} lines are lost and counted from now on")
+        format!("the reader of {to} is gone: {noun} lines are lost and counted from now on")
     }
 
-    /// To be called often. `trouble` is why the last attempt to write failed; `idle` says that no line waits.
-    pub(super) fn look(&mut self, now: Instant, trouble: Option<&str>, losses: Losses, idle: bool) -> Option<(Level, String)> {
-        let lost = losses.total - self.settled;
-        if trouble.is_none() && lost == 0 && self.period.is_none() {
+    /// The message that is due now; call it often. `trouble` is why the last attempt to write failed, `idle` means that no line waits.
+    pub(super) fn message(&mut self, now: Instant, trouble: Option<&str>, losses: Losses, idle: bool) -> Option<(Level, String)> {
+        let lost = losses.total - self.lost_before;
+        if trouble.is_none() && lost == 0 && self.outage.is_none() {
             return None;
         }
         let (noun, to) = (self.noun, &self.destination);
-        let period = self.period.get_or_insert_default();
-        period.between = match (period.between, losses.between) {
+        let outage = self.outage.get_or_insert_default();
+        outage.between = match (outage.between, losses.between) {
             (Some((first, _)), Some((_, last))) => Some((first, last)),
             (before, new) => before.or(new),
         };
-        let (said, said_lost) = period.said.as_ref().map_or((None, 0), |(trouble, lost)| (trouble.as_deref(), *lost));
-        let news = lost > said_lost || trouble.is_some_and(|trouble| said != Some(trouble));
-        if trouble.is_none() && idle && !news {
-            let (between, announced) = (period.between, period.said.is_some());
-            (self.settled, self.period) = (losses.total, None);
-            let what = match between {
-                None => "none was lost".to_owned(),
+        let (reported, reported_lost) = outage.reported.as_ref().map_or((None, 0), |(trouble, lost)| (trouble.as_deref(), *lost));
+        let has_news = lost > reported_lost || trouble.is_some_and(|trouble| reported != Some(trouble));
+        if trouble.is_none() && idle && !has_news {
+            let (between, was_reported) = (outage.between, outage.reported.is_some());
+            (self.lost_before, self.outage) = (losses.total, None);
+            let losses = match between {
+                None => "no line was lost".to_owned(),
                 Some((first, last)) => {
                     let [first, last] = [first, last].map(|at| at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
                     format!("{lost} were lost between {first:.3} and {last:.3} (seconds since 1970)")
                 }
             };
-            return announced.then(|| (Level::Info, format!("{noun} lines are written to {to} again; {what}")));
+            return was_reported.then(|| (Level::Info, format!("{noun} lines are written to {to} again; {losses}")));
         }
-        if !news || self.quiet_until.is_some_and(|until| now < until) {
+        if !has_news || self.quiet_until.is_some_and(|until| now < until) {
             return None;
         }
         let text = match trouble {
@@ -77,7 +78,7 @@ impl Reporter {
             Some(trouble) => format!("{lost} {noun} lines lost so far: cannot write to {to}: {trouble}"),
             None => format!("{lost} {noun} lines lost so far: {to} did not take them in time"),
         };
-        period.said = Some((trouble.map(str::to_owned), lost));
+        outage.reported = Some((trouble.map(str::to_owned), lost));
         self.quiet_until = Some(now + QUIET);
         Some((Level::Error, text))
     }
@@ -97,10 +98,17 @@ mod tests {
             Case { reporter: Reporter::new("verdict", "v.jsonl".into()), start: Instant::now() }
         }
 
-        /// `new` is when lines were lost since the last look, in seconds since 1970.
-        fn look(&mut self, s: u64, trouble: Option<&str>, total: u64, new: Option<u64>, idle: bool) -> Option<(Level, String)> {
+        /// `new` is when lines were lost since the last call, in seconds since 1970.
+        fn message(
+            &mut self,
+            s: u64,
+            trouble: Option<&str>,
+            total: u64,
+            new: Option<u64>,
+            idle: bool,
+        ) -> Option<(Level, String)> {
             let between = new.map(|at| (UNIX_EPOCH + Duration::from_secs(at), UNIX_EPOCH + Duration::from_secs(at)));
-            self.reporter.look(self.start + Duration::from_secs(s), trouble, Losses { total, between }, idle)
+            self.reporter.message(self.start + Duration::from_secs(s), trouble, Losses { total, between }, idle)
         }
     }
 
@@ -115,43 +123,43 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_said_once_a_minute_and_its_end_once() {
+    fn an_outage_is_reported_once_a_minute_and_its_end_once() {
         let mut case = Case::new();
-        assert_eq!(case.look(0, None, 0, None, true), None);
-        error(case.look(1, Some("full"), 0, None, false), "cannot write verdict lines to v.jsonl: full");
-        assert_eq!(case.look(2, Some("full"), 1, Some(100), false), None);
-        assert_eq!(case.look(60, Some("full"), 5, Some(120), false), None);
-        error(case.look(61, Some("full"), 9, Some(130), false), "9 verdict lines lost so far");
-        assert_eq!(case.look(200, Some("full"), 9, None, false), None, "nothing new");
-        assert_eq!(case.look(201, None, 9, None, false), None, "lines still wait");
-        info(case.look(202, None, 9, None, true), "9 were lost between 100.000 and 130.000");
-        assert_eq!(case.look(203, None, 9, None, true), None);
-        error(case.look(300, Some("full"), 9, None, false), "cannot write");
-        info(case.look(301, None, 9, None, true), "none was lost");
+        assert_eq!(case.message(0, None, 0, None, true), None);
+        error(case.message(1, Some("full"), 0, None, false), "cannot write verdict lines to v.jsonl: full");
+        assert_eq!(case.message(2, Some("full"), 1, Some(100), false), None);
+        assert_eq!(case.message(60, Some("full"), 5, Some(120), false), None);
+        error(case.message(61, Some("full"), 9, Some(130), false), "9 verdict lines lost so far");
+        assert_eq!(case.message(200, Some("full"), 9, None, false), None, "nothing new");
+        assert_eq!(case.message(201, None, 9, None, false), None, "lines still wait");
+        info(case.message(202, None, 9, None, true), "9 were lost between 100.000 and 130.000");
+        assert_eq!(case.message(203, None, 9, None, true), None);
+        error(case.message(300, Some("full"), 9, None, false), "cannot write");
+        info(case.message(301, None, 9, None, true), "no line was lost");
     }
 
     #[test]
-    fn an_outage_that_comes_and_goes_does_not_flood_the_log_and_no_loss_stays_unsaid() {
+    fn an_outage_that_comes_and_goes_does_not_flood_the_log_and_every_loss_is_reported() {
         let mut case = Case::new();
         let mut messages = 0;
         let mut lost = 0;
         for s in 0..600 {
             let bad = s % 2 == 0;
             lost += u64::from(bad);
-            messages += usize::from(case.look(s, bad.then_some("full"), lost, bad.then_some(s), !bad).is_some());
+            messages += usize::from(case.message(s, bad.then_some("full"), lost, bad.then_some(s), !bad).is_some());
         }
         assert!((10..=20).contains(&messages), "{messages}");
-        let last: Vec<_> = (600..800).filter_map(|s| case.look(s, None, lost, None, true)).collect();
+        let last: Vec<_> = (600..800).filter_map(|s| case.message(s, None, lost, None, true)).collect();
         assert!(last.iter().any(|(level, _)| *level == Level::Info), "{last:?}");
-        assert_eq!(case.reporter.settled, lost);
+        assert_eq!(case.reporter.lost_before, lost);
     }
 
     #[test]
-    fn a_slow_reader_is_said_without_an_error_of_the_system() {
+    fn a_slow_reader_is_reported_without_an_error_of_the_system() {
         let mut case = Case::new();
-        error(case.look(0, None, 1, Some(7), false), "1 verdict lines lost so far: v.jsonl did not take them in time");
-        assert_eq!(case.look(1, None, 20, Some(9), false), None);
-        error(case.look(60, None, 20, None, true), "20 verdict lines");
-        info(case.look(61, None, 20, None, true), "20 were lost between 7.000 and 9.000");
+        error(case.message(0, None, 1, Some(7), false), "1 verdict lines lost so far: v.jsonl did not take them in time");
+        assert_eq!(case.message(1, None, 20, Some(9), false), None);
+        error(case.message(60, None, 20, None, true), "20 verdict lines");
+        info(case.message(61, None, 20, None, true), "20 were lost between 7.000 and 9.000");
     }
 }

@@ -1,4 +1,4 @@
-//! Older files: `NAME.1` is the newest of them.
+//! Rotation: a full file becomes `NAME.1`, and each older file moves up by one number.
 
 use std::io;
 use std::num::NonZeroU32;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 
-/// The path of an older file; number 0 is the file itself.
+/// The path of the older file with this number; number 0 is the file itself.
 pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     if number == 0 {
         return path.into();
@@ -16,12 +16,12 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// Moves a file and its predecessors up by one. At most `files` predecessors are left: the oldest is replaced if there is no number free.
+/// Moves a file and the older files up by one number. At most `files` older files are kept: the oldest is replaced if no number is free.
 ///
-/// What an interrupted rotation has moved is not moved again, since it left a number free.
+/// An interrupted rotation left a number free. Files above this number are not moved again.
 ///
 /// # Errors
-/// When a file cannot be renamed. Nothing is lost by then, and the next call goes on.
+/// When a file cannot be renamed. No line is lost, and the next call continues the rotation.
 pub(super) fn rotate(disk: &impl Disk, path: &Path, files: NonZeroU32) -> io::Result<()> {
     let mut free = 1;
     while free < files.get() && disk.exists(&numbered(path, free))? {

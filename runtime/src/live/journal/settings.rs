@@ -1,28 +1,30 @@
+//! The settings of a journal: destination, rotation, and limits of its queue.
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-/// What a journal writes, where to, and how much of it is kept.
+/// The settings of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What one line is, for log messages: `verdict`.
+    /// The noun for one line in log messages, such as `verdict`.
     pub noun: &'static str,
-    /// The configuration's key of [`Settings::destination`], for errors at the start: `output.verdicts`.
+    /// The configuration's key of the destination, for errors at the start, such as `output.verdicts`.
     pub key: &'static str,
     /// Where lines go.
     pub destination: Destination,
-    /// How much a file and its predecessors may hold.
+    /// How much a file and its older files may hold.
     pub rotation: Rotation,
-    /// How much may wait.
+    /// How many lines may wait.
     pub queue: QueueLimits,
 }
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// Standard output, whatever it leads to. It is never rotated, cut or reopened.
+    /// Standard output. It is never rotated, cut or reopened, even if it is a file.
     StandardOutput,
-    /// A regular file, which is made where it is missing; or a FIFO or a device that exists.
+    /// A regular file, which is created if it is missing; or an existing FIFO or device.
     Path(PathBuf),
 }
 
@@ -35,11 +37,11 @@ impl fmt::Display for Destination {
     }
 }
 
-/// How much a regular file and its predecessors may hold: at most `(files + 1) * max_bytes` bytes together.
+/// How much a regular file and its older files may hold: at most `(files + 1) * max_bytes` bytes together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// A file that the next line would make larger than this is renamed, and a new one is begun. A single longer line gets a file of
-    /// its own.
+    /// A file that the next line would make larger than this is renamed, and a new file is begun. A line that is longer than this gets a
+    /// file of its own.
     pub max_bytes: u64,
     /// Older files that are kept: `NAME.1` is the newest, `NAME.2` the one before.
     pub files: NonZeroU32,
@@ -52,12 +54,12 @@ impl Default for Rotation {
     }
 }
 
-/// How much may wait in the queue. The writer thread has at most as much again in its hands.
+/// How many lines may wait in the queue. The writer thread holds at most as many again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// Lines.
+    /// Most lines.
     pub lines: usize,
-    /// Bytes. A longer line is lost.
+    /// Most bytes. A longer line is lost.
     pub bytes: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Pipes, terminals, sockets and devices: what takes lines at its own pace and cannot be cut.
+//! Pipes, terminals, sockets and devices. They take lines at their own pace, and a line in them cannot be cut off.
 
 use std::io;
 use std::thread;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::disk::Handle;
 use super::lines;
 
-/// A write of so many bytes to a pipe that is ready does not wait, and no other writer gets in between (POSIX's `PIPE_BUF`).
+/// A write of at most this many bytes to a pipe that is ready does not wait, and no other writer gets in between (POSIX's `PIPE_BUF`).
 const PIECE: usize = 4096;
-/// Pause after a stream was ready and then took nothing.
+/// Pause after a stream was ready and then took no byte.
 const BUSY: Duration = Duration::from_millis(1);
 
-/// A stream and how much of the present line is out. A line that was begun is completed before anything else is written.
+/// A stream, and how many bytes of the present line were sent. A line that was begun is completed before anything else is written.
 #[derive(Debug)]
 pub(super) struct Stream<H> {
     handle: H,
@@ -24,8 +24,8 @@ impl<H: Handle> Stream<H> {
         Stream { handle, sent: 0 }
     }
 
-    /// Writes at most [`PIECE`] bytes once the stream is ready, and waits for that at most `patience`. Gives the length of the lines that
-    /// are out as a whole; the next call begins behind them.
+    /// Waits at most `patience` until the stream is ready, then writes at most [`PIECE`] bytes. Returns the length of the lines that were
+    /// sent as a whole; the next call must begin behind them.
     pub(super) fn append(&mut self, waiting: &[u8], patience: Duration) -> io::Result<usize> {
         if !self.handle.ready(patience)? {
             return Ok(0);
@@ -56,7 +56,7 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     #[test]
-    fn long_lines_go_out_in_pieces_and_a_full_pipe_is_not_waited_for() {
+    fn long_lines_are_sent_in_pieces_and_a_full_pipe_does_not_block() {
         let (mut reader, writer) = io::pipe().unwrap();
         let mut stream = Stream::new(File::from(OwnedFd::from(writer)));
         let long = [vec![b'x'; 100_000], b"\n".to_vec()].concat();

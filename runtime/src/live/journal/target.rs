@@ -1,4 +1,4 @@
-//! What lines are written to: opened by name, rotated, opened again.
+//! The destination of the lines: opened by name, rotated, opened again.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use super::settings::{Destination, Rotation};
 use super::stream::Stream;
 use super::trouble::Trouble;
 
-/// Longest time that a stream is waited for at once.
+/// Longest wait for a stream in one call.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// A destination, open or not. Whatever fails is closed and opened again by its name at the next call.
+/// A destination, open or not. After a failure it is closed, and opened again by its name at the next call.
 pub(super) struct Target<D: Disk> {
     disk: D,
     destination: Destination,
@@ -31,7 +31,7 @@ pub(super) struct Target<D: Disk> {
 enum Open<F> {
     Regular {
         file: F,
-        /// Behind symbolic links.
+        /// With symbolic links resolved.
         path: PathBuf,
     },
     Stream(Stream<F>),
@@ -42,8 +42,8 @@ impl<D: Disk> Target<D> {
         Target { disk, destination, rotation, open: None, torn: None }
     }
 
-    /// Writes some of the whole lines that `waiting` holds, and gives the length of those that are out as a whole. Only opens if there
-    /// is none. 0 may also mean that a stream is not ready yet.
+    /// Writes some of the whole lines in `waiting`; returns the length of the lines that were written as a whole. 0 may also mean that a
+    /// stream is not ready yet. With no line in `waiting` it only opens the destination.
     pub(super) fn append(&mut self, waiting: &[u8]) -> Result<usize, Trouble> {
         let open = match self.open.take() {
             Some(open) => open,
@@ -59,19 +59,21 @@ impl<D: Disk> Target<D> {
         }
     }
 
-    /// Closes a regular file; the next call opens what then has its name. A stream stays: it may be within a line.
+    /// Closes a regular file; the next call opens the file that then has its name. A stream stays open: it may be within a line.
     pub(super) fn close_file(&mut self) {
         self.open.take_if(|open| matches!(open, Open::Regular { .. }));
     }
 
-    /// Warns early where rotation cannot work.
+    /// Warns at the start if rotation cannot work.
     pub(super) fn check_folder(&self) {
         if let Some(Open::Regular { path, .. }) = &self.open
             && let Some(folder) = path.parent()
             && !self.disk.may_rename_in(folder)
         {
             let (folder, path, limit) = (folder.display(), path.display(), self.rotation.max_bytes);
-            warn!("{path} takes no more lines once it has {limit} bytes: files in {folder} cannot be renamed; make it writable");
+            warn!(
+                "{path} takes no more lines once it has {limit} bytes: files in {folder} cannot be renamed; make the folder writable"
+            );
         }
     }
 
@@ -95,7 +97,7 @@ impl<D: Disk> Target<D> {
         }
         let appended = regular::append(&mut file, status, &waiting[..fitting]);
         self.torn = appended.torn;
-        // An error behind whole lines comes again with the next line.
+        // An error after whole lines is not reported here: it comes again with the next line.
         if appended.whole == 0 {
             appended.result.map_err(Trouble::Write)?;
         }
@@ -117,7 +119,7 @@ impl<D: Disk> Target<D> {
     fn append_to_stream(&mut self, mut stream: Stream<D::File>, waiting: &[u8]) -> Result<usize, Trouble> {
         let result = stream.append(waiting, PATIENCE);
         let by_name = matches!(self.destination, Destination::Path(_));
-        // Opened by name, what is new begins with a whole line. Standard output stays, with its half line.
+        // A destination that is opened again by its name begins with a whole line. Standard output stays open, and its line is completed.
         if result.is_ok() || !by_name {
             self.open = Some(Open::Stream(stream));
         }
@@ -145,18 +147,20 @@ impl<D: Disk> Target<D> {
         }
         let healed = regular::prepare(&mut file, status, self.torn).map_err(Trouble::Heal)?;
         self.torn = None;
-        say(path, healed);
+        log_healing(path, healed);
         let path = self.disk.real(path).map_err(Trouble::Open)?;
         Ok(Open::Regular { file, path })
     }
 }
 
-fn say(path: &Path, healed: Healed) {
+fn log_healing(path: &Path, healed: Healed) {
     let path = path.display();
     match healed {
         Healed::Nothing => {}
-        Healed::Ended => info!("{path}: the last line lacked its newline, as after a power cut; it was whole and is kept"),
+        Healed::Ended => info!("{path}: the last line lacked its newline, as after a power cut; the line is whole and is kept"),
         Healed::Cut(bytes) => warn!("{path}: the last line was torn, as after a power cut; its {bytes} bytes were cut off"),
-        Healed::TooLong => warn!("{path}: the last line is longer than any that is written here; it got a newline and is kept"),
+        Healed::TooLong => {
+            warn!("{path}: the last line is longer than any line that this program writes; it got a newline and is kept")
+        }
     }
 }

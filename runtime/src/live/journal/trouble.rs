@@ -1,3 +1,5 @@
+//! Why a journal cannot start, and why it cannot write now.
+
 use std::io;
 use std::path::PathBuf;
 
@@ -6,26 +8,26 @@ use rustix::io::Errno;
 /// Why a journal cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The configuration names something that lines can never be appended to.
+    /// The configuration names a path to which lines can never be appended.
     #[error(
         "{key}: cannot append to {}; expected a file in a folder that exists and that this user may write to, a FIFO or a device: \
-         name another one, or make the folder",
+         name another path, or make the folder",
         path.display()
     )]
     Open {
         /// The configuration's key.
         key: &'static str,
-        /// What it names.
+        /// The path that it names.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system.
         source: io::Error,
     },
     /// The system gives no more threads.
     #[error("cannot start the thread that writes {noun} lines")]
     Thread {
-        /// What one line is.
+        /// The noun for one line.
         noun: &'static str,
-        /// The system's answer.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -33,25 +35,25 @@ pub enum JournalError {
 /// Why lines cannot be written now.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
-    #[error("cannot open it: {0}")]
+    #[error("cannot open the file: {0}")]
     Open(#[source] io::Error),
-    #[error("cannot make its last line whole: {0}")]
+    #[error("cannot heal the last line: {0}")]
     Heal(#[source] io::Error),
-    #[error("cannot rename it to begin a new file: {0}")]
+    #[error("cannot rename the file to begin a new one: {0}")]
     Rotate(#[source] io::Error),
     #[error("{0}")]
     Write(#[source] io::Error),
     /// A FIFO that may find a reader again.
-    #[error("nobody reads it")]
+    #[error("the FIFO has no reader")]
     NoReader,
-    /// Standard output, which cannot.
-    #[error("nobody reads it any more")]
+    /// Standard output, which cannot find a reader again.
+    #[error("its reader is gone")]
     ReaderGone,
 }
 
 impl Trouble {
-    /// The error, if the configuration is to blame: trying again would not help, so a service must not start. A full or read-only
-    /// disk, a disk with errors and a FIFO that nobody reads are not the configuration's fault.
+    /// The error, if the configuration is at fault: trying again would not help, so the service must not start. A full or read-only disk, a
+    /// disk with errors and a FIFO without a reader are not the configuration's fault.
     pub(super) fn of_configuration(self) -> Result<io::Error, Trouble> {
         const FAULTS: [Errno; 10] = [
             Errno::NOENT,
@@ -90,7 +92,7 @@ mod tests {
         for errno in [Errno::NOENT, Errno::ISDIR, Errno::ACCESS, Errno::NXIO] {
             assert!(open(errno), "{errno}");
         }
-        assert!(Trouble::Write(Errno::ACCESS.into()).of_configuration().is_err(), "it was opened");
+        assert!(Trouble::Write(Errno::ACCESS.into()).of_configuration().is_err(), "the file was opened before");
         assert!(Trouble::NoReader.of_configuration().is_err());
     }
 }

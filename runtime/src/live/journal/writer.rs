@@ -1,4 +1,4 @@
-//! The writer thread.
+//! The writer thread: brings lines from the queue to the target, and tries again after failures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::reporter::Reporter;
 use super::target::Target;
 use super::trouble::Trouble;
 
-/// Longest time after which the thread looks whether it should reopen or report.
+/// Longest time after which the thread checks whether it must reopen or report.
 pub(super) const TICK: Duration = Duration::from_millis(200);
 /// Pauses after failed attempts: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -31,14 +31,14 @@ pub(super) struct Writer<D: Disk> {
     retry: Retry,
 }
 
-/// What the thread does after a step.
+/// What the thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// The next step.
+    /// The next step, at once.
     Step,
-    /// Waits for lines.
+    /// Waits for lines or the end.
     Lines,
-    /// Waits so long, for the end too.
+    /// Waits this long, or until the end.
     Pause(Duration),
     /// Ends.
     End,
@@ -79,7 +79,7 @@ impl<D: Disk> Writer<D> {
         let next = self.advance(now);
         let idle = self.queue.counts().pending == 0;
         if !self.queue.is_gone()
-            && let Some((level, text)) = self.reporter.look(now, self.trouble.as_deref(), self.queue.losses(), idle)
+            && let Some((level, text)) = self.reporter.message(now, self.trouble.as_deref(), self.queue.losses(), idle)
         {
             log!(level, "{text}");
         }
@@ -101,7 +101,7 @@ impl<D: Disk> Writer<D> {
         if self.queue.is_gone() {
             return Next::Pause(TICK);
         }
-        // The end is worth one attempt more.
+        // At the end there is one more attempt, without a pause.
         if closing.is_none()
             && let Some(pause) = self.retry.pause(now)
         {
@@ -126,12 +126,12 @@ impl<D: Disk> Writer<D> {
             return error!("{}", self.reporter.reader_is_gone());
         }
         self.trouble = Some(trouble.to_string());
-        // Who waits for a reader may look often: that costs nothing, and a reader wants its lines soon.
+        // An attempt to open a FIFO costs little, and a new reader should get its lines soon.
         self.retry.failed(now, matches!(trouble, Trouble::NoReader));
     }
 }
 
-/// Lines in the writer's hands.
+/// Lines that the writer thread has taken from the queue.
 #[derive(Debug, Default)]
 struct Batch {
     bytes: Vec<u8>,
@@ -149,7 +149,7 @@ impl Batch {
         queue.take(&mut self.bytes);
     }
 
-    /// Goes on behind whole lines of this length; gives their number.
+    /// Skips whole lines of this length; returns their number.
     fn advance(&mut self, bytes: usize) -> u64 {
         let number = lines::count(&self.rest()[..bytes]);
         self.at += bytes;
@@ -165,13 +165,13 @@ struct Retry {
 }
 
 impl Retry {
-    /// After each failure twice as long, but for `often`.
+    /// The pause doubles after each failure; with `often` it stays short.
     fn failed(&mut self, now: Instant, often: bool) {
         self.pause = if often { FIRST_PAUSE } else { (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE) };
         self.at = Some(now + self.pause);
     }
 
-    /// How long to wait yet.
+    /// How long to wait until the next attempt; none if it is due.
     fn pause(&self, now: Instant) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(now)).filter(|pause| !pause.is_zero())
     }

@@ -49,7 +49,7 @@ impl Case {
         self.given += 1;
     }
 
-    /// Lets the writer work for so long.
+    /// Lets the writer work for this time.
     fn work(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
@@ -58,12 +58,13 @@ impl Case {
                 Next::Pause(pause) => self.now += pause,
                 Next::Lines if self.queue.counts().pending > 0 => {}
                 Next::Lines => self.now = end,
-                Next::End => panic!("nobody has closed it"),
+                Next::End => panic!("the journal was not closed"),
             }
         }
     }
 
-    /// All files from the oldest on, with those that were replaced; the last may end with a torn line, which is not given.
+    /// The numbers of all lines, the replaced files first, then from the oldest file to the newest. A torn line at the end of the newest is
+    /// left out.
     fn lines(&self) -> Vec<u64> {
         let state = self.disk.state();
         let path = Path::new(PATH);
@@ -139,7 +140,7 @@ proptest! {
                 Act::Capacity(bytes) => case.disk.state().capacity = bytes,
                 Act::Reopen => case.reopen.store(true, Ordering::Relaxed),
             }
-            // What a failed write has left, and what could not be cut off yet, may look like lines.
+            // The rest of a failed write that could not be cut off yet may look like a line.
             prop_assert!(case.lines().len() as u64 >= case.counts().written);
         }
         case.disk.state().faults.clear();
@@ -154,7 +155,7 @@ proptest! {
 }
 
 #[test]
-fn a_full_disk_leaves_one_gap_and_writing_goes_on_when_there_is_room() {
+fn a_full_disk_leaves_one_gap_and_writing_goes_on_when_there_is_room_again() {
     let mut case = Case::new(ROOMY as u64, 1);
     case.disk.state().capacity = 100;
     for _ in 0..50 {

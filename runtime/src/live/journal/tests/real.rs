@@ -126,10 +126,10 @@ fn a_reader_that_is_gone_is_noticed_and_its_lines_are_lost() {
     journal.write(&json!({ "n": 2 }));
     let start = Instant::now();
     assert_eq!(journal.close(SOON), JournalCounts { written: 1, lost: 2, pending: 0 });
-    assert!(start.elapsed() < SOON / 2, "there is nothing to wait for");
+    assert!(start.elapsed() < SOON / 2, "no line waits");
 }
 
-/// Hangs in each write, as a dead network share.
+/// Hangs in each write, like a dead network share.
 struct Hung;
 
 impl Handle for Hung {
@@ -174,10 +174,10 @@ fn a_device_that_is_full_costs_lines_and_nothing_else() {
         journal.write(&json!({ "n": n }));
     }
     thread::sleep(Duration::from_millis(50));
-    assert_eq!(journal.counts(), JournalCounts { written: 0, lost: 0, pending: 10 }, "they wait");
+    assert_eq!(journal.counts(), JournalCounts { written: 0, lost: 0, pending: 10 }, "the lines wait");
     let start = Instant::now();
     assert_eq!(journal.close(SOON), JournalCounts { written: 0, lost: 10, pending: 0 });
-    assert!(start.elapsed() < SOON / 2, "one attempt more, and no wait");
+    assert!(start.elapsed() < SOON / 2, "one more attempt, and no wait");
 }
 
 #[test]
@@ -206,13 +206,13 @@ fn a_path_that_can_never_be_written_is_an_error_that_names_the_key() {
 }
 
 #[test]
-fn a_fifo_without_a_reader_is_no_error_and_its_reader_finds_all_that_waits() {
+fn a_fifo_without_a_reader_is_no_error_and_its_reader_gets_all_waiting_lines() {
     let (_folder, path) = folder();
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     let mut journal = Journal::start(at(&path)).unwrap();
     (0..3).for_each(|n| journal.write(&json!({ "n": n })));
     for round in 1..=2 {
-        // Ends when the reader has what it wants, while the journal holds the FIFO open.
+        // The reader closes the FIFO after three lines, while the journal holds it open.
         let reader = BufReader::new(File::open(&path).unwrap());
         let lines: Vec<_> = reader.lines().take(3).map(Result::unwrap).collect();
         assert_eq!(lines.len(), 3);
@@ -221,7 +221,7 @@ fn a_fifo_without_a_reader_is_no_error_and_its_reader_finds_all_that_waits() {
             (3..6).for_each(|n| journal.write(&json!({ "n": n })));
         }
     }
-    assert!(!journal.reader_is_gone(), "another may come");
+    assert!(!journal.reader_is_gone(), "another reader may come");
     assert_eq!(journal.close(SOON), JournalCounts { written: 6, lost: 0, pending: 0 });
 }
 
@@ -295,7 +295,7 @@ fn a_line_that_the_queue_cannot_hold_is_lost() {
 }
 
 #[test]
-fn what_has_no_json_is_lost_and_counted() {
+fn a_value_without_json_is_lost_and_counted() {
     let (_folder, path) = folder();
     let mut journal = Journal::start(at(&path)).unwrap();
     journal.write(&std::collections::BTreeMap::from([((1, 2), 3)]));

@@ -260,7 +260,9 @@ mod tests {
         };
         assert_eq!(seat(""), Err(CalibrateError::NoState));
         assert_eq!(seat("[runtime]\nstate = \"s\"\n"), Ok(()));
-        assert_eq!(seat("threshold = 2.5\n[runtime]\nstate = \"s\"\n"), Err(CalibrateError::OwnThreshold(2.5)));
+        let own = "[runtime]\nstate = \"s\"\n[line]\ndelay_ms = 100\n[line.recipe]\nsocket = \"s\"\nstart = \"nut\"\n[recipes.nut]\n\
+                   threshold = 2.5\n";
+        assert_eq!(seat(own), Err(CalibrateError::OwnThreshold(2.5)));
     }
 
     #[test]

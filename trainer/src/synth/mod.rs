@@ -5,10 +5,12 @@
 //! machine (see `math`). A mask holds the pixels in which a rendering with the defect differs visibly from one without.
 
 mod defect;
+mod geometry;
 mod mark;
 mod math;
 mod part;
 mod scene;
+mod surface;
 #[cfg(test)]
 mod tests;
 

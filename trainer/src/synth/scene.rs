@@ -2,7 +2,8 @@
 
 use super::defect::{Defect, DefectKind};
 use super::math::*;
-use super::part::{Part, Surface};
+use super::part::Part;
+use super::surface::Surface;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::Rng;
 

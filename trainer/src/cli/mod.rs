@@ -1,16 +1,15 @@
 //! The command line of `apc-trainer`.
 
 mod evaluate;
-mod figures;
+mod output;
 mod synth;
 mod train;
 mod update;
 mod weights;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 /// Learns one product from good images and about ten anomalous ones.
@@ -57,13 +56,5 @@ pub fn main() -> ExitCode {
             eprintln!("apc-trainer: {error:#}");
             ExitCode::from(2)
         }
-    }
-}
-
-/// Writes a result to standard output; a reader that has gone is no error of ours.
-fn say(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
-        _ => Ok(()),
     }
 }

@@ -12,7 +12,8 @@ use rand::seq::SliceRandom;
 
 use super::groups::read_groups;
 use super::repeated::repeated;
-use super::{Selection, Units};
+use super::selection::Selection;
+use super::units::Units;
 use crate::recipe::Data;
 
 impl Selection {

@@ -1,4 +1,12 @@
-use super::*;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use detector::dataset::{Dataset, Layout};
+use detector::run::Use;
+
+use super::Selection;
+use super::groups::GROUPS;
+use crate::recipe::{Data, Draw};
 
 /// `good` training images and `defects` of each type, all different.
 fn dataset(layout: Layout, good: usize, defects: &[(&str, usize)]) -> (tempfile::TempDir, Dataset) {

@@ -17,7 +17,7 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use crate::examples::{Batch, Batches, Good};
 use crate::features::Describer;
 use crate::interrupt::Interrupt;
-use crate::learning::{Learned, Plan, Targets, learn};
+use crate::fit::{Fitted, Plan, Targets, fit};
 use crate::network::{Named, Norms, forward, normal, to_vec};
 use crate::patches;
 use crate::progress::Progress;
@@ -53,7 +53,7 @@ pub struct Head {
 /// learning starts.
 ///
 /// # Errors
-/// As [`learn`].
+/// As [`fit`].
 pub fn learn_head(
     describer: &Describer<'_>,
     batches: &Batches<'_>,
@@ -88,7 +88,7 @@ pub fn learn_head(
         Some(weights) => unfolded(weights, describer, (&mean, &deviation), sizes)?,
         None => parameters(dims, sizes, seed, describer.device),
     };
-    let Learned { parameters, curve } = learn(&plan, start, Ok, loss_of, |_| 1.0, interrupt)?;
+    let Fitted { parameters, curve } = fit(&plan, start, Ok, loss_of, |_| 1.0, interrupt)?;
     Ok(Head { parameters, heads: choice.heads, mean, deviation, curve })
 }
 

@@ -3,7 +3,6 @@
 //! The only crate that links libtorch. It leaves a run ([`detector::run`]) and never meets the camera.
 
 pub mod adamw;
-pub mod apc;
 pub mod cli;
 pub mod coreset;
 pub mod data;
@@ -11,8 +10,9 @@ pub mod defects;
 pub mod evaluate;
 pub mod examples;
 pub mod features;
+pub mod finetune;
+pub mod fit;
 pub mod interrupt;
-pub mod learning;
 pub mod network;
 pub mod patches;
 pub mod progress;

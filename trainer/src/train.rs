@@ -16,7 +16,7 @@ use detector::tensors::Tensors;
 use rayon::prelude::*;
 use tch::Device;
 
-use crate::apc::{Start, finetune};
+use crate::finetune::{Start, finetune};
 use crate::data::prepare;
 use crate::defects::learn_head;
 use crate::examples::{Batches, Sources};

@@ -37,8 +37,8 @@ pub struct Plan<'a> {
     pub weight_decay: f64,
 }
 
-/// What learning gave.
-pub struct Learned {
+/// What a fit gave.
+pub struct Fitted {
     /// The parameters, trained and frozen ones.
     pub parameters: Named,
     /// Mean loss of every ten steps.
@@ -50,14 +50,14 @@ pub struct Learned {
 ///
 /// # Errors
 /// [`Stopped`] when interrupted (after a checkpoint), or when an image or checkpoint cannot be read or written.
-pub fn learn<B: Send>(
+pub fn fit<B: Send>(
     plan: &Plan<'_>,
     parameters: Named,
     make: impl Fn(usize) -> detector::Result<B> + Send,
     loss: impl Fn(&Named, &B) -> Tensor,
     rate: impl Fn(&str) -> f64,
     interrupt: &Interrupt,
-) -> Result<Learned> {
+) -> Result<Fitted> {
     let mut state = State { done: 0, curve: Vec::new(), optimiser: AdamW::default(), parameters };
     if plan.checkpoint.exists() {
         state
@@ -93,7 +93,7 @@ pub fn learn<B: Send>(
         if stop { Err(Stopped.into()) } else { Ok(()) }
     })?;
     progress.finish();
-    Ok(Learned { parameters: state.parameters, curve: state.curve })
+    Ok(Fitted { parameters: state.parameters, curve: state.curve })
 }
 
 /// Rises to one, then falls to zero along half a cosine.

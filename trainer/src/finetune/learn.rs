@@ -11,7 +11,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::decoder::{Decoder, Heads};
 use crate::examples::Batches;
 use crate::interrupt::Interrupt;
-use crate::learning::{Plan, Targets, learn};
+use crate::fit::{Plan, Targets, fit};
 use crate::network::{Norms, Precision, download, forward_in, upload};
 use crate::recipe::Finetune;
 
@@ -36,7 +36,7 @@ pub struct Outcome {
 /// Fine-tunes the backbone and leaves checkpoints in `folder`; goes on from one that is there.
 ///
 /// # Errors
-/// As [`learn`].
+/// As [`fit`].
 pub fn finetune(
     start: &Start<'_>,
     batches: &Batches<'_>,
@@ -75,10 +75,10 @@ pub fn finetune(
         loss(&decoder.forward(parameters, &outputs), &targets, choice)
     };
     let rate = |name: &str| if name.starts_with("head.") { 1.0 } else { choice.backbone_rate };
-    let mut learned = learn(&plan, parameters, |step| batches.make(step), loss_of, rate, interrupt)?;
+    let mut fitted = fit(&plan, parameters, |step| batches.make(step), loss_of, rate, interrupt)?;
     let wanted: Vec<String> = backbone.network()?.parameters().into_iter().map(|(name, _)| name).collect();
-    learned.parameters.retain(|name, _| wanted.contains(name));
-    Ok(Outcome { weights: download(&learned.parameters)?, curve: learned.curve })
+    fitted.parameters.retain(|name, _| wanted.contains(name));
+    Ok(Outcome { weights: download(&fitted.parameters)?, curve: fitted.curve })
 }
 
 /// Classification: cross-entropy. Segmentation: cross-entropy plus Dice (Milletari et al., arXiv 1606.04797). Reconstruction: mean

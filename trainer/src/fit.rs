@@ -3,13 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use detector::preprocess::Size;
 use detector::tensors::Tensors;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::adamw::AdamW;
 use crate::data;
-use crate::examples::Batch;
 use crate::interrupt::{Interrupt, Stopped};
 use crate::network::{Named, download, to_vec};
 use crate::progress::Progress;
@@ -100,32 +98,6 @@ pub fn fit<B: Send>(
 fn schedule(step: usize, steps: usize) -> f64 {
     let at = (step as f64 + 0.5) / steps as f64;
     if at < WARM_UP { at / WARM_UP } else { 0.5 * (1.0 + (std::f64::consts::PI * (at - WARM_UP) / (1.0 - WARM_UP)).cos()) }
-}
-
-/// A batch on the device.
-pub struct Targets {
-    /// `[batch, 3, height, width]`, normalised.
-    pub images: Tensor,
-    /// `[batch]`, 1 for anomalous.
-    pub labels: Tensor,
-    /// `[batch, height, width]`, 1 for anomalous pixels.
-    pub masks: Tensor,
-    /// `[batch]`, 1 where the mask is known.
-    pub masked: Tensor,
-}
-
-impl Targets {
-    /// Copies a batch of images of this size.
-    pub fn new(batch: &Batch, size: Size, device: Device) -> Targets {
-        let (count, height, width) = (batch.labels.len() as i64, i64::from(size.height), i64::from(size.width));
-        let tensor = |values: &[f32], shape: &[i64]| Tensor::from_slice(values).reshape(shape).to_device(device);
-        Targets {
-            images: tensor(&batch.images, &[count, 3, height, width]),
-            labels: tensor(&batch.labels, &[count]),
-            masks: tensor(&batch.masks, &[count, height, width]),
-            masked: tensor(&batch.masked, &[count]),
-        }
-    }
 }
 
 struct State {

@@ -3,21 +3,24 @@
 //! The only crate that links libtorch. It leaves a run ([`detector::run`]) and never meets the camera.
 
 pub mod adamw;
+pub mod bank;
 pub mod cli;
-pub mod coreset;
 pub mod data;
 pub mod defects;
+pub mod describer;
 pub mod evaluate;
 pub mod examples;
-pub mod features;
 pub mod finetune;
 pub mod fit;
 pub mod interrupt;
+mod lesson;
+mod methods;
 pub mod network;
 pub mod patches;
 pub mod progress;
 pub mod recipe;
 pub mod references;
+mod run_folder;
 pub mod split;
 pub mod synth;
 pub mod train;

@@ -13,7 +13,7 @@ use image::RgbImage;
 use rand::{Rng, SeedableRng};
 use tch::{Device, Tensor, no_grad};
 
-use crate::features::Describer;
+use crate::describer::Describer;
 use crate::network::to_vec;
 use crate::split::Selection;
 use crate::{data, patches};

@@ -3,5 +3,7 @@
 mod augment;
 mod batch;
 mod simulate;
+mod targets;
 
 pub use batch::{Batch, Batches, Good, Sources};
+pub use targets::Targets;

@@ -9,9 +9,9 @@ use detector::tensors::Tensors;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::decoder::{Decoder, Heads};
-use crate::examples::Batches;
+use crate::examples::{Batches, Targets};
 use crate::interrupt::Interrupt;
-use crate::fit::{Plan, Targets, fit};
+use crate::fit::{Plan, fit};
 use crate::network::{Norms, Precision, download, forward_in, upload};
 use crate::recipe::Finetune;
 
@@ -33,7 +33,7 @@ pub struct Outcome {
     pub curve: Vec<f32>,
 }
 
-/// Fine-tunes the backbone and leaves checkpoints in `folder`; goes on from one that is there.
+/// Fine-tunes the backbone. Progress is kept in the file `checkpoint`; learning goes on from it where it exists.
 ///
 /// # Errors
 /// As [`fit`].
@@ -41,7 +41,7 @@ pub fn finetune(
     start: &Start<'_>,
     batches: &Batches<'_>,
     (choice, size, seed): (&Finetune, Size, u64),
-    folder: &Path,
+    checkpoint: &Path,
     device: Device,
     interrupt: &Interrupt,
 ) -> Result<Outcome> {
@@ -61,7 +61,7 @@ pub fn finetune(
     }
     let plan = Plan {
         title: "fine-tuning",
-        checkpoint: &folder.join("finetune.checkpoint.safetensors"),
+        checkpoint,
         steps: choice.steps,
         checkpoint_steps: choice.checkpoint,
         learning_rate: choice.learning_rate,

@@ -11,10 +11,13 @@ use detector::run::{Run, Use};
 
 use crate::evaluate::evaluate_on;
 use crate::interrupt::Interrupt;
+use crate::lesson::{Earlier, Lesson};
+use crate::methods::method;
 use crate::network::{Norms, device};
-use crate::recipe::{Mode, Recipe};
+use crate::recipe::Recipe;
+use crate::run_folder::RunFolder;
 use crate::split::Selection;
-use crate::train::{Earlier, Folder, Lesson};
+use crate::train::learn;
 
 /// What is added to which run.
 pub struct UpdateOrder {
@@ -54,11 +57,14 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
     let split = run.split()?;
     let (selection, new) = Selection::extended(&split, &data, &added, &recipe.data, recipe.seed)?;
     let learned_before = split.images.iter().filter(|image| image.r#use == Use::Anomalous).count();
-    if selection.anomalous.len() > learned_before {
-        expect_defect_head(recipe.mode, order)?;
+    if selection.anomalous.len() > learned_before
+        && let Some(reason) = method(recipe.mode).refuses_new_anomalous()
+    {
+        let (run, add) = (order.run.display(), order.add.display());
+        bail!("{add}: holds new anomalous images, and {run} cannot learn from them; {reason}");
     }
     let tested = selection.test.clone();
-    let folder = Folder::open(&order.out, &recipe, order.resume)?;
+    let folder = RunFolder::open(&order.out, &recipe, order.resume)?;
     if folder.is_finished() {
         folder.settle(&selection.split()?)?;
         folder.tidy();
@@ -74,7 +80,7 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
             earlier: Some(Earlier { vectors: run.vectors()?, new }),
             device,
         };
-        lesson.learn(&folder, interrupt)?;
+        learn(&lesson, &folder, interrupt)?;
     }
     drop(folder);
     compare(&run, &Run::open(&order.out)?, &tested, (&order.device, interrupt))
@@ -96,22 +102,6 @@ fn open(folder: &Path) -> Result<Dataset> {
     // One that is not there is named as it was given.
     let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
     Ok(Dataset::open(&folder)?)
-}
-
-/// Only a defect head learns from new anomalous images.
-fn expect_defect_head(mode: Mode, order: &UpdateOrder) -> Result<()> {
-    let (run, add) = (order.run.display(), order.add.display());
-    match mode {
-        Mode::ApcPlus => Ok(()),
-        Mode::Apc => bail!(
-            "{run}: mode \"apc\" fine-tunes its features, which new anomalous images would change for the whole bank: train again, \
-             or use mode \"apc+\""
-        ),
-        Mode::PatchCore => bail!(
-            "{add}: holds new anomalous images, and {run} learns nothing from those (mode \"patchcore\"): leave them out, or train \
-             with mode \"apc+\""
-        ),
-    }
 }
 
 fn compare(old: &Run, new: &Run, tested: &[Sample], (device, interrupt): (&str, &Interrupt)) -> Result<Option<Comparison>> {

@@ -121,16 +121,20 @@ impl Recipe {
         ] {
             within(key, weight, 0.0, 1e6)?;
         }
-        if self.mode == Mode::Apc && self.data.anomalous_samples == 0 {
-            return Err(Error::invalid(
-                "mode \"apc\" learns from anomalous samples: set data.anomalous_samples, 10 for instance",
-            ));
-        }
-        if self.mode == Mode::ApcPlus && self.data.anomalous_samples == 0 && examples.simulated == 0.0 {
-            return Err(Error::invalid(
-                "mode \"apc+\" learns from anomalous samples or simulated ones: set data.anomalous_samples, 10 for instance, or \
-                 examples.simulated",
-            ));
+        let samples = self.data.anomalous_samples;
+        match self.mode {
+            Mode::Apc if samples == 0 => {
+                return Err(Error::invalid(
+                    "mode \"apc\" learns from anomalous samples: set data.anomalous_samples, 10 for instance",
+                ));
+            }
+            Mode::ApcPlus if samples == 0 && examples.simulated == 0.0 => {
+                return Err(Error::invalid(
+                    "mode \"apc+\" learns from anomalous samples or simulated ones: set data.anomalous_samples, 10 for instance, or \
+                     examples.simulated",
+                ));
+            }
+            Mode::PatchCore | Mode::Apc | Mode::ApcPlus => {}
         }
         self.smoothing.validate()?;
         self.preprocess(Colour::Rgb).validate()

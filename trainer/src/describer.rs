@@ -6,20 +6,21 @@ use tch::{Device, Tensor};
 
 use crate::network::{Named, Norms, forward};
 
-/// A backbone ready to describe images.
+/// A network with its parameters on a device.
 pub struct Describer<'a> {
-    /// The description.
+    /// The network.
     pub network: &'a Network,
     /// Its parameters, on `device`.
     pub parameters: &'a Named,
     /// From file to network input.
     pub rule: &'a Preprocess,
-    /// Where it runs.
+    /// Where libtorch computes.
     pub device: Device,
 }
 
 impl Describer<'_> {
-    /// The network's results `[batch, channels, height, width]` for normalised images, one after the other in `images`.
+    /// The network's results, each `[batch, channels, height, width]`, for `images` `[batch, 3, height, width]`, normalised and
+    /// row-major.
     pub fn layers(&self, images: &[f32]) -> Vec<Tensor> {
         forward(self.network, self.parameters, &self.upload(images), Norms::Frozen)
     }

@@ -1,6 +1,6 @@
 //! Learns one product: PatchCore's memory bank from good images, and from a few anomalous ones a defect head or a fine-tuned backbone.
 //!
-//! The only crate that links libtorch. It leaves a run ([`detector::run`]) and never meets the camera.
+//! The only crate that links libtorch. Its result is a run ([`detector::run`]); the exporter turns a run into a bundle for the camera.
 
 pub mod adamw;
 pub mod bank;

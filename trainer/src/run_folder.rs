@@ -42,8 +42,7 @@ impl RunFolder {
         fs::create_dir_all(&path).with_context(|| format!("{}: cannot create the folder", path.display()))?;
         let lock_path = path.join(LOCK);
         let lock = File::create(&lock_path).with_context(|| format!("{}: cannot create", lock_path.display()))?;
-        lock.try_lock()
-            .map_err(|_| anyhow!("{}: another training writes to this run; choose another --out", path.display()))?;
+        lock.try_lock().map_err(|_| anyhow!("{}: another training writes to this run; choose another --out", path.display()))?;
         if begun {
             let previous: Recipe = read_toml(&recipe_path)?;
             if previous != *recipe {

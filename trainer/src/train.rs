@@ -42,7 +42,8 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
     let recipe = &order.recipe;
     recipe.validate()?;
     let device = device(&recipe.device)?;
-    let root = recipe.data.root.as_ref().context("no images given: use --data DIR or data.root in the recipe")?;
+    let root =
+        recipe.data.root.as_ref().context("no images given: name their folder with --data or with data.root in the recipe")?;
     let data = Dataset::open(root)?;
     let selection = Selection::draw(&data, &recipe.data, recipe.seed)?;
     let rule = recipe.preprocess(selection.colour);
@@ -63,7 +64,7 @@ fn starting_weights(recipe: &Recipe, backbone: &mut Backbone) -> Result<(Tensors
             Ok((random_weights(backbone, recipe.seed)?, Norms::Trained))
         }
         None => bail!(
-            "mode \"{}\" does not train its backbone: give pretrained weights with --weights FILE|NAME or backbone.weights",
+            "mode \"{}\" does not train its backbone: give pretrained weights with --weights or with backbone.weights in the recipe",
             recipe.mode
         ),
     }

@@ -18,8 +18,8 @@ use crate::{data, patches};
 const BATCH: usize = 8;
 
 /// Describes all patches of the good images and selects the memory bank. Descriptors go through a file in `folder`, so memory holds
-/// only their projections, and those only up to the recipe's limit. `kept` are vectors of an earlier bank, `[len, dims]`: they stand
-/// for the images that they were selected from, and the new bank is selected from them and the new patches together.
+/// only their projections, up to the recipe's limit. `kept` are the vectors of an earlier bank, `[len, dims]` row-major, in place of
+/// the images that they were selected from: the new bank is selected from them and the new patches together.
 ///
 /// # Errors
 /// [`Stopped`] when interrupted, or when an image cannot be read, the disk is full, or there are too few patches.

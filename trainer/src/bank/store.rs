@@ -15,17 +15,17 @@ use crate::network::{normal, to_vec};
 use crate::progress::Progress;
 use crate::recipe::Bank;
 
-/// The selected patches.
+/// A memory bank and how it was made.
 pub struct Filled {
     /// `[len, dims]`, row-major.
     pub vectors: Vec<f32>,
     /// Values of one descriptor.
     pub dims: usize,
-    /// Seconds that describing took.
+    /// Seconds that describing the images took.
     pub describe_seconds: f64,
     /// Seconds that the selection took.
     pub select_seconds: f64,
-    /// Patches that were selected from.
+    /// Number of patches that the bank was selected from.
     pub patches: usize,
 }
 
@@ -73,7 +73,10 @@ impl Store {
         let projected = to_vec(&described.to_device(self.device).matmul(&projection.to_device(self.device)))?;
         let values = to_vec(described)?;
         if !values.iter().all(|value| value.is_finite()) {
-            bail!("the backbone gives values that are not finite numbers: its weights are damaged, or training diverged");
+            bail!(
+                "the backbone's features are not finite numbers: its weights are damaged, or fine-tuning diverged; give other weights, \
+                 or lower finetune.learning_rate"
+            );
         }
         write_all(&mut self.writer, &self.path, &values)?;
         self.dims = dims;
@@ -94,7 +97,14 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn select(mut self, choice: &Bank, kept: usize, seed: u64, describe_seconds: f64, interrupt: &Interrupt) -> Result<Filled> {
+    pub(super) fn select(
+        mut self,
+        choice: &Bank,
+        kept: usize,
+        seed: u64,
+        describe_seconds: f64,
+        interrupt: &Interrupt,
+    ) -> Result<Filled> {
         self.writer.flush().map_err(Error::io(&self.path, "write"))?;
         let points = match self.projected {
             Projected::Memory(values) => Points::Memory(values),
@@ -128,8 +138,8 @@ impl Store {
     }
 }
 
-/// A Gaussian random projection `[dims, target]`, scaled to keep distances (Johnson & Lindenstrauss); the identity where it would not
-/// make vectors shorter.
+/// A Gaussian random projection `[dims, target]`, scaled to keep distances (Johnson & Lindenstrauss); the identity where `target` is
+/// not less than `dims`.
 fn projection(dims: usize, target: usize, seed: u64) -> Tensor {
     if target >= dims {
         return Tensor::eye(dims as i64, (Kind::Float, Device::Cpu));

@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
         .build();
     let mode = simplelog::TerminalMode::Stderr;
     let choice = if std::io::stderr().is_terminal() { simplelog::ColorChoice::Auto } else { simplelog::ColorChoice::Never };
-    // A second logger is the only way this can fail, and there is none.
+    // Fails only where a logger is installed already, and none is.
     let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
     let result = match &args.command {
         Command::Train(args) => train::run(args),
@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("apc-trainer: {error:#}");
+            eprintln!("error: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -1,4 +1,4 @@
-//! What the commands write to standard output.
+//! Output of the commands on standard output.
 
 use std::io::Write;
 
@@ -20,7 +20,7 @@ pub(super) fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Writes a result to standard output; a reader that has gone is no error of ours.
+/// Writes a line to standard output. A reader that has closed its end is not an error.
 pub(super) fn say(text: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),

@@ -9,7 +9,7 @@ use crate::train::{Order, train};
 
 /// Learn a product and write a run.
 ///
-/// Ctrl-C stops at the next good moment and keeps what was learned; --resume goes on.
+/// Ctrl-C stops the training and keeps a checkpoint; --resume goes on from it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Recipe (configs/train/*.toml).

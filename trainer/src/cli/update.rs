@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     }
     match &comparison {
         Some(comparison) => print(comparison)?,
-        None => say("no image is left to compare old and new on: both runs have seen all of them")?,
+        None => say("both runs have seen all images: there is none to compare them on")?,
     }
     say(&format!("{}: export it with apc-export bundle when it is better", out.display()))
 }

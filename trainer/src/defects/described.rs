@@ -13,22 +13,22 @@ use crate::patches;
 use crate::progress::Progress;
 use crate::recipe::Defects;
 
-/// Good images that say how descriptors spread.
+/// Number of varied good images that give the mean and the deviation of descriptors.
 pub(super) const OBSERVED: usize = 32;
 /// Memory for described examples in bytes.
 const EXAMPLES_MEMORY: usize = 1 << 30;
 
-/// A batch as the backbone sees it, which does not change while the heads learn.
+/// The backbone's features of a batch, which do not change while the heads learn.
 pub(super) struct Described {
     /// `[batch, channels, rows, columns]` in half precision.
     pub(super) layers: Vec<Tensor>,
-    /// Without the images, and with masks as shares of each patch, `[batch, rows, columns]`.
+    /// Targets of the batch. `images` is empty; `masks` `[batch, rows, columns]` hold the anomalous share of each patch.
     pub(super) targets: Targets,
     /// `[heads, batch]`, 1 where the head learns from the image.
     pub(super) taught: Tensor,
 }
 
-/// Makes the examples and describes them, as many as the recipe names and memory holds.
+/// Makes and describes as many examples as the recipe names, at most as many as [`EXAMPLES_MEMORY`] holds.
 pub(super) fn describe_examples(
     describer: &Describer<'_>,
     batches: &Batches<'_>,
@@ -39,7 +39,7 @@ pub(super) fn describe_examples(
     let wanted = choice.examples.div_ceil(batches.size()).min(choice.steps);
     let mut progress = Progress::new("describing examples", wanted);
     let mut bytes = 0;
-    // The first batch tells how many fit.
+    // The size of the first batch gives the number that fits.
     while described.len() < wanted && (described.is_empty() || bytes * (described.len() + 1) / described.len() <= EXAMPLES_MEMORY)
     {
         interrupt.check()?;
@@ -71,13 +71,14 @@ pub(super) fn spread(describer: &Describer<'_>, batches: &Batches<'_>) -> Result
     let described = |index| Ok(describe(describer, &batches.varied_good(index)?));
     let all = Tensor::cat(&(0..OBSERVED).map(described).collect::<Result<Vec<_>>>()?, 0);
     let mean = all.mean_dim([0i64].as_slice(), false, Kind::Float);
-    // A dimension that never changes must not divide by zero.
+    // The deviation of a dimension that never changes is zero, and descriptors are divided by it.
     let deviation = all.std_dim([0i64].as_slice(), false, false);
     let least = &deviation.max() * 1e-3 + 1e-6;
     Ok((mean, deviation.maximum(&least)))
 }
 
-/// Descriptors `[n, dims]` of a good image's patches, those of a letterbox's padding left out: they are far from everything.
+/// Descriptors `[n, dims]` of a good image's patches. Patches in a letterbox's padding are left out: they are unlike any of the
+/// product's.
 pub(super) fn describe(describer: &Describer<'_>, good: &Good) -> Tensor {
     let layers = describer.layers(&good.image);
     let (size, input) = (layers[0].size(), describer.rule.input());
@@ -107,8 +108,9 @@ mod tests {
         let rule = toml::from_str::<Recipe>("mode = \"apc+\"\n[input]\nsize = [64, 64]").unwrap().preprocess(Colour::Rgb);
         let describer = Describer { network: &network, parameters: &parameters, rule: &rule, device: Device::Cpu };
         let image: Vec<f32> = (0..3 * 64 * 64).map(|i| ((i * 7919) % 997) as f32 / 250.0 - 2.0).collect();
-        let of =
-            |x: u32, width: u32| describe(&describer, &Good { image: image.clone(), content: Rect { x, y: 0, width, height: 64 } });
+        let of = |x: u32, width: u32| {
+            describe(&describer, &Good { image: image.clone(), content: Rect { x, y: 0, width, height: 64 } })
+        };
         let (all, some) = (of(0, 64), of(16, 32));
         assert_eq!((all.size()[0], some.size()[0]), (64, 32));
         let columns = all.reshape([8, 8, -1]).narrow(1, 2, 4).reshape([32, -1]);

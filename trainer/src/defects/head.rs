@@ -9,28 +9,31 @@ use tch::{Device, Kind, Tensor};
 use crate::describer::Describer;
 use crate::network::{Named, normal, to_vec};
 
-/// Heads that have learned.
+/// The fitted heads.
 pub struct Head {
+    /// `hidden.weight [heads * units, dims]`, `hidden.bias`, `logit.weight [heads, units]`, `logit.bias`.
     pub(super) parameters: Named,
     pub(super) heads: usize,
-    /// Mean and standard deviation `[dims]` of good descriptors: what the head reads is standardised.
+    /// Mean `[dims]` of good descriptors. The heads read standardised descriptors.
     pub(super) mean: Tensor,
+    /// Standard deviation `[dims]` of good descriptors.
     pub(super) deviation: Tensor,
     /// Mean loss of every ten steps.
     pub curve: Vec<f32>,
 }
 
-/// The head that does not learn from a good image. A single head leaves out every second one; where there is no such head, the number
-/// is that of none.
+/// Number of the head that does not learn from a good image. A single head leaves out every second image; for the others this gives 1,
+/// which is the number of no head.
 pub(super) fn unseen_by(index: usize, heads: usize) -> usize {
     index % turns(heads)
 }
 
-/// After so many good images it is the same head's turn again.
+/// Every so many good images, the same head leaves one out.
 pub(super) fn turns(heads: usize) -> usize {
     heads.max(2)
 }
 
+/// Random parameters of heads that have not learned yet.
 pub(super) fn parameters(dims: i64, [heads, units]: [i64; 2], seed: u64, device: Device) -> Named {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(2);
@@ -49,7 +52,7 @@ pub(super) fn parameters(dims: i64, [heads, units]: [i64; 2], seed: u64, device:
     ])
 }
 
-/// The heads of a run's weights, as they were before [`Head::join`] folded the standardisation in and made one of them.
+/// The heads in the weights of a run, as they were before [`Head::join`] folded the standardisation into them and joined them into one.
 pub(super) fn unfolded(
     weights: &Tensors,
     describer: &Describer<'_>,
@@ -88,7 +91,7 @@ pub(super) fn logits(parameters: &Named, patches: &Tensor) -> Tensor {
 }
 
 impl Head {
-    /// Parameters of the network's defect head. Normalisations are neutral but for their biases.
+    /// Parameters of the network's defect head, whose logit is less by `offset`. Of its normalisations only the biases are not neutral.
     pub(super) fn parameters_of(&self, network: &Network, offset: f64) -> Result<Tensors> {
         let weight = &self.parameters["hidden.weight"] / &self.deviation;
         let bias = &self.parameters["hidden.bias"] - weight.matmul(&self.mean);
@@ -113,7 +116,8 @@ impl Head {
         }
         // The mean of all heads is one head with all their units.
         let logit = &self.parameters["logit.weight"] / self.heads as f64;
-        let bias = f32::try_from(self.parameters["logit.bias"].mean(Kind::Float)).context("the head's bias is no number")?;
+        let bias = f32::try_from(self.parameters["logit.bias"].mean(Kind::Float))
+            .context("libtorch cannot copy the bias of the defect head")?;
         conv("defects.logit", &logit.reshape([1, -1]), vec![bias - offset as f32])?;
         Ok(file)
     }
@@ -128,7 +132,7 @@ mod tests {
     use crate::network::{Norms, forward, random_weights, upload};
     use crate::patches;
 
-    /// The head inside the network gives what it gave while it learned, less the offset.
+    /// The head inside the network gives the mean logit of the separate heads, less the offset.
     #[test]
     fn folding_into_the_network_changes_nothing() {
         let backbone = Backbone::preset("resnet10").unwrap();

@@ -1,4 +1,4 @@
-//! The head becomes part of the network: how much its logits count, and from where.
+//! The heads become part of the network: the weight of their mean logit, and the value from which on it counts.
 
 use anyhow::{Context, Result};
 use detector::scorer::KnownDefects;
@@ -12,15 +12,15 @@ use crate::examples::Batches;
 use crate::patches;
 use crate::recipe::Defects;
 
-/// Varied good images whose largest distances are the measure of the head's weight.
+/// Number of varied good images; the mean of their largest distances is the unit of the head's weight.
 const BASE: usize = 48;
-/// Good images that say where the head's logits begin to count.
+/// Largest number of good images that decide from which value on the logit counts.
 const UNSEEN: usize = 120;
 
 impl Head {
     /// The head as part of the network: its parameters under the network's names, with the standardisation folded in, and the weight
-    /// of its logits. Logits count from what a share of the good images ([`Defects::start`]) stay below that the judging head has not
-    /// learned from.
+    /// of its logit. A logit counts from the value below which a share of the good images ([`Defects::start`]) stay, each scored by
+    /// the head that has not learned from it.
     ///
     /// # Errors
     /// When an image cannot be read or libtorch fails.
@@ -43,7 +43,7 @@ impl Head {
         Ok((self.parameters_of(describer.network, offset)?, KnownDefects { weight }))
     }
 
-    /// The logit below which this share of good images stay altogether, each judged by the head that has not learned from it.
+    /// The value below which all logits of this share of the good images stay, each scored by the head that has not learned from it.
     fn start(&self, describer: &Describer<'_>, batches: &Batches<'_>, share: f64) -> Result<f64> {
         let mut largest = Vec::new();
         for good in batches.plain_good(UNSEEN, turns(self.heads)) {
@@ -57,6 +57,6 @@ impl Head {
         }
         largest.sort_by(f32::total_cmp);
         let at = ((largest.len() as f64 * share) as usize).min(largest.len().saturating_sub(1));
-        Ok(f64::from(*largest.get(at).context("no good image was left out while the defect head learned")?))
+        Ok(f64::from(*largest.get(at).context("every good image was learned from by every defect head: add good images")?))
     }
 }

@@ -16,15 +16,15 @@ use crate::network::Named;
 use crate::patches;
 use crate::recipe::Defects;
 
-/// Share of a patch's pixels that must be anomalous for the patch to be.
+/// A patch is anomalous when more than this share of its pixels is.
 const ANOMALOUS_PATCH: f64 = 0.05;
-/// Anomalous patches are rare; they count for as much as the others together, but not for more than so many each.
+/// Anomalous patches are rare: together they weigh as much as all good patches, but each at most as much as so many good ones.
 const RARITY_LIMIT: f64 = 30.0;
-/// Patches whose mean logit stands for the image.
+/// The mean logit of so many patches, those with the largest logits, is the image's logit.
 const TOP: i64 = 5;
 
-/// Learns the heads. Progress is kept in the file `checkpoint`; learning goes on from it where it exists. `earlier` are the weights of a
-/// run: learning then starts from its heads instead of random ones.
+/// Learns the heads. Progress is kept in the file `checkpoint`; learning goes on from it where it exists. `earlier` are the weights
+/// of a run: learning then starts from its heads instead of random ones.
 ///
 /// # Errors
 /// As [`fit`].
@@ -66,8 +66,8 @@ pub fn learn_head(
     Ok(Head { parameters, heads: choice.heads, mean, deviation, curve })
 }
 
-/// Cross-entropy of patches, where the mask is known, and of images, which only need a label. `logits` and the masks are
-/// `[batch, rows, columns]`; `seen` `[batch]` is 0 for images that do not take part.
+/// Sum of the cross-entropy of patches, for images with a known mask, and the cross-entropy of images. `logits` and the masks are
+/// `[batch, rows, columns]`; `seen` `[batch]` is 0 for images that the head must not learn from.
 fn loss(logits: &Tensor, targets: &Targets, seen: &Tensor, choice: &Defects) -> Tensor {
     let grid = logits.size();
     let anomalous = targets.masks.gt(ANOMALOUS_PATCH).to_kind(Kind::Float);
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use tch::Device;
 
-    /// Unknown masks are left to the image's label.
+    /// The patches of an image without a mask add nothing to the loss.
     #[test]
     fn images_without_masks_teach_by_their_label_alone() {
         let choice = Defects::default();

@@ -10,12 +10,12 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::decoder::{Decoder, Heads};
 use crate::examples::{Batches, Targets};
-use crate::interrupt::Interrupt;
 use crate::fit::{Plan, fit};
+use crate::interrupt::Interrupt;
 use crate::network::{Norms, Precision, download, forward_in, upload};
 use crate::recipe::Finetune;
 
-/// Where fine-tuning begins.
+/// The backbone before fine-tuning.
 pub struct Start<'a> {
     /// Structure of the network.
     pub backbone: &'a Backbone,
@@ -25,7 +25,7 @@ pub struct Start<'a> {
     pub norms: Norms,
 }
 
-/// What fine-tuning gave.
+/// Result of fine-tuning.
 pub struct Outcome {
     /// The backbone's weights, torchvision's names.
     pub weights: Tensors,
@@ -46,7 +46,7 @@ pub fn finetune(
     interrupt: &Interrupt,
 ) -> Result<Outcome> {
     let backbone = start.backbone;
-    // The decoder also wants the shallow layers.
+    // The decoder also reads the shallow layers.
     let stages = backbone.layers.iter().filter_map(|layer| layer.strip_prefix("layer")?.parse::<usize>().ok()).max();
     let layers = (1..=stages.unwrap_or(1)).map(|stage| format!("layer{stage}")).collect();
     let network = Backbone { layers, ..backbone.clone() }.network()?;
@@ -94,7 +94,7 @@ fn loss(heads: &Heads, targets: &Targets, choice: &Finetune) -> Tensor {
     let probability = heads.mask.sigmoid();
     let overlap = per_image(&(&probability * &targets.masks));
     let dice: Tensor = 1.0 - (overlap * 2.0 + 1.0) / (per_image(&probability) + per_image(&targets.masks) + 1.0);
-    // An empty mask has no overlap to speak of: Dice is for anomalous images.
+    // Dice measures overlap, which an empty mask cannot have: only anomalous images take part.
     let each = entropy + dice * &targets.labels;
     let segmentation = (each * &targets.masked).sum(Kind::Float) / targets.masked.sum(Kind::Float).clamp_min(1.0);
     let reconstruction = heads.picture.l1_loss(&targets.images, Reduction::Mean);

@@ -1,7 +1,7 @@
 //! The methods of learning, one module each.
 //!
-//! A new method needs a module with a [`Method`], a variant of [`Mode`] and the arms that the compiler then asks for: in [`method`], and in
-//! the checks of [`crate::recipe`].
+//! A new method needs a module with a [`Method`], a variant of [`Mode`] and the arms that the compiler then asks for: in [`method`],
+//! and in the checks of [`crate::recipe`].
 
 mod apc;
 mod apc_plus;

@@ -1,4 +1,4 @@
-//! What to learn and how: the TOML file of `apc-trainer train`. Every default is written in `configs/train/`.
+//! The recipe: settings of a training, the TOML file of `apc-trainer train`. `configs/train/patchcore.toml` shows every default.
 
 mod mode;
 mod sections;
@@ -18,7 +18,7 @@ pub use self::sections::{BackboneChoice, Bank, Data, Defects, Draw, Examples, Fi
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// How the backbone learns.
+    /// The method of learning.
     pub mode: Mode,
     /// Seed of every random choice.
     #[serde(default)]
@@ -26,16 +26,16 @@ pub struct Recipe {
     /// `auto`, `cpu`, `cuda` or `cuda:N`.
     #[serde(default = "auto")]
     pub device: String,
-    /// Which images.
+    /// Which images are used for what.
     #[serde(default)]
     pub data: Data,
     /// From file to network input.
     #[serde(default)]
     pub input: Input,
-    /// Which network.
+    /// The network and its weights.
     #[serde(default)]
     pub backbone: BackboneChoice,
-    /// What batches are made of, in both modes that learn from anomalous samples.
+    /// Batches of the modes that learn from anomalous samples.
     #[serde(default)]
     pub examples: Examples,
     /// Fine-tuning: mode `apc`, and `apc+` without pretrained weights.
@@ -84,7 +84,7 @@ impl Recipe {
     pub fn validate(&self) -> Result<()> {
         let within = |key: &str, value: f64, least: f64, most: f64| match (least..=most).contains(&value) {
             true => Ok(()),
-            false => Err(Error::invalid(format!("{key} is {value}; {least} to {most} was expected"))),
+            false => Err(Error::invalid(format!("{key} is {value}; expected {least} to {most}"))),
         };
         within("data.calibration_share", self.data.calibration_share, 0.01, 0.9)?;
         within("data.test_share", self.data.test_share, 0.0, 0.9)?;
@@ -140,7 +140,7 @@ impl Recipe {
         self.preprocess(Colour::Rgb).validate()
     }
 
-    /// What happens to every picture of this product.
+    /// The preparation of every picture of this product, from file to network input.
     pub fn preprocess(&self, colour: Colour) -> Preprocess {
         let Input { size, resize, crop } = self.input;
         Preprocess { colour, region: None, size, resize, crop, mean: IMAGENET_MEAN, std: IMAGENET_STD }

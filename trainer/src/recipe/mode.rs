@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the backbone learns before the memory bank is filled.
+/// The method of learning; each has a module in `methods`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Not at all: pretrained features, good images only.
+    /// PatchCore: a memory bank of good images on pretrained features.
     PatchCore,
-    /// Fine-tuned with a few anomalous samples (AnomalousPatchCore, arXiv 2408.15113).
+    /// AnomalousPatchCore (arXiv 2408.15113): the backbone is fine-tuned with a few anomalous samples first.
     Apc,
-    /// Pretrained features as they are, and a defect head on them that learns from a few anomalous samples
+    /// PatchCore, and a defect head on the same features that learns from a few anomalous samples
     /// (docs/decisions/0020-a-defect-head.md).
     #[serde(rename = "apc+")]
     ApcPlus,

@@ -13,15 +13,15 @@ pub struct Data {
     pub root: Option<PathBuf>,
     /// Name of the product; the folder's name when absent.
     pub name: Option<String>,
-    /// Anomalous images drawn at random from the test set and taken out of it. PatchCore mode only sets them aside, so that both
-    /// modes can be compared on the same remaining images.
+    /// Number of anomalous images that are drawn from the test set and taken out of it. Mode `patchcore` only sets them aside, so
+    /// that all modes can be compared on the same remaining images.
     pub anomalous_samples: usize,
     /// How they are drawn.
     pub draw: Draw,
-    /// Defect types to draw them from; all when empty. The others are what is then tested on: the hard split, which shows whether a
-    /// detector knows only what it was taught.
+    /// Defect types to draw them from; all when empty. Only the other types are then tested on (the hard split): the figures show
+    /// whether the detector finds defects of a type that it has not learned.
     pub learned_types: Vec<String>,
-    /// Whether to learn from the masks of anomalous samples, where they have some.
+    /// Whether to learn from the masks of anomalous samples, where there are masks.
     pub masks: bool,
     /// Share of the good training images that is held out for the threshold.
     pub calibration_share: f64,
@@ -73,14 +73,14 @@ impl Default for Input {
     }
 }
 
-/// Which network, and where its weights come from.
+/// The network and the source of its weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BackboneChoice {
     /// One of [`detector::network::Backbone::PRESETS`].
     pub name: String,
-    /// Safetensors file or the name of published weights; `--weights` wins. Relative to the recipe. Without any, APC mode learns from
-    /// scratch and PatchCore mode refuses.
+    /// Safetensors file, relative to the recipe, or the name of published weights; `--weights` wins. Without weights, modes `apc` and
+    /// `apc+` learn from scratch; mode `patchcore` refuses.
     pub weights: Option<String>,
     /// Stages whose feature maps are used.
     pub layers: Vec<String>,
@@ -92,7 +92,7 @@ impl Default for BackboneChoice {
     }
 }
 
-/// What batches are made of.
+/// Batches to learn from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Examples {
@@ -126,11 +126,11 @@ pub struct Finetune {
     pub backbone_rate: f64,
     /// Weight decay (AdamW).
     pub weight_decay: f64,
-    /// Weight of the loss "is this image anomalous".
+    /// Weight of the loss of classification: whether the image is anomalous.
     pub classification: f64,
-    /// Weight of the loss "which pixels are anomalous"; only images with a mask take part.
+    /// Weight of the loss of segmentation: which pixels are anomalous. Only images with a mask take part.
     pub segmentation: f64,
-    /// Weight of the loss "what does the image look like".
+    /// Weight of the loss of reconstruction: the colours of the image.
     pub reconstruction: f64,
     /// Convolutions in bfloat16, which many GPUs compute faster; parameters, normalisations and losses stay in single precision.
     pub mixed_precision: bool,
@@ -158,12 +158,12 @@ impl Default for Finetune {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Defects {
-    /// Heads whose mean logit counts. Each learns without every n-th good image, which then tell how far its logits go on good images
-    /// that it has not seen.
+    /// Number of heads; their mean logit counts. Each of n heads learns without every n-th good image; these images then show how large
+    /// its logits are on good images that it has not seen.
     pub heads: usize,
     /// Hidden units of one head.
     pub units: usize,
-    /// Examples, made and described once: the steps take them in turn.
+    /// Number of examples. They are made and described once, and the steps take them in turn.
     pub examples: usize,
     /// Optimiser steps.
     pub steps: usize,
@@ -171,12 +171,12 @@ pub struct Defects {
     pub learning_rate: f64,
     /// Weight decay (AdamW).
     pub weight_decay: f64,
-    /// Weight of the loss "is this image anomalous" beside "is this patch anomalous".
+    /// Weight of the loss per image (whether it is anomalous) relative to the loss per patch.
     pub image_loss: f64,
-    /// How much one nat of the heads' logit counts, relative to a good image's largest distance.
+    /// Weight of one nat of the heads' mean logit, relative to the largest distance of a good image.
     pub weight: f64,
-    /// The logits count from what this share of the good images stay below altogether, each judged by the head that has not learned
-    /// from it.
+    /// A logit counts from the value below which all logits of this share of the good images stay, each image scored by the head that
+    /// has not learned from it.
     pub start: f64,
     /// Steps between checkpoints.
     pub checkpoint: usize,
@@ -207,11 +207,11 @@ pub struct Bank {
     pub share: f64,
     /// Number of patches that is kept, instead of a share.
     pub vectors: Option<usize>,
-    /// A share never keeps fewer patches than this, as long as there are so many.
+    /// Fewest patches that a share keeps, as far as there are so many.
     pub least: usize,
-    /// Dimensions of the random projection that the selection works in.
+    /// Dimensions of the random projection in which patches are selected.
     pub projection: usize,
-    /// Memory for projected patches in MiB; more go through a file.
+    /// Memory for projected patches in MiB; when they need more, they go through a file.
     pub memory_mib: usize,
 }
 

@@ -15,7 +15,7 @@ use super::selection::Selection;
 use super::units::Units;
 use crate::recipe::{Data, Draw};
 
-/// Fewest good images that fill a bank.
+/// Fewest good images for the memory bank.
 const FEWEST: usize = 2;
 
 impl Selection {
@@ -64,7 +64,7 @@ impl Selection {
         for sample in data.test.iter().filter(|sample| !used.contains(sample.path.as_path())) {
             let known = sample.defect.as_ref().is_some_and(|defect| choice.learned_types.contains(defect));
             let grouped = groups.get(&sample.path).is_some_and(|group| used_groups.contains(group));
-            // In the flat layout a good image is in both lists; what was not left for the test has been decided above.
+            // In the flat layout the data set lists a good image for training and for the test; those for the test were drawn above.
             let decided = data.layout == Layout::Flat && !sample.is_anomalous() && !tested.contains(&sample.path);
             if known || grouped || decided || repeated.contains(&sample.path) {
                 set_aside.push(sample.path.clone());
@@ -80,6 +80,7 @@ impl Selection {
     }
 }
 
+/// Draws anomalous samples from the candidates, as the recipe wants.
 fn draw_anomalous(
     mut candidates: Vec<Sample>,
     choice: &Data,
@@ -102,7 +103,7 @@ fn draw_anomalous(
     candidates.sort_by(|a, b| a.path.cmp(&b.path));
     candidates.shuffle(random);
     if choice.draw == Draw::Stratified {
-        // The i-th of every type comes before the (i + 1)-th of any.
+        // The i-th sample of every type comes before the (i + 1)-th of any type.
         let mut seen: BTreeMap<Option<String>, usize> = BTreeMap::new();
         let rank = |sample: &Sample| {
             let count = seen.entry(sample.defect.clone()).or_default();

@@ -1,7 +1,7 @@
 //! Which images are used for what: learned from, calibrated on, tested on, or set aside.
 //!
-//! Images that belong together (one part, one session: `groups.csv`) never stand on two sides, and no picture is used twice, whatever
-//! its file is called: otherwise a test would ask what training has already seen.
+//! Images that belong together (one part, one session: `groups.csv`) all have the same use, and of files with the same pixels one is
+//! used: otherwise images that training has seen would be tested on.
 
 mod draw;
 mod extend;

@@ -1,4 +1,4 @@
-//! Which image is used for what, and the list of these uses that a run keeps.
+//! The use of every image of a data set.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub struct Selection {
     pub calibration: Vec<PathBuf>,
     /// Anomalous samples, out of the test set.
     pub anomalous: Vec<Sample>,
-    /// Neither learned from nor tested on: repeated pictures, the rest of a group that is learned from, known defect types.
+    /// Neither learned from nor tested on: repeated pictures, other images of a group that is learned from, learned defect types.
     pub set_aside: Vec<PathBuf>,
     /// Test images; nothing is learned from them.
     pub test: Vec<Sample>,
@@ -30,7 +30,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Every image that must not be evaluated on, with its hash.
+    /// The list of all images that must not be evaluated on, with their hashes; the run keeps it.
     ///
     /// # Errors
     /// When one cannot be read.

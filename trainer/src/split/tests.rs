@@ -167,7 +167,7 @@ fn an_update_knows_pictures_by_their_pixels() {
     assert_eq!(selection.test.iter().map(|sample| sample.path.clone()).collect::<Vec<_>>(), left);
 
     paint(&folder.path().join(&old.images[0].path), 3);
-    assert!(extended().err().unwrap().to_string().contains("is not the image"));
+    assert!(extended().err().unwrap().to_string().contains("has changed since the run used it"));
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// Images that stay together, in an order that shuffling decides.
+/// Units of images that must all have the same use. The caller shuffles them.
 pub(super) struct Units(pub(super) Vec<Vec<PathBuf>>);
 
 impl Units {
+    /// A unit for each group, and for each image without a group.
     pub(super) fn new(images: Vec<PathBuf>, groups: &HashMap<PathBuf, String>) -> Units {
         let mut units: Vec<Vec<PathBuf>> = Vec::new();
         let mut of_group: HashMap<&String, usize> = HashMap::new();
@@ -25,11 +26,13 @@ impl Units {
         Units(units)
     }
 
+    /// Number of images.
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(Vec::len).sum()
     }
 
-    /// At least `count` images from the end, sorted: an order that does not depend on the draw makes runs easy to compare.
+    /// Takes whole units from the end until there are at least `count` images. The images are sorted: an order that does not depend on
+    /// the draw makes runs easy to compare.
     pub(super) fn take(&mut self, count: usize) -> Vec<PathBuf> {
         let mut taken = Vec::new();
         while taken.len() < count {
@@ -40,6 +43,7 @@ impl Units {
         taken
     }
 
+    /// All images that are left, sorted.
     pub(super) fn all(self) -> Vec<PathBuf> {
         let mut all: Vec<PathBuf> = self.0.into_iter().flatten().collect();
         all.sort();

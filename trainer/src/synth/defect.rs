@@ -138,7 +138,7 @@ impl Defect {
         matches!(self, Self::Chip { .. }) && self.chip_depth(p) > 0.0
     }
 
-    /// What became of a bolt hole; `None` when it is as it should be.
+    /// The fault of a bolt hole; none where this defect does not concern it.
     pub fn hole(&self, hole: usize) -> Option<HoleState> {
         match self {
             Self::Hole { hole: ours, state } if *ours == hole => Some(*state),
@@ -146,7 +146,7 @@ impl Defect {
         }
     }
 
-    /// What became of the laser mark; `None` when it is as it should be.
+    /// The fault of the laser mark; none where this defect does not concern it.
     pub fn mark(&self) -> Option<MarkState> {
         match self {
             Self::Mark(state) => Some(*state),

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 static TEXT: LazyLock<Text> = LazyLock::new(|| Text::new("APC47"));
 
-/// What differs from one good part to the next.
+/// Properties that differ from one good part to the next.
 #[derive(Debug, Clone)]
 pub struct Part {
     seed: u32,

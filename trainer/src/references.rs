@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use detector::map::Smoothing;
 use detector::network::Output;
-use detector::preprocess::{Prepared, Rect};
+use detector::preprocess::{Prepared, Preprocess, Rect};
 use detector::run::{Reference, ReferenceKind, StoredPicture};
 use detector::scorer::{Inside, KnownDefects};
 use detector::tensors::Tensors;
@@ -34,22 +34,7 @@ pub fn make(
     folder: &Path,
 ) -> Result<Vec<Reference>> {
     let rule = describer.rule;
-    let anomalous = selection.anomalous.iter().chain(selection.test.iter().filter(|sample| sample.is_anomalous()));
-    let mut pictures = Vec::new();
-    for path in selection.calibration.iter().take(EACH) {
-        pictures.push((ReferenceKind::Good, data::prepare(path, rule)?));
-    }
-    for sample in anomalous.take(EACH) {
-        pictures.push((ReferenceKind::Anomalous, data::prepare(&sample.path, rule)?));
-    }
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    // Pictures of noise complete the list where there are few images.
-    while pictures.len() < 3 * EACH {
-        let size = rule.input();
-        let pixels = RgbImage::from_fn(size.width, size.height, |_, _| image::Rgb(random.random()));
-        let content = Rect { x: 0, y: 0, width: size.width, height: size.height };
-        pictures.push((ReferenceKind::Noise, Prepared { pixels, content }));
-    }
+    let pictures = pictures(selection, rule, seed)?;
     let mut results = Tensors::default();
     let mut references = Vec::new();
     for (index, (kind, prepared)) in pictures.iter().enumerate() {
@@ -70,6 +55,26 @@ pub fn make(
     }
     results.write(&folder.join("reference.safetensors"))?;
     Ok(references)
+}
+
+/// Good and anomalous images, as the network sees them, and pictures of noise to make up the number.
+fn pictures(selection: &Selection, rule: &Preprocess, seed: u64) -> Result<Vec<(ReferenceKind, Prepared)>> {
+    let anomalous = selection.anomalous.iter().chain(selection.test.iter().filter(|sample| sample.is_anomalous()));
+    let mut pictures = Vec::new();
+    for path in selection.calibration.iter().take(EACH) {
+        pictures.push((ReferenceKind::Good, data::prepare(path, rule)?));
+    }
+    for sample in anomalous.take(EACH) {
+        pictures.push((ReferenceKind::Anomalous, data::prepare(&sample.path, rule)?));
+    }
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    while pictures.len() < 3 * EACH {
+        let size = rule.input();
+        let pixels = RgbImage::from_fn(size.width, size.height, |_, _| image::Rgb(random.random()));
+        let content = Rect { x: 0, y: 0, width: size.width, height: size.height };
+        pictures.push((ReferenceKind::Noise, Prepared { pixels, content }));
+    }
+    Ok(pictures)
 }
 
 /// Score and score map of one image, computed by libtorch. `known` are the logits of the defect head and their weight.

@@ -82,45 +82,12 @@ impl Recipe {
     /// # Errors
     /// Names the key and what was expected.
     pub fn validate(&self) -> Result<()> {
-        let within = |key: &str, value: f64, least: f64, most: f64| match (least..=most).contains(&value) {
-            true => Ok(()),
-            false => Err(Error::invalid(format!("{key} is {value}; expected {least} to {most}"))),
-        };
-        within("data.calibration_share", self.data.calibration_share, 0.01, 0.9)?;
-        within("data.test_share", self.data.test_share, 0.0, 0.9)?;
-        within("bank.share", self.bank.share, 1e-6, 1.0)?;
-        within("bank.projection", self.bank.projection as f64, 1.0, 4096.0)?;
-        within("bank.memory_mib", self.bank.memory_mib as f64, 16.0, 1e6)?;
-        within("calibration.false_reject_rate", self.calibration.false_reject_rate, 1e-6, 0.5)?;
-        let tune = &self.finetune;
-        within("finetune.steps", tune.steps as f64, 1.0, 1e7)?;
-        within("finetune.checkpoint", tune.checkpoint as f64, 1.0, 1e7)?;
-        within("finetune.learning_rate", tune.learning_rate, 1e-9, 1.0)?;
-        within("finetune.backbone_rate", tune.backbone_rate, 0.0, 100.0)?;
-        within("finetune.weight_decay", tune.weight_decay, 0.0, 1.0)?;
-        let examples = &self.examples;
-        within("examples.batch", examples.batch as f64, 2.0, 1024.0)?;
-        within("examples.pasted", examples.pasted, 0.0, 1.0)?;
-        within("examples.simulated", examples.simulated, 0.0, 1.0 - examples.pasted)?;
-        within("examples.rotation", examples.rotation, 0.0, 180.0)?;
-        let defects = &self.defects;
-        within("defects.heads", defects.heads as f64, 1.0, 16.0)?;
-        within("defects.units", defects.units as f64, 1.0, 256.0)?;
-        within("defects.examples", defects.examples as f64, 1.0, 1e5)?;
-        within("defects.steps", defects.steps as f64, 1.0, 1e7)?;
-        within("defects.learning_rate", defects.learning_rate, 1e-9, 1.0)?;
-        within("defects.weight_decay", defects.weight_decay, 0.0, 1.0)?;
-        within("defects.image_loss", defects.image_loss, 0.0, 1e6)?;
-        within("defects.weight", defects.weight, 0.0, 1e3)?;
-        within("defects.start", defects.start, 0.0, 1.0)?;
-        within("defects.checkpoint", defects.checkpoint as f64, 1.0, 1e7)?;
-        for (key, weight) in [
-            ("finetune.classification", tune.classification),
-            ("finetune.segmentation", tune.segmentation),
-            ("finetune.reconstruction", tune.reconstruction),
-        ] {
-            within(key, weight, 0.0, 1e6)?;
-        }
+        self.data.validate()?;
+        self.bank.validate()?;
+        self.calibration.validate()?;
+        self.finetune.validate()?;
+        self.examples.validate()?;
+        self.defects.validate()?;
         let samples = self.data.anomalous_samples;
         match self.mode {
             Mode::Apc if samples == 0 => {
@@ -128,7 +95,7 @@ impl Recipe {
                     "mode \"apc\" learns from anomalous samples: set data.anomalous_samples, 10 for instance",
                 ));
             }
-            Mode::ApcPlus if samples == 0 && examples.simulated == 0.0 => {
+            Mode::ApcPlus if samples == 0 && self.examples.simulated == 0.0 => {
                 return Err(Error::invalid(
                     "mode \"apc+\" learns from anomalous samples or simulated ones: set data.anomalous_samples, 10 for instance, or \
                      examples.simulated",

@@ -3,7 +3,16 @@
 use std::path::PathBuf;
 
 use detector::preprocess::{Resize, Size};
+use detector::{Error, Result};
 use serde::{Deserialize, Serialize};
+
+/// Checks that the value of a key lies within bounds.
+fn within(key: &str, value: f64, least: f64, most: f64) -> Result<()> {
+    match (least..=most).contains(&value) {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("{key} is {value}; expected {least} to {most}"))),
+    }
+}
 
 /// Which images are used for what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,6 +50,14 @@ impl Default for Data {
             calibration_share: 0.15,
             test_share: 0.2,
         }
+    }
+}
+
+impl Data {
+    /// Checks the bounds of every number.
+    pub(super) fn validate(&self) -> Result<()> {
+        within("data.calibration_share", self.calibration_share, 0.01, 0.9)?;
+        within("data.test_share", self.test_share, 0.0, 0.9)
     }
 }
 
@@ -114,6 +131,16 @@ impl Default for Examples {
     }
 }
 
+impl Examples {
+    /// Checks the bounds of every number.
+    pub(super) fn validate(&self) -> Result<()> {
+        within("examples.batch", self.batch as f64, 2.0, 1024.0)?;
+        within("examples.pasted", self.pasted, 0.0, 1.0)?;
+        within("examples.simulated", self.simulated, 0.0, 1.0 - self.pasted)?;
+        within("examples.rotation", self.rotation, 0.0, 180.0)
+    }
+}
+
 /// Fine-tuning of the backbone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -151,6 +178,20 @@ impl Default for Finetune {
             mixed_precision: false,
             checkpoint: 50,
         }
+    }
+}
+
+impl Finetune {
+    /// Checks the bounds of every number.
+    pub(super) fn validate(&self) -> Result<()> {
+        within("finetune.steps", self.steps as f64, 1.0, 1e7)?;
+        within("finetune.checkpoint", self.checkpoint as f64, 1.0, 1e7)?;
+        within("finetune.learning_rate", self.learning_rate, 1e-9, 1.0)?;
+        within("finetune.backbone_rate", self.backbone_rate, 0.0, 100.0)?;
+        within("finetune.weight_decay", self.weight_decay, 0.0, 1.0)?;
+        within("finetune.classification", self.classification, 0.0, 1e6)?;
+        within("finetune.segmentation", self.segmentation, 0.0, 1e6)?;
+        within("finetune.reconstruction", self.reconstruction, 0.0, 1e6)
     }
 }
 
@@ -199,6 +240,22 @@ impl Default for Defects {
     }
 }
 
+impl Defects {
+    /// Checks the bounds of every number.
+    pub(super) fn validate(&self) -> Result<()> {
+        within("defects.heads", self.heads as f64, 1.0, 16.0)?;
+        within("defects.units", self.units as f64, 1.0, 256.0)?;
+        within("defects.examples", self.examples as f64, 1.0, 1e5)?;
+        within("defects.steps", self.steps as f64, 1.0, 1e7)?;
+        within("defects.learning_rate", self.learning_rate, 1e-9, 1.0)?;
+        within("defects.weight_decay", self.weight_decay, 0.0, 1.0)?;
+        within("defects.image_loss", self.image_loss, 0.0, 1e6)?;
+        within("defects.weight", self.weight, 0.0, 1e3)?;
+        within("defects.start", self.start, 0.0, 1.0)?;
+        within("defects.checkpoint", self.checkpoint as f64, 1.0, 1e7)
+    }
+}
+
 /// The memory bank.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -221,6 +278,15 @@ impl Default for Bank {
     }
 }
 
+impl Bank {
+    /// Checks the bounds of every number.
+    pub(super) fn validate(&self) -> Result<()> {
+        within("bank.share", self.share, 1e-6, 1.0)?;
+        within("bank.projection", self.projection as f64, 1.0, 4096.0)?;
+        within("bank.memory_mib", self.memory_mib as f64, 16.0, 1e6)
+    }
+}
+
 /// The threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -232,5 +298,12 @@ pub struct Threshold {
 impl Default for Threshold {
     fn default() -> Self {
         Threshold { false_reject_rate: 0.01 }
+    }
+}
+
+impl Threshold {
+    /// Checks the bounds of every number.
+    pub(super) fn validate(&self) -> Result<()> {
+        within("calibration.false_reject_rate", self.false_reject_rate, 1e-6, 0.5)
     }
 }

@@ -33,24 +33,7 @@ impl Selection {
         let repeated = repeated(data.train.iter().chain(tests));
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let unique = data.train.iter().filter(|path| !repeated.contains(*path)).cloned().collect();
-        let mut units = Units::new(unique, &groups);
-        units.0.shuffle(&mut random);
-        let count = units.len();
-        let left = if data.layout == Layout::Flat { (count as f64 * choice.test_share).round() as usize } else { 0 };
-        let tested: HashSet<PathBuf> = units.take(left).into_iter().collect();
-        let held_out = (units.len() as f64 * choice.calibration_share).round() as usize;
-        let held_out = held_out.max(detector::calibration::FEWEST);
-        if units.len() < held_out + FEWEST {
-            let (found, needed) = (units.len(), held_out + FEWEST);
-            let problem =
-                format!("has {found} good images to train on; at least {needed} are needed ({held_out} for the threshold)");
-            return Err(Error::file(root, problem));
-        }
-        let calibration = units.take(held_out);
-        let bank = units.all();
-        if bank.len() < FEWEST {
-            return Err(Error::file(root.join(GROUPS), "leaves no good images for the memory bank: its groups are too large"));
-        }
+        let Good { bank, calibration, tested } = divide(Units::new(unique, &groups), data, choice, &mut random)?;
 
         let candidates = data.test.iter().filter(|sample| sample.is_anomalous() && !repeated.contains(&sample.path));
         let mut anomalous = draw_anomalous(candidates.cloned().collect(), choice, root, &mut random)?;
@@ -64,7 +47,7 @@ impl Selection {
         for sample in data.test.iter().filter(|sample| !used.contains(sample.path.as_path())) {
             let known = sample.defect.as_ref().is_some_and(|defect| choice.learned_types.contains(defect));
             let grouped = groups.get(&sample.path).is_some_and(|group| used_groups.contains(group));
-            // In the flat layout the data set lists a good image for training and for the test; those for the test were drawn above.
+            // In the flat layout the data set lists a good image for training and for the test; `tested` holds those for the test.
             let decided = data.layout == Layout::Flat && !sample.is_anomalous() && !tested.contains(&sample.path);
             if known || grouped || decided || repeated.contains(&sample.path) {
                 set_aside.push(sample.path.clone());
@@ -78,6 +61,38 @@ impl Selection {
         let colour = Picture::read(&bank[0])?.colour;
         Ok(Selection { bank, calibration, anomalous, set_aside, test, colour, root: root.clone(), groups })
     }
+}
+
+/// Good images by their use.
+struct Good {
+    /// For the memory bank.
+    bank: Vec<PathBuf>,
+    /// For the threshold.
+    calibration: Vec<PathBuf>,
+    /// Left for the test; in the flat layout only.
+    tested: HashSet<PathBuf>,
+}
+
+/// Divides the good images at random.
+fn divide(mut units: Units, data: &Dataset, choice: &Data, random: &mut rand_chacha::ChaCha8Rng) -> Result<Good> {
+    units.0.shuffle(random);
+    let count = units.len();
+    let left = if data.layout == Layout::Flat { (count as f64 * choice.test_share).round() as usize } else { 0 };
+    let tested: HashSet<PathBuf> = units.take(left).into_iter().collect();
+    let held_out = (units.len() as f64 * choice.calibration_share).round() as usize;
+    let held_out = held_out.max(detector::calibration::FEWEST);
+    if units.len() < held_out + FEWEST {
+        let (found, needed) = (units.len(), held_out + FEWEST);
+        let problem = format!("has {found} good images to train on; at least {needed} are needed ({held_out} for the threshold)");
+        return Err(Error::file(&data.root, problem));
+    }
+    let calibration = units.take(held_out);
+    let bank = units.all();
+    if bank.len() < FEWEST {
+        let problem = "leaves no good images for the memory bank: its groups are too large";
+        return Err(Error::file(data.root.join(GROUPS), problem));
+    }
+    Ok(Good { bank, calibration, tested })
 }
 
 /// Draws anomalous samples from the candidates, as the recipe wants.

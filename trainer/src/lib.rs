@@ -25,4 +25,5 @@ pub mod split;
 pub mod synth;
 pub mod train;
 pub mod update;
+mod waiting;
 pub mod weights;

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::waiting;
+
 /// Learns one product from good images and about ten anomalous ones.
 ///
 /// Exit codes: 0 done, 2 could not do it. Results go to standard output, logs and progress to standard error.
@@ -31,6 +33,16 @@ enum Command {
     Weights(weights::Args),
 }
 
+impl Command {
+    /// Whether libtorch computes for it.
+    fn computes(&self) -> bool {
+        match self {
+            Command::Train(_) | Command::Evaluate(_) | Command::Update(_) => true,
+            Command::Synth(_) | Command::Weights(_) => false,
+        }
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let args = Args::parse();
@@ -43,6 +55,9 @@ pub fn main() -> ExitCode {
     let choice = if std::io::stderr().is_terminal() { simplelog::ColorChoice::Auto } else { simplelog::ColorChoice::Never };
     // Fails only where a logger is installed already, and none is.
     let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
+    if args.command.computes() {
+        waiting::spin_little();
+    }
     let result = match &args.command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),

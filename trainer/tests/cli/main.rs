@@ -3,6 +3,7 @@
 
 mod place;
 mod update;
+mod waiting;
 
 use std::fs;
 use std::process::{Command, Stdio};

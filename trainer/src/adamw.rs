@@ -1,4 +1,4 @@
-//! AdamW (Loshchilov & Hutter, arXiv 1711.05101). tch's own optimisers cannot save their state, and a resumed run needs it.
+//! AdamW (Loshchilov & Hutter, arXiv 1711.05101). A resumed run needs the optimiser's state, which tch's own optimisers cannot save.
 
 use tch::{Tensor, no_grad};
 
@@ -15,7 +15,8 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// One step, the `step`-th from 1; `rate` gives each parameter's learning rate. Gradients are cleared.
+    /// Does one optimiser step and clears the gradients. `step` counts from 1; `rate` gives the learning rate of a parameter by its
+    /// name.
     pub fn step(&mut self, parameters: &mut Named, step: usize, weight_decay: f64, rate: impl Fn(&str) -> f64) {
         let corrections = (1.0 - BETAS.0.powi(step as i32), 1.0 - BETAS.1.powi(step as i32));
         no_grad(|| {

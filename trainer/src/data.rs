@@ -1,4 +1,4 @@
-//! How images reach the network.
+//! Reading of images, and reading ahead on a thread of its own.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -35,23 +35,23 @@ pub fn prepare_mask(sample: &Sample, rule: &Preprocess) -> Result<Option<Vec<boo
     rule.prepare_mask(&mask).map(Some)
 }
 
-/// Makes `make(0) ... make(count - 1)` on a thread of its own, at most two ahead, and hands them to `take` in order: loading runs
-/// beside training. Ends early when `take` fails.
+/// Calls `make` for every number of `range` on a thread of its own, at most two results ahead, and gives the results to `take` in
+/// order: images are loaded while the network learns. Ends early when `make` or `take` fails.
 ///
 /// # Errors
 /// The first error of either side.
 pub fn ahead<T: Send, E: From<Error>>(
-    count: std::ops::Range<usize>,
+    range: std::ops::Range<usize>,
     make: impl Fn(usize) -> Result<T> + Send,
     mut take: impl FnMut(usize, T) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(2);
         scope.spawn(move || {
-            for index in count {
+            for index in range {
                 let made = make(index);
                 let failed = made.is_err();
-                // A closed channel means that the other side has ended.
+                // A closed channel means that `take` has failed.
                 if sender.send((index, made)).is_err() || failed {
                     return;
                 }

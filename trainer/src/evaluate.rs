@@ -1,4 +1,4 @@
-//! A run's own figures, with libtorch and the float bank: what the exported bundle is to be measured against.
+//! Figures of a run, with libtorch and the float bank: the reference for the figures of the exported bundle.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::interrupt::Interrupt;
 use crate::network::{Named, Norms, device, forward, to_vec, upload};
 use crate::progress::Progress;
 
-/// libtorch as an engine, until it is interrupted.
+/// libtorch as an engine. After an interrupt every call fails.
 pub struct TorchEngine {
     network: Network,
     parameters: Named,
@@ -62,13 +62,13 @@ pub fn evaluate_run(run: &Run, data: &Path, device_name: &str) -> Result<(Evalua
 /// # Errors
 /// [`Stopped`](crate::interrupt::Stopped) when interrupted, or when the run or an image cannot be read.
 pub fn evaluate_on(run: &Run, samples: &[Sample], device_name: &str, interrupt: &Interrupt) -> Result<(Evaluation, Calibration)> {
-    let judged = judge(run, samples, device_name, interrupt);
-    // An engine that was stopped fails at some image, which is not to blame.
+    let evaluated = evaluate_all(run, samples, device_name, interrupt);
+    // A stopped engine fails at some image, and the error would name that image.
     interrupt.check()?;
-    judged
+    evaluated
 }
 
-fn judge(run: &Run, samples: &[Sample], device_name: &str, interrupt: &Interrupt) -> Result<(Evaluation, Calibration)> {
+fn evaluate_all(run: &Run, samples: &[Sample], device_name: &str, interrupt: &Interrupt) -> Result<(Evaluation, Calibration)> {
     let network = run.info.backbone.network()?;
     let device = device(device_name)?;
     let parameters = upload(&network, &run.weights()?, device)?;

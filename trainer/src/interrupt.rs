@@ -1,15 +1,15 @@
-//! Ctrl-C and SIGTERM ask long steps to stop at the next good moment.
+//! Ctrl-C and SIGTERM ask long steps to stop; each step stops where its work can be resumed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
-/// Whether somebody asked to stop.
+/// A request to stop, shared by all that look for it.
 #[derive(Clone, Debug, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
-/// The error of a step that was asked to stop.
+/// The error of a step that has stopped on request.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped; the run is kept: go on with --resume")]
 pub struct Stopped;
@@ -35,12 +35,12 @@ impl Interrupt {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether to stop.
+    /// Whether the program was asked to stop.
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error when to stop.
+    /// Fails when the program was asked to stop.
     ///
     /// # Errors
     /// [`Stopped`]

@@ -14,18 +14,18 @@ pub type Named = BTreeMap<String, Tensor>;
 /// How batch normalisation treats its statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norms {
-    /// Stored statistics, as on the camera.
+    /// The stored statistics are used, as on the camera.
     Frozen,
-    /// The batch's own; the stored ones follow.
+    /// The statistics of the batch are used, and the stored ones follow them.
     Trained,
 }
 
-/// In which arithmetic convolutions are computed. Their operands and results are in single precision all the same.
+/// The arithmetic of convolutions. Operands and results are in single precision either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precision {
-    /// As on the camera, without gradients: a GPU computes single precision, too, and not TF32 with its ten bits.
+    /// Single precision on every device, without gradients: a GPU does not round to TF32's ten bits.
     Exact,
-    /// Single precision, or what libtorch takes for it on a GPU.
+    /// Single precision; on a GPU libtorch may round to TF32.
     Single,
     /// bfloat16: the range of single precision, so that gradients need no scaling (Kalamkar et al., arXiv 1905.12322).
     Mixed,
@@ -67,7 +67,7 @@ pub fn forward(network: &Network, parameters: &Named, image: &Tensor, norms: Nor
     no_grad(|| forward_in(Precision::Exact, network, parameters, image, norms))
 }
 
-/// As [`forward`], in an arithmetic of choice.
+/// As [`forward`], with a choice of arithmetic and with gradients.
 pub fn forward_in(precision: Precision, network: &Network, parameters: &Named, image: &Tensor, norms: Norms) -> Vec<Tensor> {
     let mut values: Vec<Tensor> = Vec::with_capacity(network.nodes.len());
     for node in &network.nodes {
@@ -170,9 +170,10 @@ pub fn to_vec(tensor: &Tensor) -> Result<Vec<f32>> {
 /// The device that a recipe names.
 ///
 /// # Errors
-/// When it is unknown or not there: never a silent CPU run.
+/// When the name is unknown or libtorch finds no such device; the CPU never takes its place silently.
 pub fn device(name: &str) -> Result<Device> {
-    let missing = || Error::invalid(format!("device {name:?} was asked for, and libtorch finds no such CUDA device"));
+    let missing =
+        || Error::invalid(format!("device {name:?}: libtorch finds no such CUDA device; choose another device, or cpu"));
     let cuda = |index: usize| match index < tch::Cuda::device_count().max(0) as usize && tch::Cuda::is_available() {
         true => Ok(Device::Cuda(index)),
         false => Err(missing()),
@@ -183,7 +184,7 @@ pub fn device(name: &str) -> Result<Device> {
         "cuda" => cuda(0),
         _ => match name.strip_prefix("cuda:").and_then(|index| index.parse().ok()) {
             Some(index) => cuda(index),
-            None => Err(Error::invalid(format!("device {name:?} is unknown; auto, cpu, cuda or cuda:N was expected"))),
+            None => Err(Error::invalid(format!("device {name:?} is unknown; expected auto, cpu, cuda or cuda:N"))),
         },
     }
 }

@@ -1,5 +1,5 @@
-//! Descriptors, distances and maps computed by libtorch: for filling the bank, and as the independent result that the exported
-//! detector is compared with.
+//! Descriptors, distances and score maps computed by libtorch: for the memory bank, and as the independent result that the exported
+//! detector is compared with. This module uses no code of the detector.
 
 use tch::{Kind, Tensor};
 
@@ -17,7 +17,7 @@ pub fn describe(layers: &[Tensor]) -> Tensor {
 
 /// L2 distance of every row of `queries [n, dims]` to the nearest row of `bank [len, dims]`.
 pub fn nearest(queries: &Tensor, bank: &Tensor) -> Tensor {
-    // Mode 2: differences instead of the matrix product, which loses digits where distances are small.
+    // Mode 2 computes differences; a matrix product would lose digits where distances are small.
     Tensor::cdist(queries, bank, 2.0, 2).min_dim(1, false).0
 }
 

@@ -16,7 +16,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A step of `total` parts.
+    /// Begins a step of `total` units of work.
     pub fn new(title: &'static str, total: usize) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:22} [{bar:32}] {pos}/{len}  {msg}  {elapsed} gone, {eta} left");
@@ -25,7 +25,7 @@ impl Progress {
         Progress { bar, title, started: Instant::now(), logged: Instant::now() }
     }
 
-    /// `done` parts are done.
+    /// Shows that `done` units are done.
     pub fn set(&mut self, done: usize) {
         self.bar.set_position(done as u64);
         if self.bar.is_hidden() && self.logged.elapsed() > QUIET {
@@ -35,7 +35,7 @@ impl Progress {
         }
     }
 
-    /// A figure beside the bar.
+    /// Shows a text beside the bar.
     pub fn note(&self, text: String) {
         self.bar.set_message(text);
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use detector::map::Smoothing;
 use detector::network::Output;
-use detector::preprocess::{Prepared, Rect};
+use detector::preprocess::{Prepared, Preprocess, Rect};
 use detector::run::{Reference, ReferenceKind, StoredPicture};
 use detector::scorer::{Inside, KnownDefects};
 use detector::tensors::Tensors;
@@ -13,12 +13,12 @@ use image::RgbImage;
 use rand::{Rng, SeedableRng};
 use tch::{Device, Tensor, no_grad};
 
-use crate::features::Describer;
+use crate::describer::Describer;
 use crate::network::to_vec;
 use crate::split::Selection;
 use crate::{data, patches};
 
-/// References of each kind.
+/// Number of references of each kind.
 const EACH: usize = 6;
 
 /// Saves pictures and libtorch's feature maps, score maps and scores for them under `folder`.
@@ -34,22 +34,7 @@ pub fn make(
     folder: &Path,
 ) -> Result<Vec<Reference>> {
     let rule = describer.rule;
-    let anomalous = selection.anomalous.iter().chain(selection.test.iter().filter(|sample| sample.is_anomalous()));
-    let mut pictures = Vec::new();
-    for path in selection.calibration.iter().take(EACH) {
-        pictures.push((ReferenceKind::Good, data::prepare(path, rule)?));
-    }
-    for sample in anomalous.take(EACH) {
-        pictures.push((ReferenceKind::Anomalous, data::prepare(&sample.path, rule)?));
-    }
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    // Where there are few images, noise fills up.
-    while pictures.len() < 3 * EACH {
-        let size = rule.input();
-        let pixels = RgbImage::from_fn(size.width, size.height, |_, _| image::Rgb(random.random()));
-        let content = Rect { x: 0, y: 0, width: size.width, height: size.height };
-        pictures.push((ReferenceKind::Noise, Prepared { pixels, content }));
-    }
+    let pictures = pictures(selection, rule, seed)?;
     let mut results = Tensors::default();
     let mut references = Vec::new();
     for (index, (kind, prepared)) in pictures.iter().enumerate() {
@@ -62,7 +47,7 @@ pub fn make(
         let dims: i64 = layers.iter().map(|map| map.size()[1]).sum();
         let bank = Tensor::from_slice(bank).reshape([-1, dims]);
         let known = logits.first().zip(defects);
-        let (score, map) = no_grad(|| judge((layers, known), &bank, prepared.content, rule.input().into(), smoothing))?;
+        let (score, map) = no_grad(|| score((layers, known), &bank, prepared.content, rule.input().into(), smoothing))?;
         let [height, width]: [u32; 2] = rule.input().into();
         results.insert(format!("{index:03}.map"), [height as usize, width as usize], to_vec(&map)?);
         let picture = store(prepared, folder, "reference", index)?;
@@ -72,8 +57,28 @@ pub fn make(
     Ok(references)
 }
 
-/// libtorch's image score and map of one image.
-fn judge(
+/// Good and anomalous images, as the network sees them, and pictures of noise to make up the number.
+fn pictures(selection: &Selection, rule: &Preprocess, seed: u64) -> Result<Vec<(ReferenceKind, Prepared)>> {
+    let anomalous = selection.anomalous.iter().chain(selection.test.iter().filter(|sample| sample.is_anomalous()));
+    let mut pictures = Vec::new();
+    for path in selection.calibration.iter().take(EACH) {
+        pictures.push((ReferenceKind::Good, data::prepare(path, rule)?));
+    }
+    for sample in anomalous.take(EACH) {
+        pictures.push((ReferenceKind::Anomalous, data::prepare(&sample.path, rule)?));
+    }
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    while pictures.len() < 3 * EACH {
+        let size = rule.input();
+        let pixels = RgbImage::from_fn(size.width, size.height, |_, _| image::Rgb(random.random()));
+        let content = Rect { x: 0, y: 0, width: size.width, height: size.height };
+        pictures.push((ReferenceKind::Noise, Prepared { pixels, content }));
+    }
+    Ok(pictures)
+}
+
+/// Score and score map of one image, computed by libtorch. `known` are the logits of the defect head and their weight.
+fn score(
     (maps, known): (&[Tensor], Option<(&Tensor, KnownDefects)>),
     bank: &Tensor,
     content: Rect,
@@ -98,7 +103,7 @@ fn judge(
         distances += logits.to_device(Device::Cpu).softplus().reshape([grid.0, grid.1]) * f64::from(weight);
     }
     let score = distances.flatten(0, 1).index_select(0, &Tensor::from_slice(&indices)).max();
-    // Padding takes the value of the nearest patch inside.
+    // A patch in the padding takes the value of the nearest patch inside.
     let clamp =
         |length: i64, least: i64, most: i64| Tensor::from_slice(&(0..length).map(|i| i.clamp(least, most)).collect::<Vec<_>>());
     let rows = clamp(grid.0, first / grid.1, last / grid.1);

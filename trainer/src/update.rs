@@ -11,12 +11,15 @@ use detector::run::{Run, Use};
 
 use crate::evaluate::evaluate_on;
 use crate::interrupt::Interrupt;
+use crate::lesson::{Earlier, Lesson};
+use crate::methods::method;
 use crate::network::{Norms, device};
-use crate::recipe::{Mode, Recipe};
+use crate::recipe::Recipe;
+use crate::run_folder::RunFolder;
 use crate::split::Selection;
-use crate::train::{Earlier, Folder, Lesson};
+use crate::train::learn;
 
-/// What is added to which run.
+/// Which images are added to which run.
 pub struct UpdateOrder {
     /// The run; it stays as it is.
     pub run: PathBuf,
@@ -40,9 +43,9 @@ pub struct Comparison {
     pub new: Figures,
 }
 
-/// Learns on and writes the new run. The bank is selected from the old bank's vectors and the new images' patches together (a coreset of
-/// coresets), the defect head goes on from where it was, and the threshold is found anew. An update that is resumed when all is learned
-/// only compares. No comparison where no image is left that neither run has seen.
+/// Learns on and writes the new run. The memory bank is selected from the old bank's vectors and the new images' patches together (a
+/// coreset of coresets). The defect head learns on from its old parameters. The threshold is computed anew. Resuming a finished
+/// update only compares. There is no comparison where both runs have seen all images.
 ///
 /// # Errors
 /// When nothing new was added, an image of the run is gone, the run's mode cannot learn what was added, or as in training.
@@ -54,11 +57,14 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
     let split = run.split()?;
     let (selection, new) = Selection::extended(&split, &data, &added, &recipe.data, recipe.seed)?;
     let learned_before = split.images.iter().filter(|image| image.r#use == Use::Anomalous).count();
-    if selection.anomalous.len() > learned_before {
-        expect_defect_head(recipe.mode, order)?;
+    if selection.anomalous.len() > learned_before
+        && let Some(reason) = method(recipe.mode).refuses_new_anomalous()
+    {
+        let (run, add) = (order.run.display(), order.add.display());
+        bail!("{add}: holds new anomalous images, and {run} cannot learn from them; {reason}");
     }
     let tested = selection.test.clone();
-    let folder = Folder::open(&order.out, &recipe, order.resume)?;
+    let folder = RunFolder::open(&order.out, &recipe, order.resume)?;
     if folder.is_finished() {
         folder.settle(&selection.split()?)?;
         folder.tidy();
@@ -74,7 +80,7 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
             earlier: Some(Earlier { vectors: run.vectors()?, new }),
             device,
         };
-        lesson.learn(&folder, interrupt)?;
+        learn(&lesson, &folder, interrupt)?;
     }
     drop(folder);
     compare(&run, &Run::open(&order.out)?, &tested, (&order.device, interrupt))
@@ -83,7 +89,7 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
 /// The run's recipe, for this update.
 fn recipe(run: &Run, order: &UpdateOrder) -> Result<Recipe> {
     let mut recipe: Recipe = run.info.recipe.clone().try_into().with_context(|| {
-        format!("{}: its recipe is not one of this version: train again", order.run.join("run.toml").display())
+        format!("{}: this version cannot read the recipe in it: train again", order.run.join("run.toml").display())
     })?;
     recipe.device.clone_from(&order.device);
     // Earlier versions had one head.
@@ -91,32 +97,16 @@ fn recipe(run: &Run, order: &UpdateOrder) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// A folder's images by their full paths: the new run's split names them so that they are found from everywhere.
+/// Opens a data set by its full path: the split of the new run then names images so that they are found from any working folder.
 fn open(folder: &Path) -> Result<Dataset> {
-    // One that is not there is named as it was given.
+    // A missing folder keeps its name: `Dataset::open` then reports the name that the user gave.
     let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
     Ok(Dataset::open(&folder)?)
 }
 
-/// Only a defect head learns from new anomalous images.
-fn expect_defect_head(mode: Mode, order: &UpdateOrder) -> Result<()> {
-    let (run, add) = (order.run.display(), order.add.display());
-    match mode {
-        Mode::ApcPlus => Ok(()),
-        Mode::Apc => bail!(
-            "{run}: mode \"apc\" fine-tunes its features, which new anomalous images would change for the whole bank: train again, \
-             or use mode \"apc+\""
-        ),
-        Mode::PatchCore => bail!(
-            "{add}: holds new anomalous images, and {run} learns nothing from those (mode \"patchcore\"): leave them out, or train \
-             with mode \"apc+\""
-        ),
-    }
-}
-
 fn compare(old: &Run, new: &Run, tested: &[Sample], (device, interrupt): (&str, &Interrupt)) -> Result<Option<Comparison>> {
     if tested.is_empty() {
-        log::warn!("no image is left that neither run has seen: there is nothing to compare on");
+        log::warn!("both runs have seen all images: there is nothing to compare on");
         return Ok(None);
     }
     let figures = |run: &Run| Ok::<_, anyhow::Error>(evaluate_on(run, tested, device, interrupt)?.0.figures);

@@ -6,7 +6,7 @@ use detector::network::{Backbone, Variant};
 use detector::tensors::Tensors;
 use detector::{Error, Result};
 
-/// timm's weights for the known backbones, all ImageNet-1k, torchvision's form.
+/// timm's weights for the known backbones: trained on ImageNet-1k, in torchvision's variant of the network.
 const PUBLISHED: [(&str, &str); 4] = [
     ("resnet18", "timm/resnet18.tv_in1k"),
     ("resnet34", "timm/resnet34.tv_in1k"),
@@ -26,7 +26,7 @@ pub fn load(source: &str, backbone: &mut Backbone) -> Result<Tensors> {
     };
     let mut file = Tensors::read(&path)?;
     check_architecture(&file, backbone, &path)?;
-    // Only the original release says so; torchvision's and timm's files hold no such note.
+    // Files of the original release name their variant; torchvision's and timm's files have no such entry.
     let variant = file.metadata.get("variant").is_some_and(|variant| variant.starts_with("original"));
     backbone.variant = if variant { Variant::Original } else { Variant::Torchvision };
     let mut needed = Tensors::default();
@@ -47,7 +47,7 @@ fn check_architecture(file: &Tensors, backbone: &Backbone, path: &Path) -> Resul
     match file.metadata.get("arch") {
         Some(found) if *found != backbone.name => {
             let expected = &backbone.name;
-            Err(Error::file(path, format!("holds weights of a {found}; the recipe's backbone is {expected}")))
+            Err(Error::file(path, format!("holds weights of a {found}; expected a {expected}, which backbone.name asks for")))
         }
         _ => Ok(()),
     }
@@ -67,11 +67,12 @@ pub struct Hub {
 /// # Errors
 /// When the name is unknown or the server cannot be reached.
 pub fn fetch(name: &str, hub: &Hub) -> Result<PathBuf> {
-    let known = || PUBLISHED.map(|(name, _)| name).join(", ");
-    let (_, repository) = PUBLISHED
-        .iter()
-        .find(|(published, _)| *published == name)
-        .ok_or_else(|| Error::invalid(format!("weights {name:?} are neither a file nor published; published are {}", known())))?;
+    let (_, repository) = PUBLISHED.iter().find(|(published, _)| *published == name).ok_or_else(|| {
+        let known = PUBLISHED.map(|(name, _)| name).join(", ");
+        Error::invalid(format!(
+            "weights {name:?}: neither a file nor a published name; expected a safetensors file or one of {known}"
+        ))
+    })?;
     let failed = |error: hf_hub::api::sync::ApiError| {
         let problem = format!(
             "weights {name:?} cannot be fetched from {repository}: {error}; \

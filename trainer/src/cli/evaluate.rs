@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use detector::run::Run;
 
-use super::figures::rows;
+use super::output::{rows, say};
 use crate::evaluate::evaluate_run;
 
 /// Figures of a run with libtorch and the float bank, on images that it has not seen.
@@ -28,10 +28,10 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let (evaluation, calibration) = evaluate_run(&run, data, &args.device)?;
     let figures = evaluation.figures;
     if args.json {
-        return super::say(&serde_json::to_string_pretty(&figures)?);
+        return say(&serde_json::to_string_pretty(&figures)?);
     }
     for (name, value) in rows(&figures) {
-        super::say(&format!("{name:20} {value}"))?;
+        say(&format!("{name:20} {value}"))?;
     }
-    super::say(&format!("threshold            {:.4}", calibration.threshold))
+    say(&format!("threshold            {:.4}", calibration.threshold))
 }

@@ -1,17 +1,18 @@
 //! The command line of `apc-trainer`.
 
 mod evaluate;
-mod figures;
+mod output;
 mod synth;
 mod train;
 mod update;
 mod weights;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+
+use crate::waiting;
 
 /// Learns one product from good images and about ten anomalous ones.
 ///
@@ -32,6 +33,16 @@ enum Command {
     Weights(weights::Args),
 }
 
+impl Command {
+    /// Whether libtorch computes for it.
+    fn computes(&self) -> bool {
+        match self {
+            Command::Train(_) | Command::Evaluate(_) | Command::Update(_) => true,
+            Command::Synth(_) | Command::Weights(_) => false,
+        }
+    }
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let args = Args::parse();
@@ -42,8 +53,11 @@ pub fn main() -> ExitCode {
         .build();
     let mode = simplelog::TerminalMode::Stderr;
     let choice = if std::io::stderr().is_terminal() { simplelog::ColorChoice::Auto } else { simplelog::ColorChoice::Never };
-    // A second logger is the only way this can fail, and there is none.
+    // Fails only where a logger is installed already, and none is.
     let _ = simplelog::TermLogger::init(simplelog::LevelFilter::Info, config, mode, choice);
+    if args.command.computes() {
+        waiting::spin_little();
+    }
     let result = match &args.command {
         Command::Train(args) => train::run(args),
         Command::Evaluate(args) => evaluate::run(args),
@@ -57,13 +71,5 @@ pub fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::from(2)
         }
-    }
-}
-
-/// Writes a result to standard output; a reader that has gone is no error of ours.
-fn say(text: &str) -> Result<()> {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
-        _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 
+use super::output::say;
 use crate::progress::Progress;
 use crate::synth::{SynthOptions, render_set};
 
@@ -27,5 +28,5 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if let Ok(progress) = progress.into_inner() {
         progress.finish();
     }
-    super::say(&args.out.display().to_string())
+    say(&args.out.display().to_string())
 }

@@ -2,13 +2,14 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::output::say;
 use crate::interrupt::Interrupt;
 use crate::recipe::Recipe;
 use crate::train::{Order, train};
 
 /// Learn a product and write a run.
 ///
-/// Ctrl-C stops at the next good moment and keeps what was learned; --resume goes on.
+/// Ctrl-C stops the training and keeps a checkpoint; --resume goes on from it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Recipe (configs/train/*.toml).
@@ -44,13 +45,13 @@ pub(super) fn run(args: &Args) -> Result<()> {
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     recipe.device = args.device.clone().unwrap_or(recipe.device);
     if args.resume && args.out.join("run.toml").exists() {
-        return super::say(&format!("{}: this run is already finished", args.out.display()));
+        return say(&format!("{}: this run is already finished", args.out.display()));
     }
     let order = Order { recipe, out: args.out.clone(), resume: args.resume };
     let info = train(&order, &Interrupt::listen()?)?;
     if args.json {
-        return super::say(&serde_json::to_string_pretty(&info)?);
+        return say(&serde_json::to_string_pretty(&info)?);
     }
     let seconds: Vec<String> = info.seconds.iter().map(|(stage, seconds)| format!("{stage} {seconds:.1} s")).collect();
-    super::say(&format!("{}: {} run of {}, {}", args.out.display(), info.mode, info.name, seconds.join(", ")))
+    say(&format!("{}: {} run of {}, {}", args.out.display(), info.mode, info.name, seconds.join(", ")))
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::figures::rows;
+use super::output::{rows, say};
 use crate::interrupt::Interrupt;
 use crate::update::{Comparison, UpdateOrder, update};
 
@@ -47,19 +47,19 @@ pub(super) fn run(args: &Args) -> Result<()> {
     if *json {
         let (old, new) = comparison.map(|Comparison { old, new }| (old, new)).unzip();
         let document = serde_json::json!({ "old": old, "new": new });
-        return super::say(&serde_json::to_string_pretty(&document)?);
+        return say(&serde_json::to_string_pretty(&document)?);
     }
     match &comparison {
         Some(comparison) => print(comparison)?,
-        None => super::say("no image is left to compare old and new on: both runs have seen all of them")?,
+        None => say("both runs have seen all images: there is none to compare them on")?,
     }
-    super::say(&format!("{}: export it with apc-export bundle when it is better", out.display()))
+    say(&format!("{}: export it with apc-export bundle when it is better", out.display()))
 }
 
 fn print(Comparison { old, new }: &Comparison) -> Result<()> {
-    super::say(&format!("{:20} {:>28} {:>28}", "", "old", "new"))?;
+    say(&format!("{:20} {:>28} {:>28}", "", "old", "new"))?;
     for ((name, old), (_, new)) in rows(old).into_iter().zip(rows(new)) {
-        super::say(&format!("{name:20} {old:>28} {new:>28}"))?;
+        say(&format!("{name:20} {old:>28} {new:>28}"))?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::output::say;
 use crate::weights::{Hub, fetch};
 
 /// Published backbone weights.
@@ -29,5 +30,5 @@ enum Command {
 pub(super) fn run(args: &Args) -> Result<()> {
     let Command::Fetch { name, endpoint, cache } = &args.command;
     let path = fetch(name, &Hub { endpoint: endpoint.clone(), cache: cache.clone() })?;
-    super::say(&path.display().to_string())
+    say(&path.display().to_string())
 }

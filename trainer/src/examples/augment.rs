@@ -10,7 +10,7 @@ use crate::recipe::Examples;
 pub struct Example {
     /// Eight bits a channel.
     pub pixels: RgbImage,
-    /// `[height, width]`, row-major; a good image has an empty mask, an anomalous one without a mask has none.
+    /// `[height, width]`, row-major, true where anomalous. All false for a good image; none for an anomalous image without a mask.
     pub mask: Option<Vec<bool>>,
     /// Whether it shows a defect.
     pub anomalous: bool,
@@ -65,9 +65,9 @@ pub fn vary(example: &Example, choice: &Examples, random: &mut impl Rng) -> Exam
     Example { pixels, mask, anomalous: example.anomalous }
 }
 
-/// The defect of one example on another, good one.
+/// The defect of an anomalous example, the donor, on a good example.
 ///
-/// Gives the good example back where the donor has no mask or its defect lies outside after variation.
+/// Returns the good example unchanged where the donor has no mask or its mask is empty after variation.
 pub fn paste(donor: &Example, good: &Example) -> Example {
     match donor.mask.as_ref().filter(|mask| mask.contains(&true)) {
         Some(mask) => blend(&donor.pixels, mask, 1.0, good),
@@ -75,7 +75,7 @@ pub fn paste(donor: &Example, good: &Example) -> Example {
     }
 }
 
-/// A picture over a good example where the mask is; the border is softened over a pixel or two.
+/// Covers a good example with a picture where the mask is true. The border is softened over a pixel or two.
 pub fn blend(over: &RgbImage, mask: &[bool], opacity: f64, good: &Example) -> Example {
     let mut pixels = good.pixels.clone();
     let (width, height) = (over.width() as usize, over.height() as usize);
@@ -100,7 +100,7 @@ fn nearest(at: f64, side: u32) -> usize {
     at.round().clamp(0.0, f64::from(side - 1)) as usize
 }
 
-/// Positions outside take the edge's value.
+/// Interpolated colour at a position; positions outside take the colour of the edge.
 fn bilinear(pixels: &RgbImage, x: f64, y: f64) -> [f64; 3] {
     let (last_x, last_y) = (f64::from(pixels.width() - 1), f64::from(pixels.height() - 1));
     let (x, y) = (x.clamp(0.0, last_x), y.clamp(0.0, last_y));

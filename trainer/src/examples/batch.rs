@@ -1,5 +1,5 @@
-//! Batches to learn from: half good, half anomalous, a function of the seed and the step alone, so that a resumed run goes on as
-//! if it had not stopped.
+//! Batches to learn from: half good, half anomalous. A batch depends on the seed and the step alone, so that a resumed run learns the
+//! same as one that was not stopped.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use super::simulate::simulate;
 use crate::data;
 use crate::recipe::Examples;
 
-/// What batches are made of.
+/// Images and settings that batches are made from.
 pub struct Sources<'a> {
     /// Good images.
     pub good: &'a [PathBuf],
@@ -30,18 +30,18 @@ pub struct Sources<'a> {
     pub seed: u64,
 }
 
-/// Makes batches.
+/// Maker of batches.
 pub struct Batches<'a> {
     sources: Sources<'a>,
     /// The few anomalous samples stay in memory.
     anomalous: Vec<Example>,
 }
 
-/// A good image by itself.
+/// One good image, not part of a batch.
 pub struct Good {
     /// `[3, height, width]`, normalised.
     pub image: Vec<f32>,
-    /// Where the picture lies in it, as opposed to a letterbox's padding.
+    /// Rectangle of the picture; the rest is a letterbox's padding.
     pub content: Rect,
 }
 
@@ -68,13 +68,10 @@ impl<'a> Batches<'a> {
         let example = |sample: &Sample| {
             let pixels = data::prepare(&sample.path, sources.rule)?.pixels;
             let mask = data::prepare_mask(sample, sources.rule)?;
-            // A defect too small for the network's size would be taught as good wherever it is.
+            // The mask of a very small defect is empty at the network's size, and would teach that the whole image is good.
             let mask = mask.filter(|mask| mask.contains(&true));
             if mask.is_none() && sample.mask.is_some() {
-                log::warn!(
-                    "{}: nothing of its mask is left at the network's size; it teaches by its label alone",
-                    sample.path.display()
-                );
+                log::warn!("{}: its mask is empty at the network's size; only its label is learned from", sample.path.display());
             }
             Ok(Example { pixels, mask, anomalous: true })
         };
@@ -112,7 +109,7 @@ impl<'a> Batches<'a> {
         Ok(batch)
     }
 
-    /// An example, and the good images it was made from.
+    /// An example, and the places of the good images that it was made from.
     fn example(&self, anomalous: bool, random: &mut impl Rng) -> Result<(Example, Vec<usize>)> {
         let choice = self.sources.choice;
         let below = self.draw(random);
@@ -126,7 +123,7 @@ impl<'a> Batches<'a> {
                 let texture = self.draw(random);
                 (simulate(&good, &self.good(texture)?, random), vec![below, texture])
             }
-            // A pasted defect is varied apart from the part below it: new places and angles from the same few samples.
+            // A pasted defect is varied independently of the good image: few samples give many places and angles.
             Some(donor) if donor.mask.is_some() && kind < choice.simulated + choice.pasted => {
                 (paste(&vary(donor, choice, random), &good), vec![below])
             }
@@ -147,8 +144,8 @@ impl<'a> Batches<'a> {
         Ok(Good { image: self.sources.rule.normalise(&example.pixels), content })
     }
 
-    /// At most `count` good images as they are, spread evenly, also over the remainders that places leave when divided by `divisor`, with
-    /// their places in [`Sources::good`].
+    /// At most `count` good images without variation, with their places in [`Sources::good`]. The places are spread evenly, and so
+    /// are their remainders when divided by `divisor`.
     pub fn plain_good(&self, count: usize, divisor: usize) -> impl Iterator<Item = Result<(usize, Good)>> + '_ {
         let places = spread(self.sources.good.len(), count, divisor);
         places.into_iter().map(|index| {
@@ -170,7 +167,7 @@ impl<'a> Batches<'a> {
     }
 }
 
-/// At most `count` of `all` places, evenly spread.
+/// At most `count` of `all` places, evenly spread, with every remainder when divided by `divisor`.
 fn spread(all: usize, count: usize, divisor: usize) -> Vec<usize> {
     let count = count.min(all);
     let even = |i: usize| i * all / count;
@@ -179,7 +176,7 @@ fn spread(all: usize, count: usize, divisor: usize) -> Vec<usize> {
     if remainders.len() >= divisor.min(count) {
         return places;
     }
-    // The steps between places share a factor with the divisor: a place may lie further on, before the next one.
+    // The distance between places has a common factor with the divisor: each place moves on, at most to the next place.
     let wanted = |i: usize| (even(i)..even(i + 1)).find(|place| place % divisor == i % divisor);
     (0..count).map(|i| wanted(i).unwrap_or(even(i))).collect()
 }

@@ -12,13 +12,14 @@ const WINDOW: std::ops::Range<f64> = 0.06..0.5;
 const CELLS: std::ops::RangeInclusive<usize> = 2..=8;
 /// Share of the window that the defect fills.
 const FILLED: std::ops::Range<f64> = 0.1..0.6;
-/// How much of the good image is covered.
+/// Opacity of the defect over the good image.
 const OPACITY: std::ops::Range<f64> = 0.3..1.0;
-/// Factors of the texture's colours, and what is added as a share of the full range.
+/// Factor of the texture's colours.
 const CONTRAST: std::ops::Range<f64> = 0.4..1.6;
+/// Summand of the texture's colours, as a share of the full range.
 const BRIGHTNESS: std::ops::Range<f64> = -0.3..0.3;
 
-/// A defect that nobody has seen, on a good example: the texture comes from `other`, moved, turned and in other colours.
+/// A simulated defect on a good example. Its texture is `other`, shifted, turned and in other colours.
 pub fn simulate(good: &Example, other: &Example, random: &mut impl Rng) -> Example {
     let (width, height) = good.pixels.dimensions();
     let mask = blot(width, height, random);
@@ -42,7 +43,7 @@ pub fn simulate(good: &Example, other: &Example, random: &mut impl Rng) -> Examp
     blend(&texture, &mask, random.random_range(OPACITY), good)
 }
 
-/// A ragged spot: smooth noise in a window, cut at a height that leaves a part of it. Never empty.
+/// Mask of a ragged spot: smooth noise in a window, cut at a level that leaves a part of the window. Never empty.
 fn blot(width: u32, height: u32, random: &mut impl Rng) -> Vec<bool> {
     let mut side = |length: u32| ((f64::from(length) * random.random_range(WINDOW)) as u32).clamp(4, length);
     let (wide, high) = (side(width), side(height));
@@ -53,7 +54,7 @@ fn blot(width: u32, height: u32, random: &mut impl Rng) -> Vec<bool> {
         let at = |position: u32, length: u32| {
             let at = (f64::from(position) + 0.5) / f64::from(length) * cells as f64;
             let low = (at as usize).min(cells - 1);
-            // A smooth step, so that the grid does not show.
+            // A smooth step hides the grid of the noise.
             let t = at - low as f64;
             (low, t * t * (3.0 - 2.0 * t))
         };

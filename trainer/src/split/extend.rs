@@ -1,4 +1,4 @@
-//! The selection of an update: what an earlier run has used, and what was added to it.
+//! The selection of an update: the images of an earlier run and the added images.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -12,23 +12,25 @@ use rand::seq::SliceRandom;
 
 use super::groups::read_groups;
 use super::repeated::repeated;
-use super::{Selection, Units};
+use super::selection::Selection;
+use super::units::Units;
 use crate::recipe::Data;
 
 impl Selection {
-    /// A run's split and what was added to its images: good ones go to the bank and, by the same share, to the threshold, those of a
-    /// known group to where it stands; all anomalous ones are learned from; good test images are tested on. Pictures that the run knows
-    /// already are passed over. The second value are the new images of the bank.
+    /// The split `old` of a run with the images `added`. Good images go to the memory bank and, by the recipe's share, to the
+    /// threshold; an image of a group that the run knows goes where the group is. All anomalous images are learned from; good test
+    /// images are tested on. Pictures that the run knows already are left out. The second value lists the new images of the memory
+    /// bank.
     ///
     /// # Errors
-    /// When an image of the run is no longer there or has changed, nothing new was added, or a `groups.csv` is unsound.
+    /// When an image of the run is missing or has changed, nothing new was added, or a `groups.csv` is unsound.
     pub fn extended(old: &Split, data: &Dataset, added: &Dataset, choice: &Data, seed: u64) -> Result<(Selection, Vec<PathBuf>)> {
         let mut selection = Selection::of_run(old, data)?;
         selection.groups.extend(read_groups(&added.root)?);
         let (anomalous, tested): (Vec<&Sample>, Vec<&Sample>) = added.test.iter().partition(|sample| sample.is_anomalous());
         let learned = added.train.iter().chain(paths(&anomalous));
         let tests: Vec<&Sample> = data.test.iter().collect();
-        // Whoever shows a picture first keeps it: what the run has used, then what it is to learn, then what it is tested on.
+        // Of files with the same pixels the first in this list is used: images of the run, images to learn from, images to test on.
         let repeated = repeated(selection.used().chain(learned).chain(paths(&tests)).chain(paths(&tested)));
         let known: HashSet<PathBuf> = selection.used().cloned().collect();
         let is_new = |path: &PathBuf| !known.contains(path) && !repeated.contains(path);
@@ -48,20 +50,19 @@ impl Selection {
         Ok((selection, new))
     }
 
-    /// What a run has used; nothing is left for the test yet.
+    /// The images that a run has used. No image is selected for the test yet.
     fn of_run(old: &Split, data: &Dataset) -> Result<Selection> {
         let root = &data.root;
         let (mut uses, mut anomalous, mut groups) = (HashMap::<Use, Vec<PathBuf>>::new(), Vec::new(), HashMap::new());
         for image in &old.images {
             let path = root.join(&image.path);
             if !path.is_file() {
-                let problem = "an image of the run is no longer there: name the folder of its images with --data";
+                let problem = "is missing, and the run has used this image: name the folder of the run's images with --data";
                 return Err(Error::file(path, problem));
             }
-            // What the run knows is told by the pixels that its files show now.
+            // Repeated pictures are found by the pixels in the files now: they must be those that the run has used.
             if files::sha256_file(&path)? != image.sha256 {
-                let problem =
-                    "is not the image that the run has used: put that back, or name the folder of its images with --data";
+                let problem = "has changed since the run used it: restore it, or name the folder of the run's images with --data";
                 return Err(Error::file(path, problem));
             }
             if let Some(group) = &image.group {
@@ -85,7 +86,7 @@ impl Selection {
         Ok(Selection { bank, calibration, anomalous, set_aside, test: Vec::new(), colour, root: root.clone(), groups })
     }
 
-    /// Divides new good images between bank and threshold; gives those of the bank.
+    /// Divides new good images between memory bank and threshold; returns the new images of the memory bank.
     fn add_good(&mut self, good: Vec<PathBuf>, calibration_share: f64, seed: u64) -> Vec<PathBuf> {
         let (of_bank, of_calibration) = (self.groups_of(&self.bank), self.groups_of(&self.calibration));
         let (mut new, good): (Vec<PathBuf>, _) = good.into_iter().partition(|path| self.is_of(path, &of_bank));
@@ -100,7 +101,8 @@ impl Selection {
         new
     }
 
-    /// Leaves for the test what shows no picture and belongs to no group that is learned from or calibrated on; the rest is set aside.
+    /// Selects images for the test. Repeated pictures are set aside, and so are images of a group that is learned from or calibrated
+    /// on.
     fn leave_for_test<'a>(&mut self, tests: impl Iterator<Item = &'a Sample>, repeated: &HashSet<PathBuf>) {
         let mut decided: HashSet<PathBuf> = self.used().cloned().collect();
         let learned = self.bank.iter().chain(&self.calibration).chain(self.anomalous.iter().map(|sample| &sample.path));

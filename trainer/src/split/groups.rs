@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use detector::{Error, Result, files};
 
-/// Which images belong together: lines `path,group` after a header, paths relative to the data folder.
+/// Name of the file. It has lines `path,group` after a header; paths are relative to the data folder.
 pub(super) const GROUPS: &str = "groups.csv";
-/// Largest such file.
+/// Largest such file in bytes.
 const GROUPS_LIMIT: u64 = 64 << 20;
 
 /// Groups by path; none where there is no such file.
@@ -20,7 +20,7 @@ pub(super) fn read_groups(root: &Path) -> Result<HashMap<PathBuf, String>> {
     let refuse = |problem: String| Error::file(&path, problem);
     let mut records = records(&bytes).map_err(refuse)?.into_iter();
     if records.next().is_none_or(|(_, header)| header != ["path", "group"]) {
-        return Err(refuse("does not begin with the line \"path,group\"".into()));
+        return Err(refuse("the first line is not \"path,group\"".into()));
     }
     let mut groups = HashMap::new();
     for (line, [image, group]) in records {
@@ -46,7 +46,7 @@ fn records(bytes: &[u8]) -> std::result::Result<Vec<(u64, [String; 2])>, String>
         rest = &rest[read..];
         match result {
             csv_core::ReadRecordResult::End => return Ok(records),
-            // All input is there: running out of it means that its end has to be told.
+            // All input was given: csv-core wants to be called once more, with nothing, before it reports the end.
             csv_core::ReadRecordResult::InputEmpty => continue,
             csv_core::ReadRecordResult::Record if fields == 2 => {}
             _ => return Err(format!("line {line}: two fields were expected, path and group")),

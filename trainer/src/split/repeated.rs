@@ -7,8 +7,8 @@ use detector::files;
 use detector::picture::Picture;
 use rayon::prelude::*;
 
-/// Images whose pixels an earlier one of the list has already, whatever their files are like. An unreadable image repeats nothing:
-/// whoever needs it will say what is wrong with it.
+/// Images that have the same pixels as an earlier one in the list; names and formats of the files do not matter. An unreadable image
+/// is not among them: the error comes when the image is read for its use.
 pub(super) fn repeated<'a>(images: impl Iterator<Item = &'a PathBuf>) -> HashSet<PathBuf> {
     let mut listed = HashSet::new();
     let images: Vec<&PathBuf> = images.filter(|path| listed.insert(*path)).collect();
@@ -28,7 +28,7 @@ pub(super) fn repeated<'a>(images: impl Iterator<Item = &'a PathBuf>) -> HashSet
     repeated
 }
 
-/// Of an image's decoded pixels.
+/// Hash of an image's decoded pixels and its colour; none where it cannot be read.
 fn fingerprint(path: &Path) -> Option<String> {
     let picture = Picture::read(path).ok()?;
     let mut bytes = picture.pixels.into_raw();

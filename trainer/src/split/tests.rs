@@ -1,4 +1,12 @@
-use super::*;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use detector::dataset::{Dataset, Layout};
+use detector::run::Use;
+
+use super::Selection;
+use super::groups::GROUPS;
+use crate::recipe::{Data, Draw};
 
 /// `good` training images and `defects` of each type, all different.
 fn dataset(layout: Layout, good: usize, defects: &[(&str, usize)]) -> (tempfile::TempDir, Dataset) {
@@ -159,7 +167,7 @@ fn an_update_knows_pictures_by_their_pixels() {
     assert_eq!(selection.test.iter().map(|sample| sample.path.clone()).collect::<Vec<_>>(), left);
 
     paint(&folder.path().join(&old.images[0].path), 3);
-    assert!(extended().err().unwrap().to_string().contains("is not the image"));
+    assert!(extended().err().unwrap().to_string().contains("has changed since the run used it"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
-//! What can be wrong with a part.
+//! The defects of a part: their shapes, and how they change its surface.
 
+use super::geometry::{HOLE, HOLES, MARK, hole_centre};
 use super::mark::segment_distance;
 use super::math::*;
-use super::part::{HOLE, HOLES, MARK, Surface, hole_centre};
+use super::surface::Surface;
 use rand::Rng;
 
 /// Types of defects; each is a folder of the data set.
@@ -42,7 +43,7 @@ impl DefectKind {
 /// Width of the rough band around a chip.
 const FRACTURE: f64 = 0.035;
 
-/// One defect on one part; lengths as in [`super::part`].
+/// One defect on one part; lengths as in [`super::geometry`].
 #[derive(Debug, Clone)]
 pub enum Defect {
     Chip { centre: V2, radius: f64, seed: u32 },
@@ -137,7 +138,7 @@ impl Defect {
         matches!(self, Self::Chip { .. }) && self.chip_depth(p) > 0.0
     }
 
-    /// What became of a bolt hole; `None` when it is as it should be.
+    /// The fault of a bolt hole; none where this defect does not concern it.
     pub fn hole(&self, hole: usize) -> Option<HoleState> {
         match self {
             Self::Hole { hole: ours, state } if *ours == hole => Some(*state),
@@ -145,7 +146,7 @@ impl Defect {
         }
     }
 
-    /// What became of the laser mark; `None` when it is as it should be.
+    /// The fault of the laser mark; none where this defect does not concern it.
     pub fn mark(&self) -> Option<MarkState> {
         match self {
             Self::Mark(state) => Some(*state),

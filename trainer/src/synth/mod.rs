@@ -1,14 +1,16 @@
-//! A small product data set from nothing: turned flanges on a conveyor belt, good and with six types of defects, in MVTec
+//! Renders a small data set of one product: turned flanges on a conveyor belt, good ones and ones with six types of defects, in MVTec
 //! layout with exact masks.
 //!
-//! Same options, same pixels: each picture has its own stream of random numbers, and the arithmetic is exact on every
+//! The same options give the same pixels: each picture has its own stream of random numbers, and the arithmetic is exact on every
 //! machine (see `math`). A mask holds the pixels in which a rendering with the defect differs visibly from one without.
 
 mod defect;
+mod geometry;
 mod mark;
 mod math;
 mod part;
 mod scene;
+mod surface;
 #[cfg(test)]
 mod tests;
 
@@ -58,12 +60,12 @@ pub enum SynthError {
     Option {
         /// Its name on the command line.
         option: &'static str,
-        /// What was given.
+        /// The given value.
         found: u64,
-        /// What would do.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// The output is there already.
+    /// The output folder exists and is not empty.
     #[error("{0}: exists and is not an empty folder; choose another --out or remove it")]
     Exists(PathBuf),
     /// The operating system refused something.
@@ -71,7 +73,7 @@ pub enum SynthError {
     Io {
         /// File or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The system's answer.
         source: io::Error,
@@ -81,15 +83,15 @@ pub enum SynthError {
     Image {
         /// The file.
         path: PathBuf,
-        /// What the encoder says.
+        /// The encoder's error.
         source: image::ImageError,
     },
 }
 
 /// Renders a data set in MVTec layout into the folder `out`, which must not exist or be empty.
 ///
-/// `progress` hears the number of images done and of all images, from several threads. The folder appears under its name
-/// only when complete.
+/// `progress` is called from several threads with the number of images that are done and the number of all images. The folder
+/// gets its name only when it is complete.
 ///
 /// # Errors
 /// See [`SynthError`]; nothing is left behind then.

@@ -1,43 +1,16 @@
-//! The product: a turned flange with six bolt holes, a hub, a bore with keyway and a laser mark. Lengths are in units of its
-//! outer radius, the origin is its axis, y points down.
+//! The product: a turned flange with six bolt holes, a hub, a bore with keyway and a laser mark.
 
 use super::defect::{Defect, HoleState, MarkState};
+use super::geometry::{BORE, CHAMFER, FILLET, HOLE, HOLES, HUB, KEYWAY, LETTER, MARK, SEAL_GROOVE, SPOT_FACE, hole_centre};
 use super::mark::Text;
 use super::math::*;
+use super::surface::Surface;
 use rand::Rng;
 use std::sync::LazyLock;
 
-const CHAMFER: f64 = 0.035;
-const HUB: f64 = 0.44;
-const FILLET: f64 = 0.035;
-const SEAL_GROOVE: f64 = 0.335;
-const BORE: f64 = 0.20;
-const KEYWAY: V2 = [0.052, 0.275];
-/// Radius of the circle on which the bolt holes lie.
-pub const PITCH: f64 = 0.725;
-pub const HOLE: f64 = 0.088;
-const SPOT_FACE: f64 = 0.142;
-pub const HOLES: usize = 6;
-/// Centre of the mark, and the height of its letters.
-pub const MARK: V2 = [0.0, 0.77];
-const LETTER: f64 = 0.115;
-
 static TEXT: LazyLock<Text> = LazyLock::new(|| Text::new("APC47"));
 
-/// The mark, straight below the axis, lies between two of them.
-static HOLE_CENTRES: LazyLock<[V2; HOLES]> = LazyLock::new(|| {
-    std::array::from_fn(|i| {
-        let (sin, cos) = sin_cos(i as f64 / HOLES as f64);
-        [PITCH * cos, PITCH * sin]
-    })
-});
-
-/// Centre of a bolt hole.
-pub fn hole_centre(hole: usize) -> V2 {
-    HOLE_CENTRES[hole % HOLES]
-}
-
-/// What differs from one good part to the next.
+/// Properties that differ from one good part to the next.
 #[derive(Debug, Clone)]
 pub struct Part {
     seed: u32,
@@ -48,22 +21,6 @@ pub struct Part {
     /// Contrast of the laser mark.
     laser: f64,
     mark_shift: V2,
-}
-
-/// What light meets at one point.
-#[derive(Debug, Clone)]
-pub struct Surface {
-    pub albedo: V3,
-    /// Gradient of the height.
-    pub slope: V2,
-    /// Unit direction of the machining grooves.
-    pub grooves: V2,
-    /// Strength of the mirror-like part of the reflection.
-    pub gloss: f64,
-    /// 1: reflects like grooved metal; 0: like a rough or wet surface, the same in all directions.
-    pub grooved: f64,
-    /// Share of the light that gets here.
-    pub open: f64,
 }
 
 impl Part {

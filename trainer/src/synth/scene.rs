@@ -2,11 +2,12 @@
 
 use super::defect::{Defect, DefectKind};
 use super::math::*;
-use super::part::{Part, Surface};
+use super::part::Part;
+use super::surface::Surface;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use rand::Rng;
 
-/// A change of less than this of the displayed range is not visible in the noise and not part of a mask.
+/// A smaller change, as a share of the displayed range, is lost in the noise and not part of a mask.
 pub const VISIBLE: f64 = 5.0 / 255.0;
 
 /// Everything about one picture except the defect.
@@ -81,7 +82,7 @@ impl Scene {
     pub fn anomalous(&self, size: u32, kind: DefectKind, rng: &mut impl Rng) -> (RgbImage, GrayImage) {
         let light = self.light(size);
         let clean = self.develop(light.clone(), size);
-        // Below this it may be lost behind a hole or in a dark corner: draw another one.
+        // A defect with fewer visible pixels may lie behind a hole or in a dark corner: draw another one.
         let smallest = (size * size) as usize / 1600;
         loop {
             let mut plane = light.clone();
@@ -100,7 +101,7 @@ impl Scene {
         (0..size * size).map(pixel).collect()
     }
 
-    /// Renders anew what a defect may have changed.
+    /// Renders anew the pixels that a defect may change.
     pub(super) fn add_defect(&self, plane: &mut Plane, size: u32, defect: &Defect) {
         let (centre, reach) = defect.bounds();
         let reach = reach + 1.0 / (self.radius * f64::from(size));

@@ -4,6 +4,7 @@
 
 mod place;
 mod update;
+mod waiting;
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -97,8 +98,8 @@ impl Engine for Replayed {
     }
 }
 
-/// From feature maps to score and map, the detector's code and libtorch's, written apart, agree: smoothed distances and logits within the
-/// letterbox, and noise that fills all of the input.
+/// From feature maps to score and map, the detector's code and libtorch's, written apart, agree: smoothed distances and logits within
+/// the letterbox, and noise that fills all of the input.
 #[track_caller]
 fn judges_as_libtorch_does(run: &Run) {
     for (reference, expected) in run.info.references.iter().zip(run.expected().unwrap()) {
@@ -226,7 +227,7 @@ fn bad_weights_and_recipes_are_named() {
     tensors.write(&weights).unwrap();
     place.refuses(&["w.safetensors", "conv1.weight", "shape"]);
     place.recipe(&recipe.replace("mode = \"apc\"", "mode = \"patchcore\""));
-    place.refuses(&["PatchCore", "--weights"]);
+    place.refuses(&["patchcore", "--weights"]);
     place.recipe(&format!("{recipe}stepps = 3\n"));
     place.refuses(&["recipe.toml", "stepps", "line"]);
     place.recipe(&recipe.replace("share = 0.05", "vectors = 1000000"));

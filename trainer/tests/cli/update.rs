@@ -33,7 +33,8 @@ fn paint(path: &Path, shade: u8) {
     RgbImage::from_pixel(64, 64, image::Rgb([shade; 3])).save(path).unwrap();
 }
 
-/// New good images widen the bank, new anomalous ones teach the head, what is known is passed over, and both runs are judged on the same.
+/// New good images widen the bank, new anomalous ones teach the head, what is known is passed over, and both runs are judged on the
+/// same.
 #[test]
 fn a_run_learns_on_from_new_images() {
     let place = Place::with_defect_head(4, 4);

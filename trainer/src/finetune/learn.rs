@@ -9,13 +9,13 @@ use detector::tensors::Tensors;
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::decoder::{Decoder, Heads};
-use crate::examples::Batches;
+use crate::examples::{Batches, Targets};
+use crate::fit::{Plan, fit};
 use crate::interrupt::Interrupt;
-use crate::learning::{Plan, Targets, learn};
 use crate::network::{Norms, Precision, download, forward_in, upload};
 use crate::recipe::Finetune;
 
-/// Where fine-tuning begins.
+/// The backbone before fine-tuning.
 pub struct Start<'a> {
     /// Structure of the network.
     pub backbone: &'a Backbone,
@@ -25,7 +25,7 @@ pub struct Start<'a> {
     pub norms: Norms,
 }
 
-/// What fine-tuning gave.
+/// Result of fine-tuning.
 pub struct Outcome {
     /// The backbone's weights, torchvision's names.
     pub weights: Tensors,
@@ -33,20 +33,20 @@ pub struct Outcome {
     pub curve: Vec<f32>,
 }
 
-/// Fine-tunes the backbone and leaves checkpoints in `folder`; goes on from one that is there.
+/// Fine-tunes the backbone. Progress is kept in the file `checkpoint`; learning goes on from it where it exists.
 ///
 /// # Errors
-/// As [`learn`].
+/// As [`fit`].
 pub fn finetune(
     start: &Start<'_>,
     batches: &Batches<'_>,
     (choice, size, seed): (&Finetune, Size, u64),
-    folder: &Path,
+    checkpoint: &Path,
     device: Device,
     interrupt: &Interrupt,
 ) -> Result<Outcome> {
     let backbone = start.backbone;
-    // The decoder also wants the shallow layers.
+    // The decoder also reads the shallow layers.
     let stages = backbone.layers.iter().filter_map(|layer| layer.strip_prefix("layer")?.parse::<usize>().ok()).max();
     let layers = (1..=stages.unwrap_or(1)).map(|stage| format!("layer{stage}")).collect();
     let network = Backbone { layers, ..backbone.clone() }.network()?;
@@ -61,7 +61,7 @@ pub fn finetune(
     }
     let plan = Plan {
         title: "fine-tuning",
-        checkpoint: &folder.join("finetune.checkpoint.safetensors"),
+        checkpoint,
         steps: choice.steps,
         checkpoint_steps: choice.checkpoint,
         learning_rate: choice.learning_rate,
@@ -75,10 +75,10 @@ pub fn finetune(
         loss(&decoder.forward(parameters, &outputs), &targets, choice)
     };
     let rate = |name: &str| if name.starts_with("head.") { 1.0 } else { choice.backbone_rate };
-    let mut learned = learn(&plan, parameters, |step| batches.make(step), loss_of, rate, interrupt)?;
+    let mut fitted = fit(&plan, parameters, |step| batches.make(step), loss_of, rate, interrupt)?;
     let wanted: Vec<String> = backbone.network()?.parameters().into_iter().map(|(name, _)| name).collect();
-    learned.parameters.retain(|name, _| wanted.contains(name));
-    Ok(Outcome { weights: download(&learned.parameters)?, curve: learned.curve })
+    fitted.parameters.retain(|name, _| wanted.contains(name));
+    Ok(Outcome { weights: download(&fitted.parameters)?, curve: fitted.curve })
 }
 
 /// Classification: cross-entropy. Segmentation: cross-entropy plus Dice (Milletari et al., arXiv 1606.04797). Reconstruction: mean
@@ -94,7 +94,7 @@ fn loss(heads: &Heads, targets: &Targets, choice: &Finetune) -> Tensor {
     let probability = heads.mask.sigmoid();
     let overlap = per_image(&(&probability * &targets.masks));
     let dice: Tensor = 1.0 - (overlap * 2.0 + 1.0) / (per_image(&probability) + per_image(&targets.masks) + 1.0);
-    // An empty mask has no overlap to speak of: Dice is for anomalous images.
+    // Dice measures overlap, which an empty mask cannot have: only anomalous images take part.
     let each = entropy + dice * &targets.labels;
     let segmentation = (each * &targets.masked).sum(Kind::Float) / targets.masked.sum(Kind::Float).clamp_min(1.0);
     let reconstruction = heads.picture.l1_loss(&targets.images, Reduction::Mean);

@@ -1,5 +1,5 @@
-//! The part that is thrown away: a U-Net-like decoder (Ronneberger et al., arXiv 1505.04597) with a head for the mask and one for the
-//! picture, and a linear head on the deepest layer for "is this image anomalous".
+//! The part of the network that only fine-tuning needs: a decoder like U-Net's (Ronneberger et al., arXiv 1505.04597) with a head for
+//! the mask and a head for the picture, and a linear head on the deepest layer for the question whether the image is anomalous.
 
 use detector::network::Network;
 use rand::SeedableRng;
@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::network::{Named, normal};
 
-/// Channels of each group of a group normalisation: batches are too small for batch statistics.
+/// Channels in a group of the group normalisations. Batches are too small for batch normalisation.
 const GROUP: i64 = 8;
 /// Fewest channels of an up-block.
 const THINNEST: i64 = 16;
@@ -20,11 +20,11 @@ pub struct Decoder {
     ups: Vec<i64>,
 }
 
-/// What the heads say.
+/// Outputs of the heads.
 pub struct Heads {
-    /// `[batch]`, logit of "anomalous".
+    /// `[batch]`, logit that the image is anomalous.
     pub label: Tensor,
-    /// `[batch, height, width]`, logit of each pixel.
+    /// `[batch, height, width]`, logit that the pixel is anomalous.
     pub mask: Tensor,
     /// `[batch, 3, height, width]`, normalised colours.
     pub picture: Tensor,
@@ -73,7 +73,7 @@ impl Decoder {
                 constant(format!("head.up{i}.norm{n}.bias"), to, 0.0);
             }
         }
-        // Few pixels are anomalous: starting from "hardly any" keeps the first steps calm.
+        // Few pixels are anomalous: a low probability at the start avoids large gradients in the first steps.
         constant("head.mask.bias".into(), 1, -3.0);
         constant("head.picture.bias".into(), 3, 0.0);
         constant("head.label.bias".into(), 1, 0.0);
@@ -106,7 +106,7 @@ impl Decoder {
         Heads { label: label.squeeze_dim(1), mask: head("mask").squeeze_dim(1), picture: head("picture") }
     }
 
-    /// Which backbone output joins the i-th up-block.
+    /// The backbone output that joins the i-th up-block; none for the last two.
     fn skip(&self, i: usize) -> Option<usize> {
         self.skips.len().checked_sub(2 + i)
     }

@@ -1,15 +1,13 @@
-//! The loop of all learning by gradients, with checkpoints that a killed run resumes from.
+//! Fitting of parameters by gradients, with checkpoints from which a killed run resumes.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use detector::preprocess::Size;
 use detector::tensors::Tensors;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::adamw::AdamW;
 use crate::data;
-use crate::examples::Batch;
 use crate::interrupt::{Interrupt, Stopped};
 use crate::network::{Named, download, to_vec};
 use crate::progress::Progress;
@@ -19,11 +17,11 @@ const WARM_UP: f64 = 0.1;
 /// Steps between two values of the training curve.
 const CURVE: usize = 10;
 
-/// How long and how fast.
+/// Settings of one fit.
 pub struct Plan<'a> {
-    /// What the step is called on the screen.
+    /// Name of the fit in progress bars and logs.
     pub title: &'static str,
-    /// The checkpoint's file.
+    /// File of the checkpoint.
     pub checkpoint: &'a Path,
     /// Optimiser steps.
     pub steps: usize,
@@ -31,38 +29,39 @@ pub struct Plan<'a> {
     pub checkpoint_steps: usize,
     /// Highest learning rate; it rises over the first tenth and falls to zero along a cosine.
     pub learning_rate: f64,
-    /// The setting that holds it, for the message when learning diverges.
+    /// The recipe's key of the learning rate, for the error when learning diverges.
     pub learning_rate_key: &'static str,
     /// Weight decay (AdamW).
     pub weight_decay: f64,
 }
 
-/// What learning gave.
-pub struct Learned {
-    /// The parameters, trained and frozen ones.
+/// Result of a fit.
+pub struct Fitted {
+    /// All parameters, fitted and frozen.
     pub parameters: Named,
     /// Mean loss of every ten steps.
     pub curve: Vec<f32>,
 }
 
-/// Learns the parameters that require gradients; goes on from a checkpoint that is there. `make` gives a step's batch, a step ahead and
-/// on another thread, `loss` computes its loss, `rate` gives each parameter's learning rate relative to the plan's.
+/// Fits the parameters that require gradients. Goes on from the checkpoint where its file exists. `make` gives the batch of a step
+/// and is called on another thread, at most two steps ahead. `loss` gives a batch's loss. `rate` gives the learning rate of a
+/// parameter, by its name, relative to the plan's.
 ///
 /// # Errors
 /// [`Stopped`] when interrupted (after a checkpoint), or when an image or checkpoint cannot be read or written.
-pub fn learn<B: Send>(
+pub fn fit<B: Send>(
     plan: &Plan<'_>,
     parameters: Named,
     make: impl Fn(usize) -> detector::Result<B> + Send,
     loss: impl Fn(&Named, &B) -> Tensor,
     rate: impl Fn(&str) -> f64,
     interrupt: &Interrupt,
-) -> Result<Learned> {
+) -> Result<Fitted> {
     let mut state = State { done: 0, curve: Vec::new(), optimiser: AdamW::default(), parameters };
     if plan.checkpoint.exists() {
-        state
-            .restore(&Tensors::read(plan.checkpoint)?)
-            .with_context(|| format!("{}: is no checkpoint of this run", plan.checkpoint.display()))?;
+        state.restore(&Tensors::read(plan.checkpoint)?).with_context(|| {
+            format!("{}: is no checkpoint of this run; remove it to begin this step anew", plan.checkpoint.display())
+        })?;
         log::info!("{} goes on after step {}", plan.title, state.done);
     }
     let mut progress = Progress::new(plan.title, plan.steps);
@@ -93,39 +92,13 @@ pub fn learn<B: Send>(
         if stop { Err(Stopped.into()) } else { Ok(()) }
     })?;
     progress.finish();
-    Ok(Learned { parameters: state.parameters, curve: state.curve })
+    Ok(Fitted { parameters: state.parameters, curve: state.curve })
 }
 
-/// Rises to one, then falls to zero along half a cosine.
+/// Learning rate of a step relative to the highest: rises to one, then falls to zero along half a cosine.
 fn schedule(step: usize, steps: usize) -> f64 {
     let at = (step as f64 + 0.5) / steps as f64;
     if at < WARM_UP { at / WARM_UP } else { 0.5 * (1.0 + (std::f64::consts::PI * (at - WARM_UP) / (1.0 - WARM_UP)).cos()) }
-}
-
-/// A batch on the device.
-pub struct Targets {
-    /// `[batch, 3, height, width]`, normalised.
-    pub images: Tensor,
-    /// `[batch]`, 1 for anomalous.
-    pub labels: Tensor,
-    /// `[batch, height, width]`, 1 for anomalous pixels.
-    pub masks: Tensor,
-    /// `[batch]`, 1 where the mask is known.
-    pub masked: Tensor,
-}
-
-impl Targets {
-    /// Copies a batch of images of this size.
-    pub fn new(batch: &Batch, size: Size, device: Device) -> Targets {
-        let (count, height, width) = (batch.labels.len() as i64, i64::from(size.height), i64::from(size.width));
-        let tensor = |values: &[f32], shape: &[i64]| Tensor::from_slice(values).reshape(shape).to_device(device);
-        Targets {
-            images: tensor(&batch.images, &[count, 3, height, width]),
-            labels: tensor(&batch.labels, &[count]),
-            masks: tensor(&batch.masks, &[count, height, width]),
-            masked: tensor(&batch.masked, &[count]),
-        }
-    }
 }
 
 struct State {
@@ -148,7 +121,7 @@ impl State {
 
     fn restore(&mut self, file: &Tensors) -> Result<()> {
         let step = file.metadata.get("step").and_then(|step| step.parse().ok());
-        self.done = step.context("it does not say at which step it was made")?;
+        self.done = step.context("its metadata has no number \"step\"")?;
         let tensor = |name: &str, like: &Tensor| -> Result<Tensor> {
             let wanted: Vec<usize> = like.size().iter().map(|size| *size as usize).collect();
             Ok(Tensor::from_slice(file.f32(name, &wanted)?).reshape(like.size()).to_device(like.device()))

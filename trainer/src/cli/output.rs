@@ -1,5 +1,8 @@
-//! Figures as rows of text.
+//! Output of the commands on standard output.
 
+use std::io::Write;
+
+use anyhow::{Context, Result};
 use detector::evaluate::Figures;
 
 /// Name and value of each figure, `-` where it has no meaning for the images.
@@ -15,4 +18,12 @@ pub(super) fn rows(figures: &Figures) -> Vec<(&'static str, String)> {
         ("false-reject rate", show(figures.false_reject_rate)),
         ("miss rate", show(figures.miss_rate)),
     ]
+}
+
+/// Writes a line to standard output. A reader that has closed its end is not an error.
+pub(super) fn say(text: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
 }

@@ -1,4 +1,5 @@
-//! Greedy farthest-point selection (Roth et al., arXiv 2106.08265, algorithm 1): the patches that stand for all.
+//! Greedy farthest-point selection (Roth et al., arXiv 2106.08265, algorithm 1): few patches, so that every patch is near to one of
+//! them.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,15 +18,15 @@ const MARGIN: f32 = 1.001;
 pub enum Points {
     /// In memory.
     Memory(Vec<f32>),
-    /// In a file; read again for every pick.
+    /// In a file, which is read once for every pick.
     File(File),
 }
 
-/// What stopped a selection.
+/// Result of a selection.
 pub enum Picked {
     /// Indices in the order of picking.
     All(Vec<usize>),
-    /// `go_on` said no.
+    /// `go_on` returned false.
     Stopped,
 }
 
@@ -38,8 +39,8 @@ struct Nearest {
     pick: u32,
 }
 
-/// Picks `picks` points, beginning with `first`; each next one is the point farthest from all picked so far (the first of equals).
-/// `go_on` is asked after every pick with their number.
+/// Picks `picks` points, beginning with `first`. Each next pick is the point that is farthest from all picks so far; of equally far
+/// points it is the first. `go_on` is called after every pick with the number of picks; the selection stops when it returns false.
 ///
 /// A point's distance to a new pick is not computed where the triangle inequality already says that it is no nearer (Elkan, ICML 2003).
 ///

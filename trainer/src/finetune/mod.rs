@@ -1,7 +1,7 @@
 //! Fine-tuning of AnomalousPatchCore (Koshil et al., arXiv 2408.15113): classification, segmentation and reconstruction teach the
-//! backbone what defects look like; heads and decoder are thrown away afterwards.
+//! backbone what defects look like. Heads and decoder are only needed for this and are not kept.
 //!
-//! What the publication leaves open is decided in `docs/decisions/0003-apc-as-published.md`.
+//! Choices that the publication leaves open are recorded in `docs/decisions/0003-apc-as-published.md`.
 
 mod decoder;
 mod learn;

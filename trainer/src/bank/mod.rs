@@ -1,0 +1,8 @@
+//! The memory bank: descriptors of many images, on disk, and the patches selected from them.
+
+mod coreset;
+mod fill;
+mod store;
+
+pub use self::fill::fill;
+pub use self::store::Filled;

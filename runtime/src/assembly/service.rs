@@ -101,15 +101,19 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// A journal for a file or stream; on SIGHUP it opens its file by name again.
+/// A journal for a file or stream; on SIGHUP it opens its file by name again. Where only standard output is written to, SIGHUP ends the
+/// program, as the end of a terminal should.
 fn journal(config: &Config, noun: &'static str, key: &'static str, path: &Path) -> Result<Journal> {
     let destination = match path.as_os_str() == STANDARD_OUTPUT {
         true => Destination::StandardOutput,
         false => Destination::Path(path.to_owned()),
     };
     let rotation = Rotation { max_bytes: config.output.max_mib << 20, files: config.output.files };
+    let is_file = matches!(destination, Destination::Path(_));
     let journal = Journal::start(Settings { noun, key, destination, rotation, queue: QueueLimits::default() })?;
-    flag::register(SIGHUP, journal.reopen_flag()).context("cannot listen to SIGHUP")?;
+    if is_file {
+        flag::register(SIGHUP, journal.reopen_flag()).context("cannot listen to SIGHUP")?;
+    }
     Ok(journal)
 }
 

@@ -20,11 +20,13 @@
 
 pub mod capture;
 pub mod clock;
+mod detector_threads;
 mod intake;
 pub mod journal;
 mod line_error;
 mod line_thread;
 mod link;
+mod pipeline;
 pub mod progress;
 mod queue;
 pub mod realtime;
@@ -43,7 +45,7 @@ pub use intake::{Action, Event, Intake};
 pub use line_error::LineError;
 pub use line_thread::LineThread;
 pub use link::{Command, LineLink, Report};
+pub use pipeline::{Pipeline, PipelineError};
 pub use queue::{Frame, Mailbox, PartQueue};
 pub use reporting::Notice;
 pub use summary::Summary;
-pub use threads::{Pipeline, PipelineError};

@@ -8,8 +8,8 @@ use verdict::Outcome;
 
 use super::capture::PATIENCE;
 use super::link::{LineLink, Report};
+use super::pipeline::{OUTCOMES, Pipeline};
 use super::summary::Summary;
-use super::threads::{OUTCOMES, Pipeline};
 use crate::line::Ledger;
 
 /// A notice of the pipeline to its caller.

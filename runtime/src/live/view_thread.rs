@@ -10,9 +10,9 @@ use verdict::{Outcome, Reason, ScoredVerdict, Ticket};
 use super::capture::{PATIENCE, PartFinder, PartSink, ViewCapture};
 use super::intake::Event;
 use super::link::Command;
+use super::pipeline::{OnDrop, Pipeline, PipelineError};
 use super::progress::Worker;
 use super::queue::Frame;
-use super::threads::{OnDrop, Pipeline, PipelineError};
 use crate::camera::{Shot, Source};
 use crate::line::{Match, TriggeredPart};
 

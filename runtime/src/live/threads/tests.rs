@@ -1,15 +1,18 @@
 //! The real threads, with a source and a detector of the test's own.
 
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use config::{Binding, FramesConfig};
 use detector::picture::Colour;
 use image::RgbImage;
-use verdict::Reason;
+use verdict::{Outcome, Reason};
 
 use super::*;
 use crate::camera::{Capture, Shot};
 use crate::live::clock::Clock;
+use crate::live::progress::Progress;
 
 /// Gives `left` frames, then ends or fails; every `unreadable`-th frame is damaged.
 struct Frames {

@@ -7,6 +7,7 @@ mod commissioning;
 mod config;
 mod engines;
 mod export;
+mod imports;
 mod journal;
 mod onnx;
 mod pipeline;

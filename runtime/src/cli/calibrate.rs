@@ -18,7 +18,7 @@ use crate::commissioning::parts::{Part, each_part};
 use crate::live::signals::stop_on_signals;
 use config::{Config, SeatId};
 use detector::preprocess::Rect;
-use store::site::{self, Binding, Overlay};
+use store::site::{self, Binding, SiteThreshold};
 use store::{State, models};
 
 /// Most parts of one calibration.
@@ -62,7 +62,7 @@ pub(super) struct Args {
 struct Document<'a> {
     path: &'a Path,
     #[serde(flatten)]
-    overlay: &'a Overlay,
+    overlay: &'a SiteThreshold,
     /// Whether the parts suffice for the wished rate.
     supported: bool,
     /// Parts that the wished rate needs.
@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let state = State::open(folder)?;
     // One that does not fit judged nothing: then the bundle's was in force last.
     let previous = site::find(folder, &role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
-    let mut overlay = Overlay::new(by, source, previous, binding, calibration);
+    let mut overlay = SiteThreshold::new(by, source, previous, binding, calibration);
     if !overlay.calibration.is_supported() {
         overlay.tail = TailEstimate::of(&values, rate);
     }
@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-fn told(overlay: &Overlay, own: &Calibration, needed: usize, highest: &[(String, f32)]) -> String {
+fn told(overlay: &SiteThreshold, own: &Calibration, needed: usize, highest: &[(String, f32)]) -> String {
     let Calibration { threshold, false_reject_rate, requested_rate, images, .. } = &overlay.calibration;
     let mut text = format!(
         "threshold {threshold:.4} from {images} good parts: on average at most {:.2} % of good parts are rejected\n\

@@ -42,7 +42,7 @@ pub enum SiteError {
          (`apc-runtime calibrate --config FILE --clear`)"
     )]
     Unbound {
-        /// The overlay.
+        /// The threshold.
         path: PathBuf,
         /// What differs.
         what: &'static str,
@@ -122,7 +122,7 @@ impl Binding {
 /// A threshold of this site, with what it holds for and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Overlay {
+pub struct SiteThreshold {
     /// [`FORMAT`]
     format: u32,
     /// When it was made; seconds since 1970, UTC.
@@ -142,26 +142,26 @@ pub struct Overlay {
     pub tail: Option<TailEstimate>,
 }
 
-impl Overlay {
-    /// An overlay made now.
-    pub fn new(by: String, source: String, previous: f32, binding: Binding, calibration: Calibration) -> Overlay {
-        Overlay { format: FORMAT, at: now(), by, source, previous, binding, calibration, tail: None }
+impl SiteThreshold {
+    /// A threshold made now.
+    pub fn new(by: String, source: String, previous: f32, binding: Binding, calibration: Calibration) -> SiteThreshold {
+        SiteThreshold { format: FORMAT, at: now(), by, source, previous, binding, calibration, tail: None }
     }
 
-    /// Parses the bytes of an overlay; `path` only names it in errors.
+    /// Parses the bytes of a threshold; `path` only names it in errors.
     ///
     /// # Errors
     /// When it was changed by hand, is damaged, newer than this version, or unsound.
-    pub fn parse(path: &Path, bytes: &[u8]) -> detector::Result<Overlay> {
+    pub fn parse(path: &Path, bytes: &[u8]) -> detector::Result<SiteThreshold> {
         let refuse = |problem: String| Error::file(path, problem);
         archive::check_seal(bytes, "the site threshold").map_err(refuse)?;
         let text = std::str::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
-        let overlay: Overlay = files::parse_toml(path, text)?;
-        if overlay.format != FORMAT {
-            return Err(refuse(format!("has format {}; this version reads {FORMAT}: update apc-runtime", overlay.format)));
+        let threshold: SiteThreshold = files::parse_toml(path, text)?;
+        if threshold.format != FORMAT {
+            return Err(refuse(format!("has format {}; this version reads {FORMAT}: update apc-runtime", threshold.format)));
         }
-        overlay.calibration.validate().map_err(|error| refuse(error.to_string()))?;
-        Ok(overlay)
+        threshold.calibration.validate().map_err(|error| refuse(error.to_string()))?;
+        Ok(threshold)
     }
 }
 
@@ -170,9 +170,9 @@ impl Overlay {
 #[serde(rename_all = "snake_case")]
 enum Entry<'a> {
     /// It was set.
-    Set { role: &'a str, threshold: &'a Overlay },
+    Set { role: &'a str, threshold: &'a SiteThreshold },
     /// It came with a station from another machine.
-    Imported { role: &'a str, at: u64, by: &'a str, station: &'a str, threshold: &'a Overlay },
+    Imported { role: &'a str, at: u64, by: &'a str, station: &'a str, threshold: &'a SiteThreshold },
     /// All of a camera were removed: the bundle's own threshold judges again.
     Cleared { role: &'a str, at: u64, by: &'a str, removed: Vec<Binding> },
 }
@@ -180,8 +180,8 @@ enum Entry<'a> {
 /// The threshold of this site for what runs now; none where nobody ever calibrated this camera.
 ///
 /// # Errors
-/// When the camera was calibrated for something else, or the overlay is damaged.
-pub fn find(state: &Path, role: &str, now: &Binding) -> Result<Option<Overlay>, SiteError> {
+/// When the camera was calibrated for something else, or the threshold is damaged.
+pub fn find(state: &Path, role: &str, now: &Binding) -> Result<Option<SiteThreshold>, SiteError> {
     let folder = state.join(FOLDER).join(role);
     let path = folder.join(now.file());
     let (path, fits) = match path.is_file() {
@@ -196,10 +196,10 @@ pub fn find(state: &Path, role: &str, now: &Binding) -> Result<Option<Overlay>, 
             }
         }
     };
-    let overlay = Overlay::parse(&path, &files::read_bounded(&path, SIZE_LIMIT)?)?;
-    match overlay.binding.difference(now) {
+    let threshold = SiteThreshold::parse(&path, &files::read_bounded(&path, SIZE_LIMIT)?)?;
+    match threshold.binding.difference(now) {
         Some((what, calibrated, found)) => Err(SiteError::Unbound { path, what, calibrated, found }),
-        None if fits => Ok(Some(overlay)),
+        None if fits => Ok(Some(threshold)),
         None => Err(Error::file(&path, format!("has the wrong name; {} was expected", now.file())).into()),
     }
 }
@@ -208,7 +208,7 @@ pub fn find(state: &Path, role: &str, now: &Binding) -> Result<Option<Overlay>, 
 ///
 /// # Errors
 /// As [`find`].
-pub fn of(config: &Config, detector: &Detector, id: SeatId) -> Result<Option<Overlay>, SiteError> {
+pub fn of(config: &Config, detector: &Detector, id: SeatId) -> Result<Option<SiteThreshold>, SiteError> {
     match config.runtime.state() {
         Some(state) => find(state, &role_of(config, id), &Binding::of(detector, config, id)),
         None => Ok(None),
@@ -236,14 +236,14 @@ pub fn role(view: &str, product: &str) -> String {
 ///
 /// # Errors
 /// When there is no room, or a file cannot be written.
-pub fn set(state: &State, disk: &mut Disk<'_>, role: &str, overlay: &Overlay) -> Result<PathBuf, SiteError> {
+pub fn set(state: &State, disk: &mut Disk<'_>, role: &str, threshold: &SiteThreshold) -> Result<PathBuf, SiteError> {
     let folder = state.subfolder(Path::new(FOLDER).join(role))?;
-    let path = folder.join(overlay.binding.file());
+    let path = folder.join(threshold.binding.file());
     if !path.is_file() && files_in(&folder, "toml")?.len() >= LIMIT {
         return Err(SiteError::Full(folder));
     }
-    let text = toml::to_string(overlay).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))?;
-    record(state, disk, &Entry::Set { role, threshold: overlay })?;
+    let text = toml::to_string(threshold).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))?;
+    record(state, disk, &Entry::Set { role, threshold })?;
     disk.write(&path, &archive::seal(text))?;
     Ok(path)
 }
@@ -260,8 +260,8 @@ pub fn clear(state: &State, disk: &mut Disk<'_>, role: &str, by: &str) -> Result
     let mut removed = Vec::new();
     for path in &paths {
         // A damaged one is to be removed too.
-        let overlay = files::read_bounded(path, SIZE_LIMIT).and_then(|bytes| Overlay::parse(path, &bytes));
-        removed.extend(overlay.ok().map(|overlay| overlay.binding));
+        let threshold = files::read_bounded(path, SIZE_LIMIT).and_then(|bytes| SiteThreshold::parse(path, &bytes));
+        removed.extend(threshold.ok().map(|threshold| threshold.binding));
     }
     record(state, disk, &Entry::Cleared { role, at: now(), by, removed })?;
     paths.iter().try_for_each(|path| disk.remove(path))?;
@@ -273,7 +273,7 @@ pub(crate) fn record_import(
     state: &State,
     disk: &mut Disk<'_>,
     role: &str,
-    threshold: &Overlay,
+    threshold: &SiteThreshold,
     by: &str,
     station: &str,
 ) -> Result<(), SiteError> {

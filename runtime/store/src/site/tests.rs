@@ -14,13 +14,13 @@ fn binding(bundle: &str) -> Binding {
     }
 }
 
-fn overlay(bundle: &str, highest: u8) -> Overlay {
+fn threshold(bundle: &str, highest: u8) -> SiteThreshold {
     let scores: Vec<f32> = (0..=highest).map(f32::from).collect();
-    Overlay::new("ana".into(), "images".into(), 1.5, binding(bundle), calibrate(&scores, 0.1).unwrap())
+    SiteThreshold::new("ana".into(), "images".into(), 1.5, binding(bundle), calibrate(&scores, 0.1).unwrap())
 }
 
-fn set_now(folder: &Path, overlay: &Overlay) {
-    set(&State::open(folder).unwrap(), &mut Disk::default(), MAIN, overlay).unwrap();
+fn set_now(folder: &Path, threshold: &SiteThreshold) {
+    set(&State::open(folder).unwrap(), &mut Disk::default(), MAIN, threshold).unwrap();
 }
 
 #[test]
@@ -28,8 +28,8 @@ fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
     let folder = tempfile::tempdir().unwrap();
     let find = |now: &Binding| find(folder.path(), MAIN, now);
     assert_eq!(find(&binding("a")).unwrap(), None, "nobody calibrated");
-    set_now(folder.path(), &overlay("a", 40));
-    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
+    set_now(folder.path(), &threshold("a", 40));
+    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, threshold("a", 40).calibration);
     let sound = binding("a");
     let cases = [
         ("the bundle", binding("b")),
@@ -44,9 +44,9 @@ fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
         assert!(error.to_string().contains("calibrate --config FILE --clear"), "{error}");
     }
     // Each bundle has its own: going back needs no new calibration.
-    set_now(folder.path(), &overlay("b", 30));
-    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
-    assert_eq!(find(&binding("b")).unwrap().unwrap().calibration, overlay("b", 30).calibration);
+    set_now(folder.path(), &threshold("b", 30));
+    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, threshold("a", 40).calibration);
+    assert_eq!(find(&binding("b")).unwrap().unwrap().calibration, threshold("b", 30).calibration);
     let state = State::open(folder.path()).unwrap();
     assert_eq!(clear(&state, &mut Disk::default(), MAIN, "ben").unwrap(), 2);
     assert_eq!(find(&binding("c")).unwrap(), None);
@@ -65,7 +65,7 @@ fn roles_are_file_names_and_differ() {
 #[test]
 fn changes_by_hand_are_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    set_now(folder.path(), &overlay("a", 40));
+    set_now(folder.path(), &threshold("a", 40));
     let path = folder.path().join(FOLDER).join(MAIN).join(binding("a").file());
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replacen("threshold = ", "threshold = 9", 1)).unwrap();
@@ -76,7 +76,7 @@ fn changes_by_hand_are_noticed() {
 #[test]
 fn everything_is_in_the_audit_log_which_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
-    set_now(folder.path(), &overlay("a", 40));
+    set_now(folder.path(), &threshold("a", 40));
     clear(&State::open(folder.path()).unwrap(), &mut Disk::default(), MAIN, "ben").unwrap();
     let path = folder.path().join(FOLDER).join(AUDIT);
     let lines = || -> Vec<serde_json::Value> {
@@ -93,7 +93,7 @@ fn everything_is_in_the_audit_log_which_is_bounded() {
     // A full log loses its oldest entries, and none of the others is cut.
     let old = format!("{}\n", serde_json::json!({ "old": "x".repeat(1000) }));
     fs::write(&path, old.repeat(AUDIT_LIMIT as usize / old.len())).unwrap();
-    set_now(folder.path(), &overlay("b", 40));
+    set_now(folder.path(), &threshold("b", 40));
     assert!(fs::metadata(&path).unwrap().len() <= AUDIT_LIMIT);
     let found = lines();
     assert!(found.len() > 3000 && found.last().unwrap()["set"].is_object());
@@ -103,7 +103,7 @@ fn everything_is_in_the_audit_log_which_is_bounded() {
 fn a_power_cut_leaves_no_threshold_that_is_not_in_the_log() {
     for cut in 0..10 {
         let folder = tempfile::tempdir().unwrap();
-        set_now(folder.path(), &overlay("a", 20));
+        set_now(folder.path(), &threshold("a", 20));
         let mut left = cut;
         let mut watch = |_| match left {
             0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
@@ -113,7 +113,7 @@ fn a_power_cut_leaves_no_threshold_that_is_not_in_the_log() {
             }
         };
         let state = State::open(folder.path()).unwrap();
-        assert!(set(&state, &mut Disk::watched(&mut watch), MAIN, &overlay("a", 40)).is_err(), "{cut}");
+        assert!(set(&state, &mut Disk::watched(&mut watch), MAIN, &threshold("a", 40)).is_err(), "{cut}");
         let threshold = find(folder.path(), MAIN, &binding("a")).unwrap().unwrap().calibration.threshold;
         let log = fs::read_to_string(folder.path().join(FOLDER).join(AUDIT)).unwrap();
         let logged = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::folder::{GOLDEN, SITE, files_in, now};
 use crate::golden::{self, Golden};
 use crate::models::{self, History, Model, ModelError, Models};
-use crate::site::{self, Overlay, SiteError};
+use crate::site::{self, SiteError, SiteThreshold};
 use crate::state::State;
 
 /// Name of the manifest, the first entry.
@@ -122,7 +122,7 @@ pub struct Station {
     pub line: Config,
     /// Its models, the active one last.
     pub models: Vec<(Model, Bundle)>,
-    overlays: Vec<(String, Overlay)>,
+    thresholds: Vec<(String, SiteThreshold)>,
     files: BTreeMap<String, Vec<u8>>,
 }
 
@@ -158,9 +158,9 @@ impl Station {
         files.insert(POINTER.into(), models::pointer(&history)?);
         for path in files_in(&state.join(SITE).join(MAIN), "toml")? {
             let bytes = files::read_bounded(&path, site::SIZE_LIMIT)?;
-            let overlay = Overlay::parse(&path, &bytes)?;
-            if history.history.contains(&overlay.binding.bundle) {
-                files.insert(format!("{SITE}/{MAIN}/{}", overlay.binding.file()), bytes);
+            let threshold = SiteThreshold::parse(&path, &bytes)?;
+            if history.history.contains(&threshold.binding.bundle) {
+                files.insert(format!("{SITE}/{MAIN}/{}", threshold.binding.file()), bytes);
             }
         }
         if let Some((golden, _)) = golden::read(state, MAIN)? {
@@ -252,14 +252,14 @@ impl Station {
         if let Some((model, _)) = found.pop() {
             return Err(Error::file(path.join(POINTER), format!("does not name {}, which is there", model.file)).into());
         }
-        let mut overlays = Vec::new();
+        let mut thresholds = Vec::new();
         for name in files.keys().filter(|name| name.starts_with("site/")) {
-            let overlay = Overlay::parse(&path.join(name), entry(name)?)?;
-            if format!("{SITE}/{MAIN}/{}", overlay.binding.file()) != *name || !history.contains(&overlay.binding.bundle) {
+            let threshold = SiteThreshold::parse(&path.join(name), entry(name)?)?;
+            if format!("{SITE}/{MAIN}/{}", threshold.binding.file()) != *name || !history.contains(&threshold.binding.bundle) {
                 return Err(Error::file(path.join(name), "is not bound to a model of this station").into());
             }
             expected.push(name.clone());
-            overlays.push((name.clone(), overlay));
+            thresholds.push((name.clone(), threshold));
         }
         let record = format!("{GOLDEN}/{MAIN}.toml");
         if files.contains_key(&record) {
@@ -275,7 +275,7 @@ impl Station {
             return Err(Error::file(path, format!("holds {name:?}, which belongs to no station")).into());
         }
         let Manifest { at, by, devices, .. } = manifest;
-        Ok(Station { id: files::sha256(bytes), at, by, devices, line, models, overlays, files })
+        Ok(Station { id: files::sha256(bytes), at, by, devices, line, models, thresholds, files })
     }
 
     /// Brings a station to life here: models as `tested` found them on this machine (the active one last, as in [`Station::models`]), then the
@@ -320,9 +320,9 @@ impl Station {
             let bytes = self.files.get(&format!("models/{}", model.file));
             models::install(state, disk, tested, bytes.map_or(&[], Vec::as_slice))?;
         }
-        for (name, overlay) in &self.overlays {
+        for (name, threshold) in &self.thresholds {
             if !state.folder().join(name).exists() {
-                site::record_import(state, disk, MAIN, overlay, by, &self.id)?;
+                site::record_import(state, disk, MAIN, threshold, by, &self.id)?;
             }
         }
         for name in [SITE.to_owned(), format!("{SITE}/{MAIN}"), GOLDEN.to_owned()] {

@@ -62,8 +62,8 @@ fn commissioned(folder: &Path) -> PathBuf {
     let (engine, variant, port) = (EngineKind::Tract, Variant::Float, "/dev/v4l/by-path/port-1".into());
     let binding = Binding { bundle: bundle("new").0.id, engine, variant, port, picture };
     let calibration = calibrate(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.2).unwrap();
-    let overlay = Overlay::new("ana".into(), "the line".into(), 2.0, binding, calibration);
-    site::set(&state, &mut disk, MAIN, &overlay).unwrap();
+    let threshold = SiteThreshold::new("ana".into(), "the line".into(), 2.0, binding, calibration);
+    site::set(&state, &mut disk, MAIN, &threshold).unwrap();
     let pixels = RgbImage::new(16, 16);
     let measures = Measures { levels: [0.0; 3], sharpness: 0.0 };
     golden::write(&state, &mut disk, MAIN, (&png(&pixels), measures), None, ("ana".into(), "camera".into())).unwrap();

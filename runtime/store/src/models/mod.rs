@@ -1,24 +1,25 @@
 //! Installed bundles, and which of them is active.
 
+mod history;
+mod model;
+
 use std::path::{Path, PathBuf};
 
 use config::ACTIVE;
-use detector::bundle::{Bundle, Variant};
-use detector::engine::EngineKind;
+use detector::Error;
+use detector::bundle::Bundle;
 use detector::files::{self, Disk};
-use detector::{Detector, Error};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::folder::{MODELS as FOLDER, files_in, now};
+pub use history::History;
+pub use model::{Model, short};
+
+use crate::folder::{MODELS as FOLDER, files_in};
 use crate::state::State;
 
 /// Most models of a state folder.
 const MODELS_LIMIT: usize = 16;
-/// Most activations that are remembered.
-const HISTORY_LIMIT: usize = 16;
 const POINTER: &str = "active.toml";
-/// Characters of an id in file names.
-const SHORT: usize = 12;
 
 /// Why models cannot be had or changed.
 #[derive(Debug, thiserror::Error)]
@@ -54,98 +55,6 @@ pub enum ModelError {
     /// No room.
     #[error("{MODELS_LIMIT} models are installed, which is the most: `apc-runtime model remove` one first")]
     Full,
-}
-
-/// An installed bundle and what was found out about it on this machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// Name of the bundle's file.
-    pub file: String,
-    /// SHA-256 of the bundle.
-    pub id: String,
-    /// Name of the product.
-    pub product: String,
-    /// The engine that it was tested on.
-    pub engine: EngineKind,
-    /// The network that was tested.
-    pub variant: Variant,
-    /// Largest relative difference of a reference's score in that test.
-    pub self_test_difference: f32,
-    /// Largest that the bundle accepts.
-    pub self_test_tolerance: f32,
-    /// When it was installed; seconds since 1970, UTC.
-    pub installed: u64,
-}
-
-impl Model {
-    /// What a started detector says of its bundle. `name` becomes part of the file's name.
-    pub fn tested(detector: &Detector, bundle: &Bundle, name: &str) -> Model {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
-        let name: String = name.chars().map(plain).take(40).collect();
-        Model {
-            file: format!("{name}-{}.apc", short(&bundle.id)),
-            id: bundle.id.clone(),
-            product: bundle.manifest.detector.name.clone(),
-            engine: detector.engine,
-            variant: detector.variant,
-            self_test_difference: detector.self_test_difference,
-            self_test_tolerance: detector.self_test_tolerance,
-            installed: now(),
-        }
-    }
-
-    fn record(&self) -> PathBuf {
-        Path::new(&self.file).with_extension("toml")
-    }
-}
-
-/// The beginning of an id, for people and file names.
-pub fn short(id: &str) -> &str {
-    id.get(..SHORT).unwrap_or(id)
-}
-
-/// Content of `active.toml`: the last is active, rollback goes to the one before it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct History {
-    /// Ids.
-    pub history: Vec<String>,
-}
-
-impl History {
-    /// The active model's id.
-    pub fn active(&self) -> Option<&str> {
-        self.history.last().map(String::as_str)
-    }
-
-    /// The id that rollback would make active.
-    pub fn before(&self) -> Option<&str> {
-        self.history.iter().nth_back(1).map(String::as_str)
-    }
-
-    /// With this model active.
-    pub fn activated(mut self, id: &str) -> History {
-        if self.active() != Some(id) {
-            self.history.push(id.into());
-        }
-        self.history.drain(..self.history.len().saturating_sub(HISTORY_LIMIT));
-        self
-    }
-
-    /// With the one before active again; nothing if there is none.
-    pub fn rolled_back(mut self) -> Option<History> {
-        self.before()?;
-        self.history.pop();
-        Some(self)
-    }
-
-    /// Without a model. Two equal neighbours would make a rollback that changes nothing.
-    fn without(mut self, id: &str) -> History {
-        self.history.retain(|other| other != id);
-        self.history.dedup();
-        self
-    }
 }
 
 /// The models of a state folder.

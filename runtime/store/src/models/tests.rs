@@ -1,8 +1,11 @@
 use std::fs;
 use std::io;
 
+use detector::bundle::Variant;
+use detector::engine::EngineKind;
 use proptest::prelude::*;
 
+use super::history::HISTORY_LIMIT;
 use super::*;
 
 /// Stands for a bundle: whoever installs one has read and tested it.

@@ -1,6 +1,9 @@
+use super::audit::{AUDIT, AUDIT_LIMIT};
 use super::*;
 use config::MAIN;
+use detector::bundle::Variant;
 use detector::calibration::calibrate;
+use detector::engine::EngineKind;
 use std::fs;
 use std::io;
 

@@ -1,15 +1,22 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Cursor};
+use std::path::{Path, PathBuf};
 
+use config::MAIN;
+use detector::archive;
 use detector::bank::{MemoryBank, Quantisation};
-use detector::bundle::{Manifest as BundleManifest, Variant};
+use detector::bundle::{Bundle, Manifest as BundleManifest, Variant};
 use detector::calibration::calibrate;
 use detector::engine::EngineKind;
+use detector::files::{self, Disk};
 use image::{ImageFormat, RgbImage};
 
 use super::*;
-use crate::golden::Measures;
-use crate::site::Binding;
+use crate::golden::{self, Measures};
+use crate::models::{self, Model};
+use crate::site::{self, Binding, SiteThreshold};
+use crate::state::State;
 
 /// The smallest sound bundle: the seed of the fuzz targets.
 fn bundle(name: &str) -> (Bundle, Vec<u8>) {

@@ -1,7 +1,6 @@
-//! Files that are either the old ones or the new ones, never half of either.
+//! Whole files of this machine: bounded reads, writes that leave the old file or the new one, TOML with places, hashes.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
@@ -10,125 +9,23 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::file_system::{Disk, FileSystem};
 use crate::{Error, Place, Result};
-
-/// Begins the name of a file that is not finished; after a power cut it may be left over.
-pub const TEMPORARY: &str = ".apc-";
 
 /// Writes `bytes` to `path`: temporary file beside it, fsync, rename, fsync of the folder.
 ///
 /// # Errors
-/// When any step fails; `path` then holds what it held before and the temporary file is gone.
+/// As [`FileSystem::write`].
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    Disk::default().write(path, bytes)
-}
-
-/// What a [`Disk`] does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// An empty temporary file appears beside the old one.
-    Create,
-    /// It is filled.
-    Fill,
-    /// Its content reaches the disk.
-    Sync,
-    /// It takes the old one's name.
-    Rename,
-    /// A file disappears.
-    Remove,
-    /// New names, and names that are gone, reach the disk.
-    SyncFolder,
-}
-
-/// Changes files in an order that a power cut may end anywhere. A test that watches it cuts the power before each step in turn.
-#[derive(Default)]
-pub struct Disk<'a> {
-    watch: Option<&'a mut dyn FnMut(Step) -> std::io::Result<()>>,
-}
-
-impl<'a> Disk<'a> {
-    /// `watch` is called before each step. Where it fails, what is there stays, as after a power cut.
-    pub fn watched(watch: &'a mut dyn FnMut(Step) -> std::io::Result<()>) -> Disk<'a> {
-        Disk { watch: Some(watch) }
-    }
-
-    /// [`write_atomic`]
-    ///
-    /// # Errors
-    /// As [`write_atomic`].
-    pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let folder = folder_of(path);
-        let mut write = || -> std::io::Result<()> {
-            self.before(Step::Create)?;
-            let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-            // Nobody tidies up after a power cut.
-            file.disable_cleanup(self.watch.is_some());
-            self.before(Step::Fill)?;
-            file.write_all(bytes)?;
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-            }
-            self.before(Step::Sync)?;
-            file.as_file().sync_all()?;
-            self.before(Step::Rename)?;
-            file.persist(path).map_err(|error| error.error)?;
-            self.before(Step::SyncFolder)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(Error::io(path, "write"))
-    }
-
-    /// Removes a file.
-    ///
-    /// # Errors
-    /// When it cannot be removed; one that is not there is fine.
-    pub fn remove(&mut self, path: &Path) -> Result<()> {
-        let mut remove = || -> std::io::Result<()> {
-            self.before(Step::Remove)?;
-            match fs::remove_file(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-                removed => removed?,
-            }
-            self.before(Step::SyncFolder)?;
-            File::open(folder_of(path))?.sync_all()
-        };
-        remove().map_err(Error::io(path, "remove"))
-    }
-
-    fn before(&mut self, step: Step) -> std::io::Result<()> {
-        self.watch.as_mut().map_or(Ok(()), |watch| watch(step))
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+    Disk.write(path, bytes)
 }
 
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
-/// When it cannot be read, is not a regular file, or is longer.
+/// As [`FileSystem::read`].
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
-    let length = file.metadata().map_err(Error::io(path, "read"))?;
-    if !length.is_file() {
-        return Err(Error::file(path, "is not a regular file"));
-    }
-    if length.len() > limit {
-        return Err(Error::file(path, format!("holds {} bytes; at most {limit} were expected", length.len())));
-    }
-    // The file may grow between the two calls: the limit holds for what is read, not for what was announced.
-    let mut bytes = Vec::with_capacity(length.len() as usize);
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::file(path, format!("holds more than the expected {limit} bytes")));
-    }
-    Ok(bytes)
+    Disk.read(path, limit)
 }
 
 /// Largest configuration file that is read.
@@ -216,42 +113,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        write_atomic(&path, b"old").unwrap();
-        write_atomic(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(write_atomic(&folder.path().join("missing/file"), b"x").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
-    }
-
-    #[test]
-    fn a_power_cut_leaves_the_old_file_or_the_new_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        let mut steps = vec![];
-        Disk::watched(&mut |step| {
-            steps.push(step);
-            Ok(())
-        })
-        .write(&path, b"old")
-        .unwrap();
-        // Content first, then the name: the other way round, a name may lead to nothing.
-        assert_eq!(steps, [Step::Create, Step::Fill, Step::Sync, Step::Rename, Step::SyncFolder]);
-        for cut in steps {
-            let mut watch = |step| if step == cut { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) };
-            assert!(Disk::watched(&mut watch).write(&path, b"new").is_err());
-            let expected = if cut == Step::SyncFolder { "new" } else { "old" };
-            assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{cut:?}");
-        }
-    }
-
-    #[test]
     fn reading_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        fs::write(&path, [0; 11]).unwrap();
+        std::fs::write(&path, [0; 11]).unwrap();
         assert_eq!(read_bounded(&path, 11).unwrap().len(), 11);
         assert!(read_bounded(&path, 10).is_err());
         assert!(read_bounded(folder.path(), 10).is_err(), "a folder is not a file");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use detector::bundle::Bundle;
 use detector::calibration::{Calibration, TailEstimate, calibrate, images_needed};
-use detector::files::{self, Disk};
+use detector::files;
 use detector::picture::Picture;
 use detector::{Detector, dataset, scorer};
 use log::warn;
@@ -18,8 +18,8 @@ use crate::commissioning::parts::{Part, each_part};
 use crate::live::signals::stop_on_signals;
 use config::{Config, SeatId};
 use detector::preprocess::Rect;
+use store::Store;
 use store::site::{self, Binding, SiteThreshold};
-use store::{State, models};
 
 /// Most parts of one calibration.
 const PARTS_LIMIT: usize = 100_000;
@@ -88,11 +88,11 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     }
     let by = output::who(args.by.as_deref());
     if args.clear {
-        let removed = site::clear(&State::open(folder)?, &mut Disk::default(), &role, &by)?;
+        let removed = Store::at(folder).lock()?.clear_site_thresholds(&role, &by)?;
         output::print(&format!("{removed} thresholds of this site removed; the bundle's own judges"))?;
         return Ok(Answer::Done);
     }
-    let bundle = models::read_bundle(&seat.bundle, folder)?;
+    let bundle = Store::at(folder).bundle(&seat.bundle)?;
     let mut detector = Detector::start(&bundle, &config.setup())?;
     let own = detector.calibration.clone();
     let rate = args.rate.unwrap_or(own.requested_rate);
@@ -109,14 +109,15 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let values: Vec<f32> = scores.iter().map(|(_, score)| *score).collect();
     let calibration = calibrate(&values, rate).context("the threshold is unchanged")?;
     let binding = Binding::of(&detector, &config, id);
-    let state = State::open(folder)?;
+    let store = Store::at(folder).lock()?;
     // One that does not fit judged nothing: then the bundle's was in force last.
-    let previous = site::find(folder, &role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
+    let previous =
+        store.site_threshold(&role, &binding).ok().flatten().map_or(own.threshold, |found| found.calibration.threshold);
     let mut overlay = SiteThreshold::new(by, source, previous, binding, calibration);
     if !overlay.calibration.is_supported() {
         overlay.tail = TailEstimate::of(&values, rate);
     }
-    let path = site::set(&state, &mut Disk::default(), &role, &overlay)?;
+    let path = store.set_site_threshold(&role, &overlay)?;
 
     let mut highest = scores;
     highest.sort_by(|a, b| b.1.total_cmp(&a.1));

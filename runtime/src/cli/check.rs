@@ -18,7 +18,7 @@ use crate::gpio::{self, GpioError};
 use crate::workbench::processor;
 use config::line::{LineSettings, Timing, Travel};
 use config::{CameraConfig, Config, MAIN, Product, SeatId, SourceConfig, View};
-use store::models;
+use store::Store;
 use store::site::{self, SiteError};
 
 /// Between two looks for a device that is not there yet.
@@ -79,7 +79,7 @@ struct Started {
 fn start_all(checks: &mut Checks, config: &Config, quick: bool) -> Result<Vec<Started>> {
     let mut all = Vec::new();
     for path in config.bundles() {
-        let bundle = models::read_bundle(path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
+        let bundle = Store::at(&config.runtime.state).bundle(path).map(|bundle| (bundle.id.clone(), bundle));
         let bundle = checks.add("bundle", bundle)?;
         let detector = match bundle.as_ref().filter(|_| !quick) {
             Some(bundle) => self_test(checks, bundle, config)?,

@@ -3,12 +3,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use detector::Detector;
 use detector::bundle::{Bundle, SIZE_LIMIT};
-use detector::files::{self, Disk};
+use detector::files;
 use serde::Serialize;
 
 use super::{Answer, Judged, Model, output};
-use store::State;
-use store::models::{self, Models};
+use store::Store;
+use store::models;
 
 /// Prepare bundles for this machine, and choose which one is active
 ///
@@ -98,15 +98,15 @@ pub(super) fn run(args: Args) -> Result<Answer> {
         Command::Install(args) => return install(args),
         Command::List(args) => list(&args)?,
         Command::Activate(args) => {
-            let model = models::activate(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
+            let model = Store::at(&args.at.state).lock()?.activate(&args.model)?;
             output::print(&format!("{}: active; a service takes it when it starts again", model.file))?;
         }
         Command::Rollback(args) => {
-            let model = models::roll_back(&State::open(&args.state)?, &mut Disk::default())?;
+            let model = Store::at(&args.state).lock()?.roll_back()?;
             output::print(&format!("{}: active again; a service takes it when it starts again", model.file))?;
         }
         Command::Remove(args) => {
-            let model = models::remove(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
+            let model = Store::at(&args.at.state).lock()?.remove(&args.model)?;
             output::print(&format!("{}: removed", model.file))?;
         }
     }
@@ -126,7 +126,7 @@ fn install(args: Install) -> Result<Answer> {
     let detector = started?;
     let name = model.model.file_stem().unwrap_or_default().to_string_lossy();
     let tested = models::Model::tested(&detector, &bundle, &name);
-    let path = models::install(&State::open(&state)?, &mut Disk::default(), tested, &bytes)?;
+    let path = Store::at(state).lock()?.install(tested, &bytes)?;
     let judged = Judged::by(&detector);
     let difference = detector.self_test_difference;
     if json {
@@ -143,7 +143,7 @@ fn install(args: Install) -> Result<Answer> {
 }
 
 fn list(args: &List) -> Result<()> {
-    let models = Models::read(&args.at.state)?;
+    let models = Store::at(&args.at.state).models()?;
     let is = |id: Option<&str>, model: &models::Model| id == Some(model.id.as_str());
     let (active, before) = (models.history.active(), models.history.before());
     let rows = models.installed.iter().map(|model| Row { model, active: is(active, model), before: is(before, model) });

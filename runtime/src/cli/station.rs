@@ -3,7 +3,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use detector::Detector;
-use detector::files::{self, Disk};
+use detector::file_system::Disk;
+use detector::files;
 use detector::picture::Picture;
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ use crate::live::signals::stop_on_signals;
 use config::{Config, MAIN, SourceConfig};
 use store::models::{self, Model};
 use store::station::Station;
-use store::{State, golden as record};
+use store::{Store, golden as record};
 
 /// Carry a station over to a spare camera, and see whether it stands as it should
 #[derive(clap::Args)]
@@ -109,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 }
 
 fn export(args: &Export) -> Result<Answer> {
-    let (station, bytes) = Station::export(&args.config, &output::who(args.by.as_deref()))?;
+    let (station, bytes) = Station::export(Disk, &args.config, &output::who(args.by.as_deref()))?;
     files::write_atomic(&args.out, &bytes)?;
     let models = station.models.iter().map(|(model, _)| model.file.as_str()).collect::<Vec<_>>().join(", ");
     output::print(&format!("{}: station {} with {models}", args.out.display(), models::short(&station.id)))?;
@@ -125,8 +126,8 @@ fn import(args: &Import) -> Result<Answer> {
     setup.machine.state = setup.machine.state.map(|state| folder.join(state));
     let test = |(_, bundle): &(Model, _)| -> Result<Model> { Ok(Model::tested(&Detector::start(bundle, &setup)?, bundle, "")) };
     let tested = station.models.iter().map(test).collect::<Result<Vec<_>>>()?;
-    let state = State::open(&args.state)?;
-    station.import(&args.config, &state, &mut Disk::default(), &tested, &output::who(args.by.as_deref()))?;
+    let store = Store::at(&args.state).lock()?;
+    store.import_station(&station, &args.config, &tested, &output::who(args.by.as_deref()))?;
     output::print(&format!("{}: imported station {} of {}", args.config.display(), models::short(&station.id), station.by))?;
     for device in &station.devices {
         let there = device.port == "replay" || std::path::Path::new(&device.port).exists();
@@ -144,7 +145,7 @@ fn golden(args: &Golden) -> Result<Answer> {
     if state.as_os_str().is_empty() {
         bail!("{}: runtime.state is not set: it names the folder that the golden part is kept in", args.config.display());
     }
-    let region = models::read_bundle(&config.detector.bundle, state)?.manifest.input.region;
+    let region = Store::at(state).bundle(&config.detector.bundle)?.manifest.input.region;
     let (source, picture) = match &args.image {
         Some(path) => (path.display().to_string(), Picture::read(path)?),
         None => next_part(&config)?,
@@ -154,8 +155,9 @@ fn golden(args: &Golden) -> Result<Answer> {
     if args.capture {
         let png = output::png(&Picture { pixels: pixels.clone(), colour: picture.colour })?;
         let by = output::who(args.by.as_deref());
-        let state = State::open(state)?;
-        let golden = record::write(&state, &mut Disk::default(), MAIN, (&png, golden::measure(&pixels)), region, (by, source))?;
+        let measures = golden::measure(&pixels);
+        let capture = record::Capture { png: &png, measures, region, by: &by, source: &source };
+        let golden = Store::at(state).lock()?.write_golden(MAIN, &capture)?;
         let [red, green, blue] = golden.measures.levels;
         let sharpness = golden.measures.sharpness;
         match args.json {
@@ -166,7 +168,7 @@ fn golden(args: &Golden) -> Result<Answer> {
         }
         return Ok(Answer::Done);
     }
-    let Some((golden, reference)) = record::read(state, MAIN)? else {
+    let Some((golden, reference)) = Store::at(state).golden(MAIN)? else {
         bail!(
             "no golden part was captured in {}: `apc-runtime station golden --capture` while everything is right",
             state.display()

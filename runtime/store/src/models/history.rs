@@ -1,6 +1,9 @@
 //! Which models were activated.
 
+use detector::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::text::toml;
 
 /// Most activations that are remembered.
 pub(super) const HISTORY_LIMIT: usize = 16;
@@ -38,6 +41,12 @@ impl History {
         self.before()?;
         self.history.pop();
         Some(self)
+    }
+
+    /// The text of `active.toml`.
+    pub(crate) fn to_toml(&self) -> Result<Vec<u8>> {
+        let note = "# Written by `apc-runtime model`. The last one is active; a rollback goes to the one before it.\n";
+        Ok((note.to_owned() + &toml(self)?).into_bytes())
     }
 
     /// Without a model. Two equal neighbours would make a rollback that changes nothing.

@@ -1,13 +1,13 @@
 //! The log of every change of a threshold.
 
-use detector::Error;
-use detector::files::{self, Disk};
+use detector::file_system::FileSystem;
+use detector::{Error, Result};
 use serde::Serialize;
 
 use super::binding::Binding;
 use super::threshold::SiteThreshold;
 use crate::folder::SITE;
-use crate::state::State;
+use crate::store::LockedStore;
 
 pub(super) const AUDIT: &str = "audit.jsonl";
 /// Largest audit log: some thousand entries. Beyond it the oldest go.
@@ -25,15 +25,17 @@ pub(super) enum Entry<'a> {
     Cleared { role: &'a str, at: u64, by: &'a str, removed: Vec<Binding> },
 }
 
-/// Appends to the audit log. It is written anew as a whole: an entry is there completely or not at all.
-pub(super) fn record(state: &State, disk: &mut Disk<'_>, entry: &Entry<'_>) -> detector::Result<()> {
-    let path = state.subfolder(SITE)?.join(AUDIT);
-    let line = serde_json::to_string(entry).map_err(|error| Error::invalid(format!("cannot write JSON: {error}")))?;
-    let mut log = if path.is_file() { files::read_bounded(&path, AUDIT_LIMIT)? } else { Vec::new() };
-    log.extend_from_slice(line.as_bytes());
-    log.push(b'\n');
-    let over = (log.len() as u64).saturating_sub(AUDIT_LIMIT) as usize;
-    let cut =
-        if over == 0 { 0 } else { log[over..].iter().position(|byte| *byte == b'\n').map_or(log.len(), |at| over + at + 1) };
-    disk.write(&path, &log[cut..])
+impl<F: FileSystem> LockedStore<F> {
+    /// Appends to the audit log. It is written anew as a whole: an entry is there completely or not at all.
+    pub(super) fn record(&self, entry: &Entry<'_>) -> Result<()> {
+        let path = self.subfolder(SITE)?.join(AUDIT);
+        let line = serde_json::to_string(entry).map_err(|error| Error::invalid(format!("cannot write JSON: {error}")))?;
+        let mut log = if self.files.is_file(&path) { self.files.read(&path, AUDIT_LIMIT)? } else { Vec::new() };
+        log.extend_from_slice(line.as_bytes());
+        log.push(b'\n');
+        let over = (log.len() as u64).saturating_sub(AUDIT_LIMIT) as usize;
+        let cut =
+            if over == 0 { 0 } else { log[over..].iter().position(|byte| *byte == b'\n').map_or(log.len(), |at| over + at + 1) };
+        self.files.write(&path, &log[cut..])
+    }
 }

@@ -73,13 +73,13 @@ impl Binding {
     }
 }
 
-/// The folder of a seat's thresholds.
+/// A seat's role: the name by which the state folder keeps what belongs to the seat.
 pub fn role_of(config: &Config, SeatId { product, view }: SeatId) -> String {
     role(&config.views[view].name, &config.products[product].name)
 }
 
-/// The folder of a view's thresholds for a product, whose name is empty where the line makes one product only. Names may hold what no
-/// file name should: such bytes become their codes.
+/// The role of the seat of a view and a product: `VIEW.PRODUCT`, or `VIEW` where the line makes one product only, whose name is empty.
+/// Names may hold what no file name should: such bytes become their codes.
 pub fn role(view: &str, product: &str) -> String {
     let safe = |name: &str| {
         name.bytes().fold(String::new(), |text, byte| match byte {

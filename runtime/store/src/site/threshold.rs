@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::binding::Binding;
 use crate::folder::now;
+use crate::text::{toml, utf8};
 
 /// Format that this version writes.
 const FORMAT: u32 = 1;
@@ -50,12 +51,16 @@ impl SiteThreshold {
     pub fn parse(path: &Path, bytes: &[u8]) -> detector::Result<SiteThreshold> {
         let refuse = |problem: String| Error::file(path, problem);
         archive::check_seal(bytes, "the site threshold").map_err(refuse)?;
-        let text = std::str::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))?;
-        let threshold: SiteThreshold = files::parse_toml(path, text)?;
+        let threshold: SiteThreshold = files::parse_toml(path, utf8(bytes, path)?)?;
         if threshold.format != FORMAT {
             return Err(refuse(format!("has format {}; this version reads {FORMAT}: update apc-runtime", threshold.format)));
         }
-        threshold.calibration.validate().map_err(|error| refuse(error.to_string()))?;
+        threshold.calibration.validate().map_err(Error::at(path))?;
         Ok(threshold)
+    }
+
+    /// The bytes that [`SiteThreshold::parse`] reads.
+    pub(super) fn to_bytes(&self) -> detector::Result<Vec<u8>> {
+        Ok(archive::seal(toml(self)?))
     }
 }

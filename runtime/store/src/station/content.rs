@@ -1,11 +1,9 @@
 //! What a station holds, and how its entries are named.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use config::{Config, MAIN, SourceConfig};
 use detector::bundle::Bundle;
-use detector::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::models::Model;
@@ -23,7 +21,7 @@ pub(super) const BY_PORT: &str = "/dev/v4l/by-path/";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
-    /// What it is for.
+    /// The role of the seat that it serves.
     pub role: String,
     /// Where it is plugged in.
     pub port: String,
@@ -75,14 +73,7 @@ pub(super) fn devices(line: &Config) -> Vec<Device> {
     vec![Device { role: MAIN.into(), port }]
 }
 
+/// The entry of a model's record, by the bundle's file name.
 pub(super) fn record_of(bundle: &str) -> String {
     format!("models/{}.toml", bundle.trim_end_matches(".apc"))
-}
-
-pub(super) fn text(value: &impl Serialize) -> Result<Vec<u8>> {
-    toml::to_string(value).map(String::into_bytes).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))
-}
-
-pub(super) fn utf8<'a>(bytes: &'a [u8], path: &Path) -> Result<&'a str> {
-    std::str::from_utf8(bytes).map_err(|_| Error::file(path, "is not UTF-8 text"))
 }

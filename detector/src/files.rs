@@ -1,7 +1,6 @@
-//! Reading files within bounds, and writing them so that a power cut leaves the old file or the new one.
+//! Whole files of this machine: bounded reads, writes that leave the old file or the new one, TOML with places, hashes.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
@@ -9,125 +8,23 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use toml::de::{DeTable, DeValue};
 
+use crate::file_system::{Disk, FileSystem};
 use crate::{Error, Place, Result};
-
-/// Begins the name of an unfinished file. A power cut may leave such a file behind.
-pub const TEMPORARY: &str = ".apc-";
 
 /// Writes `bytes` to `path`: temporary file beside it, fsync, rename, fsync of the folder.
 ///
 /// # Errors
-/// When any step fails; `path` then holds what it held before and the temporary file is gone.
+/// As [`FileSystem::write`].
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    Disk::default().write(path, bytes)
-}
-
-/// A step of a [`Disk`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// An empty temporary file appears beside the old one.
-    Create,
-    /// The temporary file is filled.
-    Fill,
-    /// The temporary file's content reaches the disk.
-    Sync,
-    /// The temporary file takes the old one's name.
-    Rename,
-    /// A file disappears.
-    Remove,
-    /// The folder reaches the disk: names that are new, and names that are gone.
-    SyncFolder,
-}
-
-/// Changes files in an order of steps that a power cut may end anywhere. A test watches the steps and cuts the power before each in turn.
-#[derive(Default)]
-pub struct Disk<'a> {
-    watch: Option<&'a mut dyn FnMut(Step) -> std::io::Result<()>>,
-}
-
-impl<'a> Disk<'a> {
-    /// Calls `watch` before each step. If `watch` fails, the files stay as they are, as after a power cut.
-    pub fn watched(watch: &'a mut dyn FnMut(Step) -> std::io::Result<()>) -> Disk<'a> {
-        Disk { watch: Some(watch) }
-    }
-
-    /// [`write_atomic`]
-    ///
-    /// # Errors
-    /// As [`write_atomic`].
-    pub fn write(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let folder = folder_of(path);
-        let mut write = || -> std::io::Result<()> {
-            self.before(Step::Create)?;
-            let mut file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
-            // After a power cut nothing removes the temporary file.
-            file.disable_cleanup(self.watch.is_some());
-            self.before(Step::Fill)?;
-            file.write_all(bytes)?;
-            #[cfg(unix)]
-            {
-                use std::os::unix::fs::PermissionsExt;
-                file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-            }
-            self.before(Step::Sync)?;
-            file.as_file().sync_all()?;
-            self.before(Step::Rename)?;
-            file.persist(path).map_err(|error| error.error)?;
-            self.before(Step::SyncFolder)?;
-            File::open(folder)?.sync_all()
-        };
-        write().map_err(Error::io(path, "write"))
-    }
-
-    /// Removes a file.
-    ///
-    /// # Errors
-    /// When it cannot be removed. A file that is not there is no error.
-    pub fn remove(&mut self, path: &Path) -> Result<()> {
-        let mut remove = || -> std::io::Result<()> {
-            self.before(Step::Remove)?;
-            match fs::remove_file(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-                removed => removed?,
-            }
-            self.before(Step::SyncFolder)?;
-            File::open(folder_of(path))?.sync_all()
-        };
-        remove().map_err(Error::io(path, "remove"))
-    }
-
-    fn before(&mut self, step: Step) -> std::io::Result<()> {
-        self.watch.as_mut().map_or(Ok(()), |watch| watch(step))
-    }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
+    Disk.write(path, bytes)
 }
 
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
-/// When it cannot be read, is not a regular file, or is longer.
+/// As [`FileSystem::read`].
 pub fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let file = File::open(path).map_err(Error::io(path, "open"))?;
-    let length = file.metadata().map_err(Error::io(path, "read"))?;
-    if !length.is_file() {
-        return Err(Error::file(path, "is not a regular file"));
-    }
-    if length.len() > limit {
-        return Err(Error::file(path, format!("holds {} bytes; at most {limit} were expected", length.len())));
-    }
-    // The file may grow between the two calls: the limit holds for the bytes that are read, not for the length that was announced.
-    let mut bytes = Vec::with_capacity(length.len() as usize);
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io(path, "read"))?;
-    if bytes.len() as u64 > limit {
-        return Err(Error::file(path, format!("holds more than the expected {limit} bytes")));
-    }
-    Ok(bytes)
+    Disk.read(path, limit)
 }
 
 /// Largest configuration file that is read.
@@ -211,42 +108,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_the_old_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        write_atomic(&path, b"old").unwrap();
-        write_atomic(&path, b"new").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"new");
-        assert!(write_atomic(&folder.path().join("missing/file"), b"x").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file stays");
-    }
-
-    #[test]
-    fn a_power_cut_leaves_the_old_file_or_the_new_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        let mut steps = vec![];
-        Disk::watched(&mut |step| {
-            steps.push(step);
-            Ok(())
-        })
-        .write(&path, b"old")
-        .unwrap();
-        // Content first, then the name: the other way round, a name may lead to nothing.
-        assert_eq!(steps, [Step::Create, Step::Fill, Step::Sync, Step::Rename, Step::SyncFolder]);
-        for cut in steps {
-            let mut watch = |step| if step == cut { Err(std::io::ErrorKind::Interrupted.into()) } else { Ok(()) };
-            assert!(Disk::watched(&mut watch).write(&path, b"new").is_err());
-            let expected = if cut == Step::SyncFolder { "new" } else { "old" };
-            assert_eq!(fs::read_to_string(&path).unwrap(), expected, "{cut:?}");
-        }
-    }
-
-    #[test]
     fn reading_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        fs::write(&path, [0; 11]).unwrap();
+        std::fs::write(&path, [0; 11]).unwrap();
         assert_eq!(read_bounded(&path, 11).unwrap().len(), 11);
         assert!(read_bounded(&path, 10).is_err());
         assert!(read_bounded(folder.path(), 10).is_err(), "a folder is not a file");

@@ -18,6 +18,7 @@ mod detector;
 pub mod engine;
 mod error;
 pub mod evaluate;
+pub mod file_system;
 pub mod files;
 pub mod kinds;
 pub mod map;

@@ -88,7 +88,7 @@ fn flatten(prefix: &str, tree: &str, found: &mut impl FnMut(String)) {
 fn from_root(files: &Files, module: &[String], import: &str) -> Option<Vec<String>> {
     let mut parts = import.split("::").peekable();
     let first = (*parts.peek()?).to_owned();
-    let child = [module, &[first.clone()]].concat();
+    let child = [module, std::slice::from_ref(&first)].concat();
     let mut root = match first.as_str() {
         "crate" => Vec::new(),
         "self" => module.to_vec(),
@@ -134,7 +134,9 @@ fn circle(files: &Files) -> BTreeSet<Vec<String>> {
         }
         for end in ends {
             arrows.remove(&end);
-            arrows.values_mut().for_each(|to| drop(to.remove(&end)));
+            for to in arrows.values_mut() {
+                to.remove(&end);
+            }
         }
     }
 }

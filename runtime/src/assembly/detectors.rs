@@ -9,7 +9,8 @@ use detector::preprocess::Rect;
 use detector::scorer::Scored;
 use detector::{Detector, Result};
 use log::info;
-use store::models::{self, ModelError};
+use store::Store;
+use store::models::ModelError;
 
 /// A detector, with the path of its bundle in the configuration.
 pub struct Loaded {
@@ -24,7 +25,7 @@ pub struct Loaded {
 /// # Errors
 /// When the bundle is damaged, or no engine passes its self-test.
 pub fn load(path: &Path, config: &Config) -> std::result::Result<(Bundle, Detector), ModelError> {
-    let bundle = models::read_bundle(path, &config.runtime.state)?;
+    let bundle = Store::at(&config.runtime.state).bundle(path)?;
     let detector = Detector::start(&bundle, &config.setup())?;
     Ok((bundle, detector))
 }

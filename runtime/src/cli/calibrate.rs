@@ -5,12 +5,12 @@ use config::Config;
 use detector::calibration::{Calibration, images_needed};
 use detector::dataset;
 use serde::Serialize;
-use store::site::Overlay;
+use store::site::SiteThreshold;
 
 use super::answer::Answer;
 use super::seat::SeatArgs;
 use super::{login, output, progress};
-use crate::commissioning::calibrate::{self, PARTS_LIMIT, SiteSeat, SiteThreshold};
+use crate::commissioning::calibrate::{self, NewThreshold, PARTS_LIMIT, SiteSeat};
 use crate::live::signals::stop_on_signals;
 
 /// Set this camera's own threshold from good parts
@@ -49,7 +49,7 @@ pub(super) struct Args {
 struct Document<'a> {
     path: &'a Path,
     #[serde(flatten)]
-    overlay: &'a Overlay,
+    overlay: &'a SiteThreshold,
     /// Whether the parts suffice for the wished rate.
     supported: bool,
     /// Parts that the wished rate needs.
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let threshold = calibrator.set(scores, rate, by, source)?;
     let needed = images_needed(rate);
     if args.json {
-        let SiteThreshold { path, overlay, highest } = &threshold;
+        let NewThreshold { path, threshold: overlay, highest } = &threshold;
         let supported = overlay.calibration.is_supported();
         let highest = highest.iter().map(|part| (part.part.as_str(), part.score)).collect();
         output::print_json(&Document { path, overlay, supported, needed, bundle_threshold: own.threshold, highest })?;
@@ -98,7 +98,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 }
 
 /// A threshold that was set, beside the bundle's own; `needed` parts would support the rate.
-fn summary(SiteThreshold { overlay, highest, .. }: &SiteThreshold, own: &Calibration, needed: usize) -> String {
+fn summary(NewThreshold { threshold: overlay, highest, .. }: &NewThreshold, own: &Calibration, needed: usize) -> String {
     let Calibration { threshold, false_reject_rate, requested_rate, images, .. } = &overlay.calibration;
     let mut text = format!(
         "threshold {threshold:.4} from {images} good parts: on average at most {:.2} % of good parts are rejected\n\

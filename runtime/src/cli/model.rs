@@ -1,10 +1,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use detector::files::Disk;
 use serde::Serialize;
-use store::State;
-use store::models::{self, Model, Models};
+use store::Store;
+use store::models::{self, Model};
 
 use super::answer::Answer;
 use super::model_args::StartArgs;
@@ -88,15 +87,15 @@ pub(super) fn run(args: Args) -> Result<Answer> {
         Command::Install(args) => install(&args)?,
         Command::List(args) => list(&args)?,
         Command::Activate(args) => {
-            let model = models::activate(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
+            let model = Store::at(&args.at.state).lock()?.activate(&args.model)?;
             output::print(&format!("{}: active; a service takes it when it starts again", model.file))?;
         }
         Command::Rollback(args) => {
-            let model = models::roll_back(&State::open(&args.state)?, &mut Disk::default())?;
+            let model = Store::at(&args.state).lock()?.roll_back()?;
             output::print(&format!("{}: active again; a service takes it when it starts again", model.file))?;
         }
         Command::Remove(args) => {
-            let model = models::remove(&State::open(&args.at.state)?, &mut Disk::default(), &args.model)?;
+            let model = Store::at(&args.at.state).lock()?.remove(&args.model)?;
             output::print(&format!("{}: removed", model.file))?;
         }
     }
@@ -122,7 +121,7 @@ fn install(args: &Install) -> Result<()> {
 }
 
 fn list(args: &List) -> Result<()> {
-    let models = Models::read(&args.at.state)?;
+    let models = Store::at(&args.at.state).models()?;
     let is = |id: Option<&str>, model: &Model| id == Some(model.id.as_str());
     let (active, before) = (models.history.active(), models.history.before());
     let rows = models.installed.iter().map(|model| Row { model, active: is(active, model), before: is(before, model) });

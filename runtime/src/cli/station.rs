@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use config::Config;
+use detector::file_system::Disk;
 use detector::files;
 use detector::picture::Picture;
 use serde::Serialize;
@@ -108,7 +109,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 }
 
 fn export(args: &ExportArgs) -> Result<Answer> {
-    let (station, bytes) = Station::export(&args.config, &login::name(args.by.as_deref()))?;
+    let (station, bytes) = Station::export(Disk, &args.config, &login::name(args.by.as_deref()))?;
     files::write_atomic(&args.out, &bytes)?;
     let models = station.models.iter().map(|(model, _)| model.file.as_str()).collect::<Vec<_>>().join(", ");
     output::print(&format!("{}: station {} with {models}", args.out.display(), models::short(&station.id)))?;
@@ -140,7 +141,7 @@ fn golden(args: &GoldenArgs) -> Result<Answer> {
         }
     };
     if args.capture {
-        print_captured(&part.capture(&shown, login::name(args.by.as_deref()))?, args.json)?;
+        print_captured(&part.capture(&shown, &login::name(args.by.as_deref()))?, args.json)?;
         return Ok(Answer::Done);
     }
     let comparison = part.compare(&shown)?;

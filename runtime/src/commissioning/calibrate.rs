@@ -13,12 +13,12 @@ use anyhow::{Context, Result};
 use config::{Config, SeatId};
 use detector::bundle::Bundle;
 use detector::calibration::{Calibration, TailEstimate, calibrate, images_needed};
-use detector::files::{self, Disk};
+use detector::files;
 use detector::picture::Picture;
 use detector::{Detector, Error};
 use log::warn;
-use store::site::{self, Binding, Overlay};
-use store::{State, models};
+use store::Store;
+use store::site::{self, Binding, SiteThreshold};
 
 use super::parts::{Part, each_part};
 use crate::assembly::detectors;
@@ -87,7 +87,7 @@ impl<'a> SiteSeat<'a> {
     /// When the state folder cannot be changed.
     pub fn clear(&self, by: &str) -> Result<usize> {
         let role = site::role_of(self.config, self.id);
-        Ok(site::clear(&State::open(&self.config.runtime.state)?, &mut Disk::default(), &role, by)?)
+        Ok(Store::at(&self.config.runtime.state).lock()?.clear_site_thresholds(&role, by)?)
     }
 
     /// Reads the seat's bundle and starts its detector.
@@ -96,7 +96,7 @@ impl<'a> SiteSeat<'a> {
     /// When the bundle is damaged, or no engine passes its self-test.
     pub fn start(&self) -> Result<Calibrator<'a>> {
         let SiteSeat { config, id } = *self;
-        let bundle = models::read_bundle(&config.seat(id).bundle, &config.runtime.state)?;
+        let bundle = Store::at(&config.runtime.state).bundle(&config.seat(id).bundle)?;
         let detector = Detector::start(&bundle, &config.setup())?;
         Ok(Calibrator { config, id, bundle, detector })
     }
@@ -130,11 +130,11 @@ pub struct Calibrator<'a> {
 
 /// A threshold that was set.
 #[derive(Clone, Debug)]
-pub struct SiteThreshold {
+pub struct NewThreshold {
     /// Its file.
     pub path: PathBuf,
     /// Its content.
-    pub overlay: Overlay,
+    pub threshold: SiteThreshold,
     /// The parts nearest to a reject, highest score first.
     pub highest: Vec<PartScore>,
 }
@@ -201,21 +201,21 @@ impl Calibrator<'_> {
     ///
     /// # Errors
     /// When there are too few scores, or the state folder cannot be changed. The threshold is then unchanged.
-    pub fn set(&self, scores: Vec<PartScore>, rate: f64, by: String, source: String) -> Result<SiteThreshold> {
+    pub fn set(&self, scores: Vec<PartScore>, rate: f64, by: String, source: String) -> Result<NewThreshold> {
         let values: Vec<f32> = scores.iter().map(|part| part.score).collect();
         let calibration = calibrate(&values, rate).context("the threshold is unchanged")?;
         let (folder, role) = (&self.config.runtime.state, site::role_of(self.config, self.id));
         let binding = Binding::of(&self.detector, self.config, self.id);
-        let state = State::open(folder)?;
+        let store = Store::at(folder).lock()?;
         // A threshold that does not fit judged nothing: the bundle's was in force before.
-        let previous = site::find(folder, &role, &binding).ok().flatten();
-        let previous = previous.map_or(self.own().threshold, |overlay| overlay.calibration.threshold);
-        let mut overlay = Overlay::new(by, source, previous, binding, calibration);
-        if !overlay.calibration.is_supported() {
-            overlay.tail = TailEstimate::of(&values, rate);
+        let previous = store.site_threshold(&role, &binding).ok().flatten();
+        let previous = previous.map_or(self.own().threshold, |found| found.calibration.threshold);
+        let mut threshold = SiteThreshold::new(by, source, previous, binding, calibration);
+        if !threshold.calibration.is_supported() {
+            threshold.tail = TailEstimate::of(&values, rate);
         }
-        let path = site::set(&state, &mut Disk::default(), &role, &overlay)?;
-        Ok(SiteThreshold { path, overlay, highest: nearest_to_a_reject(scores) })
+        let path = store.set_site_threshold(&role, &threshold)?;
+        Ok(NewThreshold { path, threshold, highest: nearest_to_a_reject(scores) })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use detector::bundle::{Bundle, SIZE_LIMIT};
-use detector::files::{self, Disk};
+use detector::files;
 use detector::{Detector, Setup};
 use serde::Serialize;
-use store::State;
-use store::models::{self, Model, ModelError};
+use store::Store;
+use store::models::{Model, ModelError};
 
 use crate::workbench::engine_in_use::EngineInUse;
 
@@ -37,7 +37,7 @@ pub fn install(bundle: &Path, setup: &Setup, state: &Path) -> Result<Installed, 
     let detector = Detector::start(&parsed, setup)?;
     let name = bundle.file_stem().unwrap_or_default().to_string_lossy();
     let tested = Model::tested(&detector, &parsed, &name);
-    let path = models::install(&State::open(state)?, &mut Disk::default(), tested, &bytes)?;
+    let path = Store::at(state).lock()?.install(tested, &bytes)?;
     Ok(Installed {
         bundle: parsed.id,
         path,

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use detector::Detector;
-use detector::files::Disk;
-use store::State;
+use store::Store;
 use store::models::Model;
 use store::station::{Device, Station};
 
@@ -24,8 +23,7 @@ pub fn import(station: &Station, config: &Path, state: &Path, by: &str) -> Resul
     for (_, bundle) in &station.models {
         tested.push(Model::tested(&Detector::start(bundle, &setup)?, bundle, ""));
     }
-    let state = State::open(state)?;
-    Ok(station.import(config, &state, &mut Disk::default(), &tested, by)?)
+    Ok(Store::at(state).lock()?.import_station(station, config, &tested, by)?)
 }
 
 /// Whether a device of a station is plugged in here.

@@ -2,19 +2,23 @@
 
 use std::path::{Path, PathBuf};
 
-use detector::files::{self, Disk};
+use detector::archive::SIZE_LIMIT;
+use detector::file_system::FileSystem;
 use detector::picture::Picture;
 use detector::preprocess::Rect;
-use detector::{Error, Result};
+use detector::{Error, Result, files};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::{GOLDEN as FOLDER, now};
 use crate::models::short;
-use crate::state::State;
+use crate::store::{LockedStore, Store};
+use crate::text::{toml, utf8};
 
 /// Format that this version writes.
 const FORMAT: u32 = 1;
+/// Largest record.
+const RECORD_LIMIT: u64 = 64 << 10;
 
 /// Light and focus of a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,94 +72,121 @@ impl Golden {
     }
 }
 
-/// Where a role's record is.
-pub fn record(state: &Path, role: &str) -> PathBuf {
-    state.join(FOLDER).join(role).with_extension("toml")
+/// A golden part as it is captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Capture<'a> {
+    /// The picture of the detector's region, as the bytes of a PNG file.
+    pub png: &'a [u8],
+    /// Light and focus of that picture.
+    pub measures: Measures,
+    /// What the detector looks at in the whole picture.
+    pub region: Option<Rect>,
+    /// Who captures.
+    pub by: &'a str,
+    /// Camera or file.
+    pub source: &'a str,
 }
 
-/// The golden part of a station and the region of its picture; none where it was never captured.
-///
-/// # Errors
-/// When it is damaged.
-pub fn read(state: &Path, role: &str) -> Result<Option<(Golden, RgbImage)>> {
-    let path = record(state, role);
-    if !path.is_file() {
-        return Ok(None);
+impl<F: FileSystem> Store<F> {
+    /// The golden part of a seat and the picture of its region; none where it was never captured.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn golden(&self, role: &str) -> Result<Option<(Golden, RgbImage)>> {
+        let path = self.golden_record(role);
+        if !self.files.is_file(&path) {
+            return Ok(None);
+        }
+        let golden = Golden::parse(&path, utf8(&self.files.read(&path, RECORD_LIMIT)?, &path)?)?;
+        let path = self.golden_picture(&golden);
+        let png = self.files.read(&path, SIZE_LIMIT)?;
+        if files::sha256(&png) != golden.sha256 {
+            return Err(Error::file(path, "is not the golden part's picture that was captured: capture it again"));
+        }
+        let pixels = Picture::parse(&png, &path)?.pixels;
+        Ok(Some((golden, pixels)))
     }
-    let text = String::from_utf8(files::read_bounded(&path, 64 << 10)?).map_err(|_| Error::file(&path, "is not UTF-8 text"))?;
-    let golden = Golden::parse(&path, &text)?;
-    let picture = state.join(FOLDER).join(&golden.picture);
-    if files::sha256_file(&picture)? != golden.sha256 {
-        return Err(Error::file(picture, "is not the golden part's picture that was captured: capture it again"));
+
+    pub(crate) fn golden_record(&self, role: &str) -> PathBuf {
+        self.folder().join(FOLDER).join(format!("{role}.toml"))
     }
-    let pixels = Picture::read(&picture)?.pixels;
-    Ok(Some((golden, pixels)))
+
+    pub(crate) fn golden_picture(&self, golden: &Golden) -> PathBuf {
+        self.folder().join(FOLDER).join(&golden.picture)
+    }
 }
 
-/// Keeps a golden part in place of the one before: the PNG file of the region's picture and its measures. The picture has a name of its own content: a record never leads to another picture.
-///
-/// # Errors
-/// When a file cannot be written.
-pub fn write(
-    state: &State,
-    disk: &mut Disk<'_>,
-    role: &str,
-    (png, measures): (&[u8], Measures),
-    region: Option<Rect>,
-    (by, source): (String, String),
-) -> Result<Golden> {
-    let folder = state.subfolder(FOLDER)?;
-    let path = record(state.folder(), role);
-    let before = read(state.folder(), role).ok().flatten();
-    let sha256 = files::sha256(png);
-    let picture = format!("{role}-{}.png", short(&sha256));
-    let golden = Golden { format: FORMAT, at: now(), by, source, picture, sha256, region, measures };
-    disk.write(&folder.join(&golden.picture), png)?;
-    let text = toml::to_string(&golden).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))?;
-    disk.write(&path, text.as_bytes())?;
-    if let Some((before, _)) = before.filter(|(before, _)| before.picture != golden.picture) {
-        disk.remove(&folder.join(before.picture))?;
+impl<F: FileSystem> LockedStore<F> {
+    /// Keeps a golden part in place of the one before. Its picture is named by its content: a record never leads to another picture.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn write_golden(&self, role: &str, capture: &Capture<'_>) -> Result<Golden> {
+        let Capture { png, measures, region, by, source } = *capture;
+        self.subfolder(FOLDER)?;
+        let before = self.golden(role).ok().flatten();
+        let sha256 = files::sha256(png);
+        let picture = format!("{role}-{}.png", short(&sha256));
+        let golden =
+            Golden { format: FORMAT, at: now(), by: by.into(), source: source.into(), picture, sha256, region, measures };
+        self.files.write(&self.golden_picture(&golden), png)?;
+        self.files.write(&self.golden_record(role), toml(&golden)?.as_bytes())?;
+        if let Some((before, _)) = before.filter(|(before, _)| before.picture != golden.picture) {
+            self.files.remove(&self.golden_picture(&before))?;
+        }
+        Ok(golden)
     }
-    Ok(golden)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use config::MAIN;
-    use std::io::{self, Cursor};
+    use std::io::Cursor;
 
-    fn capture(folder: &Path, grey: u8, disk: &mut Disk<'_>) -> Result<Golden> {
+    use config::MAIN;
+
+    use super::*;
+    use crate::memory::{Memory, finish, interrupt};
+
+    fn capture<F: FileSystem>(store: Store<F>, grey: u8) -> Result<()> {
         let pixels = RgbImage::from_pixel(9, 9, image::Rgb([grey; 3]));
         let mut png = Cursor::new(Vec::new());
         pixels.write_to(&mut png, image::ImageFormat::Png).unwrap();
-        let state = State::open(folder)?;
         let measures = Measures { levels: [f64::from(grey); 3], sharpness: 0.0 };
-        write(&state, disk, MAIN, (png.get_ref(), measures), None, ("ana".into(), "camera".into()))
+        let capture = Capture { png: png.get_ref(), measures, region: None, by: "ana", source: "camera" };
+        store.lock()?.write_golden(MAIN, &capture).map(drop)
     }
 
     #[test]
-    fn a_power_cut_leaves_the_old_golden_part_or_the_new_one() {
-        for cut in 0..12 {
-            let folder = tempfile::tempdir().unwrap();
-            assert_eq!(read(folder.path(), MAIN).unwrap(), None);
-            capture(folder.path(), 10, &mut Disk::default()).unwrap();
-            let mut left = cut;
-            let mut watch = |_| match left {
-                0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
-                _ => {
-                    left -= 1;
-                    Ok(())
-                }
-            };
-            assert!(capture(folder.path(), 20, &mut Disk::watched(&mut watch)).is_err(), "{cut}");
-            let (golden, pixels) = read(folder.path(), MAIN).unwrap().unwrap();
-            let grey = pixels.get_pixel(4, 4).0[0];
-            assert!([10, 20].contains(&grey) && golden.measures.levels[0] == f64::from(grey), "{cut}");
+    fn a_crash_leaves_the_old_golden_part_or_the_new_one() {
+        let on = |disk: &Memory| Store::on(disk.clone(), "/var/lib/apc");
+        for old in [None, Some(10)] {
+            let before = Memory::new();
+            old.iter().for_each(|grey| finish(&before, |disk| capture(on(disk), *grey)));
+            let go = |disk: &Memory| capture(on(disk), 20);
+            let states = interrupt(&before, go, |end, after| {
+                let grey = |disk: &Memory| {
+                    let (golden, pixels) = on(disk).golden(MAIN).unwrap()?;
+                    let grey = pixels.get_pixel(4, 4).0[0];
+                    assert_eq!(golden.measures.levels[0], f64::from(grey), "{end:?}");
+                    Some(grey)
+                };
+                let found = grey(after);
+                assert!([old, Some(20)].contains(&found), "{end:?}: {found:?}");
+                finish(after, go);
+                assert_eq!(grey(after), Some(20), "given again after {end:?}");
+            });
+            assert!(states >= 40, "{states} states after a crash");
         }
+    }
+
+    #[test]
+    fn a_golden_part_takes_the_place_of_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
+        let store = Store::at(folder.path());
+        assert_eq!(store.golden(MAIN).unwrap(), None);
         for grey in [10, 20] {
-            capture(folder.path(), grey, &mut Disk::default()).unwrap();
+            capture(store.clone(), grey).unwrap();
+            assert_eq!(store.golden(MAIN).unwrap().unwrap().1.get_pixel(0, 0).0, [grey; 3]);
         }
         assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 2, "the old picture is gone");
     }

@@ -4,7 +4,7 @@ use config::{Config, SeatId};
 use detector::bundle::Bundle;
 use detector::calibration::Calibration;
 use detector::{Declined, Detector};
-use store::models;
+use store::Store;
 use store::site::{self, SiteError};
 
 use super::report::Report;
@@ -23,7 +23,7 @@ pub(super) struct Started {
 pub(super) fn start_all<E>(report: &mut Report<'_, E>, config: &Config, quick: bool) -> Result<Vec<Started>, E> {
     let mut all = Vec::new();
     for path in config.bundles() {
-        let bundle = models::read_bundle(path, &config.runtime.state).map(|bundle| (bundle.id.clone(), bundle));
+        let bundle = Store::at(&config.runtime.state).bundle(path).map(|bundle| (bundle.id.clone(), bundle));
         let bundle = report.add_with("bundle", bundle)?;
         let detector = match bundle.as_ref().filter(|_| !quick) {
             Some(bundle) => self_test(report, bundle, config)?,

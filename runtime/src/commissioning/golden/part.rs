@@ -4,12 +4,11 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use config::{Config, MAIN, SeatId, SourceConfig};
-use detector::files::Disk;
 use detector::picture::Picture;
 use detector::preprocess::Rect;
 use log::warn;
-use store::golden::Golden;
-use store::{State, golden as record, models};
+use store::Store;
+use store::golden::{Capture, Golden};
 
 use super::compare::{Finding, compare, measure};
 use crate::commissioning::parts::each_part;
@@ -79,7 +78,7 @@ impl<'a> GoldenPart<'a> {
     /// # Errors
     /// When the bundle cannot be read.
     pub fn new(config: &'a Config, state: &'a Path) -> Result<GoldenPart<'a>> {
-        let region = models::read_bundle(&config.detector.bundle, state)?.manifest.input.region;
+        let region = Store::at(state).bundle(&config.detector.bundle)?.manifest.input.region;
         Ok(GoldenPart { config, state, region })
     }
 
@@ -104,12 +103,11 @@ impl<'a> GoldenPart<'a> {
     ///
     /// # Errors
     /// When the region does not lie in the picture, or the state folder cannot be changed.
-    pub fn capture(&self, shown: &ShownPicture, by: String) -> Result<Golden> {
+    pub fn capture(&self, shown: &ShownPicture, by: &str) -> Result<Golden> {
         let region = self.region_of(&shown.picture)?;
         let (png, measures) = (png::encode(&region)?, measure(&region.pixels));
-        let state = State::open(self.state)?;
-        let origin = (by, shown.source.clone());
-        Ok(record::write(&state, &mut Disk::default(), MAIN, (&png, measures), self.region, origin)?)
+        let capture = Capture { png: &png, measures, region: self.region, by, source: &shown.source };
+        Ok(Store::at(self.state).lock()?.write_golden(MAIN, &capture)?)
     }
 
     /// Compares a picture with the reference.
@@ -118,7 +116,7 @@ impl<'a> GoldenPart<'a> {
     /// When there is no reference, it shows another region or is damaged, or the region does not lie in the picture.
     pub fn compare(&self, shown: &ShownPicture) -> Result<Comparison> {
         let region = self.region_of(&shown.picture)?;
-        let Some((golden, reference)) = record::read(self.state, MAIN)? else {
+        let Some((golden, reference)) = Store::at(self.state).golden(MAIN)? else {
             return Err(GoldenPartError::NotCaptured(self.state.to_owned()).into());
         };
         if golden.region != self.region {
@@ -173,7 +171,7 @@ mod tests {
         let part = GoldenPart { config: &config, state, region: Some(Rect { x: 10, y: 10, width: 140, height: 100 }) };
         let problem = |error: anyhow::Error| error.downcast::<GoldenPartError>().unwrap();
         assert_eq!(problem(part.compare(&shown(50, 200)).unwrap_err()), GoldenPartError::NotCaptured(state.to_owned()));
-        let golden = part.capture(&shown(50, 200), "ana".into()).unwrap();
+        let golden = part.capture(&shown(50, 200), "ana").unwrap();
         assert_eq!((golden.by.as_str(), golden.source.as_str(), golden.region), ("ana", "a.png", part.region));
         assert!(part.compare(&shown(50, 200)).unwrap().holds());
         let moved = part.compare(&shown(62, 200)).unwrap();

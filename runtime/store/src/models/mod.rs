@@ -1,24 +1,25 @@
 //! Installed bundles, and which of them is active.
 
+mod history;
+mod model;
+
 use std::path::{Path, PathBuf};
 
 use config::ACTIVE;
-use detector::bundle::{Bundle, Variant};
-use detector::engine::EngineKind;
-use detector::files::{self, Disk};
-use detector::{Detector, Error};
-use serde::{Deserialize, Serialize};
+use detector::bundle::{Bundle, SIZE_LIMIT};
+use detector::file_system::FileSystem;
+use detector::{Error, files};
 
-use crate::folder::{MODELS as FOLDER, files_in, now};
-use crate::state::State;
+pub use history::History;
+pub use model::{Model, short};
+
+use crate::folder::MODELS as FOLDER;
+use crate::store::{LockedStore, Store};
+use crate::text::toml;
 
 /// Most models of a state folder.
 const MODELS_LIMIT: usize = 16;
-/// Most activations that are remembered.
-const HISTORY_LIMIT: usize = 16;
 const POINTER: &str = "active.toml";
-/// Characters of an id in file names.
-const SHORT: usize = 12;
 
 /// Why models cannot be had or changed.
 #[derive(Debug, thiserror::Error)]
@@ -56,98 +57,6 @@ pub enum ModelError {
     Full,
 }
 
-/// An installed bundle and what was found out about it on this machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Model {
-    /// Name of the bundle's file.
-    pub file: String,
-    /// SHA-256 of the bundle.
-    pub id: String,
-    /// Name of the product.
-    pub product: String,
-    /// The engine that it was tested on.
-    pub engine: EngineKind,
-    /// The network that was tested.
-    pub variant: Variant,
-    /// Largest relative difference of a reference's score in that test.
-    pub self_test_difference: f32,
-    /// Largest that the bundle accepts.
-    pub self_test_tolerance: f32,
-    /// When it was installed; seconds since 1970, UTC.
-    pub installed: u64,
-}
-
-impl Model {
-    /// What a started detector says of its bundle. `name` becomes part of the file's name.
-    pub fn tested(detector: &Detector, bundle: &Bundle, name: &str) -> Model {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
-        let name: String = name.chars().map(plain).take(40).collect();
-        Model {
-            file: format!("{name}-{}.apc", short(&bundle.id)),
-            id: bundle.id.clone(),
-            product: bundle.manifest.detector.name.clone(),
-            engine: detector.engine,
-            variant: detector.variant,
-            self_test_difference: detector.self_test_difference,
-            self_test_tolerance: detector.self_test_tolerance,
-            installed: now(),
-        }
-    }
-
-    fn record(&self) -> PathBuf {
-        Path::new(&self.file).with_extension("toml")
-    }
-}
-
-/// The beginning of an id, for people and file names.
-pub fn short(id: &str) -> &str {
-    id.get(..SHORT).unwrap_or(id)
-}
-
-/// Content of `active.toml`: the last is active, rollback goes to the one before it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct History {
-    /// Ids.
-    pub history: Vec<String>,
-}
-
-impl History {
-    /// The active model's id.
-    pub fn active(&self) -> Option<&str> {
-        self.history.last().map(String::as_str)
-    }
-
-    /// The id that rollback would make active.
-    pub fn before(&self) -> Option<&str> {
-        self.history.iter().nth_back(1).map(String::as_str)
-    }
-
-    /// With this model active.
-    pub fn activated(mut self, id: &str) -> History {
-        if self.active() != Some(id) {
-            self.history.push(id.into());
-        }
-        self.history.drain(..self.history.len().saturating_sub(HISTORY_LIMIT));
-        self
-    }
-
-    /// With the one before active again; nothing if there is none.
-    pub fn rolled_back(mut self) -> Option<History> {
-        self.before()?;
-        self.history.pop();
-        Some(self)
-    }
-
-    /// Without a model. Two equal neighbours would make a rollback that changes nothing.
-    fn without(mut self, id: &str) -> History {
-        self.history.retain(|other| other != id);
-        self.history.dedup();
-        self
-    }
-}
-
 /// The models of a state folder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Models {
@@ -159,19 +68,6 @@ pub struct Models {
 }
 
 impl Models {
-    /// Reads what is installed in a state folder; none where the folder is missing.
-    ///
-    /// # Errors
-    /// When a record is damaged.
-    pub fn read(state: &Path) -> Result<Models, ModelError> {
-        let folder = state.join(FOLDER);
-        let pointer = folder.join(POINTER);
-        let records = files_in(&folder, "toml")?.into_iter().filter(|path| *path != pointer);
-        let installed = records.map(|path| files::read_toml(&path)).collect::<Result<Vec<Model>, _>>()?;
-        let history = if pointer.is_file() { files::read_toml(&pointer)? } else { History::default() };
-        Ok(Models { folder, installed, history })
-    }
-
     /// The active model.
     ///
     /// # Errors
@@ -206,105 +102,116 @@ impl Models {
     }
 }
 
-/// Puts a bundle that has passed its self-test into the state folder: its bytes first, then the record that makes it installed.
-///
-/// # Errors
-/// When there is no room, or a file cannot be written.
-pub fn install(state: &State, disk: &mut Disk<'_>, mut model: Model, bytes: &[u8]) -> Result<PathBuf, ModelError> {
-    let folder = state.subfolder(FOLDER)?;
-    let installed = Models::read(state.folder())?.installed;
-    match installed.iter().find(|other| other.id == model.id) {
-        Some(same) => model.file.clone_from(&same.file),
-        None if installed.len() >= MODELS_LIMIT => return Err(ModelError::Full),
-        None => {}
+impl<F: FileSystem> Store<F> {
+    /// What is installed; none where the folder is missing.
+    ///
+    /// # Errors
+    /// When a record is damaged.
+    pub fn models(&self) -> Result<Models, ModelError> {
+        let folder = self.folder().join(FOLDER);
+        let pointer = folder.join(POINTER);
+        let records = self.files_in(&folder, "toml")?.into_iter().filter(|path| *path != pointer);
+        let installed = records.map(|path| self.read_toml(&path)).collect::<Result<Vec<Model>, _>>()?;
+        let history = if self.files.is_file(&pointer) { self.read_toml(&pointer)? } else { History::default() };
+        Ok(Models { folder, installed, history })
     }
-    let path = folder.join(&model.file);
-    disk.write(&path, bytes)?;
-    disk.write(&folder.join(model.record()), &toml(&model)?)?;
-    Ok(path)
-}
 
-/// Makes an installed model the active one, if its bundle is still what was installed.
-///
-/// # Errors
-/// When it is not, or is not installed.
-pub fn activate(state: &State, disk: &mut Disk<'_>, wanted: &str) -> Result<Model, ModelError> {
-    let models = Models::read(state.folder())?;
-    let model = models.find(wanted)?;
-    expect_id(&models.path(model), &files::sha256_file(&models.path(model))?, model)?;
-    point(state, disk, &models.history.clone().activated(&model.id))?;
-    Ok(model.clone())
-}
-
-/// Makes the model active that was before.
-///
-/// # Errors
-/// When there is none.
-pub fn roll_back(state: &State, disk: &mut Disk<'_>) -> Result<Model, ModelError> {
-    let models = Models::read(state.folder())?;
-    let history = models.history.clone().rolled_back().ok_or(ModelError::NoneBefore)?;
-    let model = models.find(history.active().ok_or(ModelError::NoneBefore)?)?;
-    expect_id(&models.path(model), &files::sha256_file(&models.path(model))?, model)?;
-    point(state, disk, &history)?;
-    Ok(model.clone())
-}
-
-/// Removes an installed model that is not in use.
-///
-/// # Errors
-/// When it is, or is not installed.
-pub fn remove(state: &State, disk: &mut Disk<'_>, wanted: &str) -> Result<Model, ModelError> {
-    let models = Models::read(state.folder())?;
-    let model = models.find(wanted)?;
-    if [models.history.active(), models.history.before()].contains(&Some(&model.id)) {
-        return Err(ModelError::InUse(model.file.clone()));
+    /// Reads the bundle that a configuration names: a file, or [`ACTIVE`] for the active model.
+    ///
+    /// # Errors
+    /// When it cannot be read, no model is active, or the active one is not what was installed.
+    pub fn bundle(&self, named: &Path) -> Result<Bundle, ModelError> {
+        let read = |path: &Path| Bundle::parse(&self.files.read(path, SIZE_LIMIT)?, path);
+        if named != Path::new(ACTIVE) {
+            return Ok(read(named)?);
+        }
+        let models = self.models()?;
+        let model = models.active()?;
+        let bundle = read(&models.path(model))?;
+        expect_id(&models, model, &bundle.id)?;
+        Ok(bundle)
     }
-    let history = models.history.clone().without(&model.id);
-    if history != models.history {
-        point(state, disk, &history)?;
+}
+
+impl<F: FileSystem> LockedStore<F> {
+    /// Installs a bundle that has passed its self-test: its bytes first, then the record that makes it installed. Gives the bundle's path.
+    ///
+    /// # Errors
+    /// When there is no room, or a file cannot be written.
+    pub fn install(&self, mut model: Model, bytes: &[u8]) -> Result<PathBuf, ModelError> {
+        let folder = self.subfolder(FOLDER)?;
+        let installed = self.models()?.installed;
+        match installed.iter().find(|other| other.id == model.id) {
+            Some(same) => model.file.clone_from(&same.file),
+            None if installed.len() >= MODELS_LIMIT => return Err(ModelError::Full),
+            None => {}
+        }
+        let path = folder.join(&model.file);
+        self.files.write(&path, bytes)?;
+        self.files.write(&folder.join(model.record()), toml(&model)?.as_bytes())?;
+        Ok(path)
     }
-    // The record first: a bundle without a record is not installed.
-    disk.remove(&models.folder.join(model.record()))?;
-    disk.remove(&models.path(model))?;
-    Ok(model.clone())
+
+    /// Makes an installed model the active one, if its bundle is still what was installed.
+    ///
+    /// # Errors
+    /// When it is not, or is not installed.
+    pub fn activate(&self, wanted: &str) -> Result<Model, ModelError> {
+        let models = self.models()?;
+        let model = models.find(wanted)?;
+        self.expect_whole(&models, model)?;
+        self.point(&models.history.clone().activated(&model.id))?;
+        Ok(model.clone())
+    }
+
+    /// Makes the model active that was before.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn roll_back(&self) -> Result<Model, ModelError> {
+        let models = self.models()?;
+        let history = models.history.clone().rolled_back().ok_or(ModelError::NoneBefore)?;
+        let model = models.find(history.active().ok_or(ModelError::NoneBefore)?)?;
+        self.expect_whole(&models, model)?;
+        self.point(&history)?;
+        Ok(model.clone())
+    }
+
+    /// Removes an installed model that is not in use.
+    ///
+    /// # Errors
+    /// When it is, or is not installed.
+    pub fn remove(&self, wanted: &str) -> Result<Model, ModelError> {
+        let models = self.models()?;
+        let model = models.find(wanted)?;
+        if [models.history.active(), models.history.before()].contains(&Some(&model.id)) {
+            return Err(ModelError::InUse(model.file.clone()));
+        }
+        let history = models.history.clone().without(&model.id);
+        if history != models.history {
+            self.point(&history)?;
+        }
+        // The record first: a bundle without a record is not installed.
+        self.files.remove(&models.folder.join(model.record()))?;
+        self.files.remove(&models.path(model))?;
+        Ok(model.clone())
+    }
+
+    fn expect_whole(&self, models: &Models, model: &Model) -> Result<(), ModelError> {
+        expect_id(models, model, &files::sha256(&self.files.read(&models.path(model), SIZE_LIMIT)?))
+    }
+
+    fn point(&self, history: &History) -> Result<(), ModelError> {
+        Ok(self.files.write(&self.subfolder(FOLDER)?.join(POINTER), &history.to_toml()?)?)
+    }
 }
 
-fn point(state: &State, disk: &mut Disk<'_>, history: &History) -> Result<(), ModelError> {
-    Ok(disk.write(&state.subfolder(FOLDER)?.join(POINTER), &pointer(history)?)?)
-}
-
-/// The text of `active.toml`.
-pub(crate) fn pointer(history: &History) -> Result<Vec<u8>, ModelError> {
-    let note = b"# Written by `apc-runtime model`. The last one is active; a rollback goes to the one before it.\n";
-    Ok([&note[..], &toml(history)?].concat())
-}
-
-fn expect_id(path: &Path, found: &str, model: &Model) -> Result<(), ModelError> {
+fn expect_id(models: &Models, model: &Model, found: &str) -> Result<(), ModelError> {
     if found == model.id {
         return Ok(());
     }
-    Err(Error::file(path, "is not the bundle that was installed: its content has changed; install it again").into())
-}
-
-/// Reads the bundle that a configuration names: a file, or [`ACTIVE`] for the active model of the state folder.
-///
-/// # Errors
-/// When it cannot be read, no model is active, or the active one is not what was installed.
-pub fn read_bundle(named: &Path, state: &Path) -> Result<Bundle, ModelError> {
-    if named != Path::new(ACTIVE) {
-        return Ok(Bundle::read(named)?);
-    }
-    let models = Models::read(state)?;
-    let model = models.active()?;
-    let path = models.path(model);
-    let bundle = Bundle::read(&path)?;
-    expect_id(&path, &bundle.id, model)?;
-    Ok(bundle)
-}
-
-fn toml(value: &impl Serialize) -> Result<Vec<u8>, ModelError> {
-    let text = toml::to_string(value).map_err(|error| Error::invalid(format!("cannot write TOML: {error}")))?;
-    Ok(text.into_bytes())
+    let problem = "is not the bundle that was installed: its content has changed; install it again";
+    Err(Error::file(models.path(model), problem).into())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-use std::fs;
-use std::io;
-
+use detector::bundle::Variant;
+use detector::engine::EngineKind;
 use proptest::prelude::*;
 
+use super::history::HISTORY_LIMIT;
 use super::*;
+use crate::memory::{End, Memory, finish, interrupt};
 
 /// Stands for a bundle: whoever installs one has read and tested it.
 fn model(number: u8) -> (Model, Vec<u8>) {
@@ -34,100 +35,104 @@ enum Command {
     Remove(u8),
 }
 
-fn carry_out(command: Command, folder: &Path, disk: &mut Disk<'_>) -> Result<(), ModelError> {
-    let state = State::open(folder)?;
+fn carry_out<F: FileSystem>(command: Command, store: Store<F>) -> Result<(), ModelError> {
+    let store = store.lock()?;
     match command {
         Command::Install(number) => {
             let (model, bytes) = model(number);
-            install(&state, disk, model, &bytes).map(drop)
+            store.install(model, &bytes).map(drop)
         }
-        Command::Activate(number) => activate(&state, disk, &id(number)).map(drop),
-        Command::RollBack => roll_back(&state, disk).map(drop),
-        Command::Remove(number) => remove(&state, disk, &id(number)).map(drop),
+        Command::Activate(number) => store.activate(&id(number)).map(drop),
+        Command::RollBack => store.roll_back().map(drop),
+        Command::Remove(number) => store.remove(&id(number)).map(drop),
     }
 }
 
-fn run(commands: &[Command], folder: &Path) {
-    commands.iter().for_each(|command| carry_out(*command, folder, &mut Disk::default()).unwrap());
-}
-
 /// What a service that starts now finds.
-fn seen(folder: &Path) -> (Vec<Model>, Option<String>, Option<String>) {
-    let models = Models::read(folder).unwrap();
+fn seen<F: FileSystem>(store: &Store<F>) -> (Vec<Model>, Option<String>, Option<String>) {
+    let models = store.models().unwrap();
     for model in &models.installed {
-        assert_eq!(files::sha256_file(&models.path(model)).unwrap(), model.id, "an installed bundle is whole");
+        let bytes = store.files.read(&models.path(model), SIZE_LIMIT).unwrap();
+        assert_eq!(files::sha256(&bytes), model.id, "an installed bundle is whole");
     }
     let active = models.history.active().map(|_| models.active().unwrap().id.clone());
     (models.installed.clone(), active, models.history.before().map(Into::into))
 }
 
+/// The state folder on a file system in memory.
+fn on(disk: &Memory) -> Store<Memory> {
+    Store::on(disk.clone(), "/var/lib/apc")
+}
+
 #[test]
-fn a_power_cut_anywhere_leaves_the_old_models_or_the_new_ones() {
+fn a_crash_anywhere_and_another_while_recovering_leave_the_old_models_or_the_new_ones() {
     use Command::{Activate, Install, Remove, RollBack};
-    let before = [Install(1), Install(2), Install(3), Activate(3), Activate(1), Activate(2)];
-    for command in [Install(4), Install(1), Activate(3), Activate(1), RollBack, Remove(3)] {
-        let whole = tempfile::tempdir().unwrap();
-        run(&before, whole.path());
-        let old = seen(whole.path());
-        let mut steps = 0;
-        let mut count = |_| {
-            steps += 1;
-            Ok(())
-        };
-        carry_out(command, whole.path(), &mut Disk::watched(&mut count)).unwrap();
-        let new = seen(whole.path());
-        assert!(steps >= 4, "{command:?} has steps to be cut between");
-        for cut in 0..steps {
-            let folder = tempfile::tempdir().unwrap();
-            run(&before, folder.path());
-            let mut left = cut;
-            let mut watch = |_| match left {
-                0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
-                _ => {
-                    left -= 1;
-                    Ok(())
-                }
-            };
-            assert!(carry_out(command, folder.path(), &mut Disk::watched(&mut watch)).is_err());
-            let after = seen(folder.path());
-            // What a removed model leaves in the history is nobody's business as long as active and before are the same.
-            assert!(after == old || after == new, "{command:?} cut before step {cut}: {after:?}");
-            // And the command can be given again.
-            if after == old {
-                carry_out(command, folder.path(), &mut Disk::default()).unwrap();
-                assert_eq!(seen(folder.path()), new, "{command:?} again after a cut before step {cut}");
-            }
-            let state = State::open(folder.path()).unwrap();
-            let hidden = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().to_string_lossy().starts_with('.');
-            assert!(!fs::read_dir(state.folder().join(FOLDER)).unwrap().any(hidden), "leftovers are swept");
-        }
+    let before = Memory::new();
+    for command in [Install(1), Install(2), Install(3), Activate(3), Activate(1), Activate(2)] {
+        finish(&before, |disk| carry_out(command, on(disk)));
     }
+    let old = seen(&on(&before));
+    let (mut states, mut pairs) = (0, 0);
+    for command in [Install(4), Install(1), Activate(3), Activate(1), RollBack, Remove(3)] {
+        let go = |disk: &Memory| carry_out(command, on(disk));
+        let whole = before.restarted(usize::MAX);
+        finish(&whole, go);
+        let new = seen(&on(&whole));
+        states += interrupt(&before, go, |end, after| {
+            let found = seen(&on(after));
+            // A model that is being removed may have left the older history: only the active model and the one before count.
+            assert!(found == old || found == new, "{command:?}, {end:?}: {found:?}");
+            // A command that only locks the folder, and is interrupted too, changes nothing. Only what was never synced may still be lost.
+            let lock = |disk: &Memory| on(disk).lock().map(drop);
+            pairs += interrupt(after, lock, |second, after| {
+                let later = seen(&on(after));
+                let is_lost = matches!(end, End::Killed(_)) && later == old;
+                assert!(later == found || is_lost, "{command:?}, {end:?}, then {second:?}: {later:?}");
+            });
+            if found != old {
+                return;
+            }
+            // The command can be given again, and interrupted again.
+            pairs += interrupt(after, go, |second, after| {
+                let later = seen(&on(after));
+                assert!(later == old || later == new, "{command:?}, {end:?}, then {second:?}: {later:?}");
+            });
+            finish(after, go);
+            assert_eq!(seen(&on(after)), new, "{command:?} again after {end:?}");
+            let names = after.list(Path::new("/var/lib/apc/models")).unwrap();
+            assert!(!names.iter().any(|path| path.to_string_lossy().contains("/.")), "leftovers are swept: {names:?}");
+        });
+    }
+    assert!(states >= 100 && pairs >= 1000, "{states} states after a crash, {pairs} after two");
 }
 
 #[test]
 fn the_active_model_changes_and_goes_back() {
     let folder = tempfile::tempdir().unwrap();
-    let go = |command| carry_out(command, folder.path(), &mut Disk::default());
-    let active = || seen(folder.path()).1;
-    assert!(matches!(Models::read(folder.path()).unwrap().active(), Err(ModelError::NoneActive(_))));
-    run(&[Command::Install(1), Command::Install(2)], folder.path());
-    assert_eq!(active(), None, "installing activates nothing");
-    run(&[Command::Activate(1), Command::Activate(2), Command::Activate(2)], folder.path());
-    assert_eq!(active(), Some(id(2)));
+    let go = |command| carry_out(command, Store::at(folder.path()));
+    let run = |commands: &[Command]| commands.iter().for_each(|command| go(*command).unwrap());
+    let models = || seen(&Store::at(folder.path()));
+    assert!(matches!(Store::at(folder.path()).models().unwrap().active(), Err(ModelError::NoneActive(_))));
+    run(&[Command::Install(1), Command::Install(2)]);
+    assert_eq!(models().1, None, "installing activates nothing");
+    run(&[Command::Activate(1), Command::Activate(2), Command::Activate(2)]);
+    assert_eq!(models().1, Some(id(2)));
     assert!(matches!(go(Command::Remove(1)), Err(ModelError::InUse(_))), "it is needed to go back");
     go(Command::RollBack).unwrap();
-    assert_eq!(active(), Some(id(1)));
+    assert_eq!(models().1, Some(id(1)));
     assert!(matches!(go(Command::RollBack), Err(ModelError::NoneBefore)));
     assert!(matches!(go(Command::Activate(9)), Err(ModelError::Unknown { .. })));
     go(Command::Remove(2)).unwrap();
-    assert_eq!(seen(folder.path()).0.len(), 1);
+    assert_eq!(models().0.len(), 1);
 }
 
 #[test]
 fn models_are_found_by_any_clear_beginning() {
-    let folder = tempfile::tempdir().unwrap();
-    run(&[Command::Install(1), Command::Install(2)], folder.path());
-    let models = Models::read(folder.path()).unwrap();
+    let disk = Memory::new();
+    for number in [1, 2] {
+        carry_out(Command::Install(number), on(&disk)).unwrap();
+    }
+    let models = on(&disk).models().unwrap();
     assert_eq!(models.find("part1").unwrap().id, id(1));
     assert_eq!(models.find(&id(2)[..8]).unwrap().id, id(2));
     let error = models.find("part").unwrap_err().to_string();
@@ -137,13 +142,13 @@ fn models_are_found_by_any_clear_beginning() {
 
 #[test]
 fn a_bundle_that_changed_is_not_activated_and_room_is_bounded() {
-    let folder = tempfile::tempdir().unwrap();
-    let go = |command| carry_out(command, folder.path(), &mut Disk::default());
+    let disk = Memory::new();
+    let go = |command| carry_out(command, on(&disk));
     (0..MODELS_LIMIT as u8).for_each(|number| go(Command::Install(number)).unwrap());
     assert!(matches!(go(Command::Install(99)), Err(ModelError::Full)));
     go(Command::Install(1)).unwrap();
-    let models = Models::read(folder.path()).unwrap();
-    fs::write(models.path(models.find(&id(1)).unwrap()), "other").unwrap();
+    let models = on(&disk).models().unwrap();
+    disk.write(&models.path(models.find(&id(1)).unwrap()), b"other").unwrap();
     let error = go(Command::Activate(1)).unwrap_err().to_string();
     assert!(error.contains("part1") && error.contains("install it again"), "{error}");
 }

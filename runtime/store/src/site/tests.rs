@@ -1,8 +1,13 @@
-use super::*;
-use config::MAIN;
-use detector::calibration::calibrate;
 use std::fs;
-use std::io;
+
+use config::MAIN;
+use detector::bundle::Variant;
+use detector::calibration::calibrate;
+use detector::engine::EngineKind;
+
+use super::audit::{AUDIT, AUDIT_LIMIT};
+use super::*;
+use crate::memory::{Memory, finish, interrupt};
 
 fn binding(bundle: &str) -> Binding {
     Binding {
@@ -14,22 +19,38 @@ fn binding(bundle: &str) -> Binding {
     }
 }
 
-fn overlay(bundle: &str, highest: u8) -> Overlay {
+fn threshold(bundle: &str, highest: u8) -> SiteThreshold {
     let scores: Vec<f32> = (0..=highest).map(f32::from).collect();
-    Overlay::new("ana".into(), "images".into(), 1.5, binding(bundle), calibrate(&scores, 0.1).unwrap())
+    SiteThreshold::new("ana".into(), "images".into(), 1.5, binding(bundle), calibrate(&scores, 0.1).unwrap())
 }
 
-fn set_now(folder: &Path, overlay: &Overlay) {
-    set(&State::open(folder).unwrap(), &mut Disk::default(), MAIN, overlay).unwrap();
+/// The state folder on a file system in memory.
+fn on(disk: &Memory) -> Store<Memory> {
+    Store::on(disk.clone(), "/var/lib/apc")
+}
+
+fn set<F: FileSystem>(store: Store<F>, threshold: &SiteThreshold) -> Result<(), SiteError> {
+    store.lock()?.set_site_threshold(MAIN, threshold).map(drop)
+}
+
+fn clear<F: FileSystem>(store: Store<F>) -> Result<usize, SiteError> {
+    store.lock()?.clear_site_thresholds(MAIN, "ben")
+}
+
+/// The entries of the audit log.
+fn log<F: FileSystem>(store: &Store<F>) -> Vec<serde_json::Value> {
+    let bytes = store.files.read(&store.folder().join(FOLDER).join(AUDIT), AUDIT_LIMIT).unwrap();
+    String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
 fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let find = |now: &Binding| find(folder.path(), MAIN, now);
+    let store = Store::at(folder.path());
+    let find = |now: &Binding| store.site_threshold(MAIN, now);
     assert_eq!(find(&binding("a")).unwrap(), None, "nobody calibrated");
-    set_now(folder.path(), &overlay("a", 40));
-    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
+    set(store.clone(), &threshold("a", 40)).unwrap();
+    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, threshold("a", 40).calibration);
     let sound = binding("a");
     let cases = [
         ("the bundle", binding("b")),
@@ -44,11 +65,10 @@ fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
         assert!(error.to_string().contains("calibrate --config FILE --clear"), "{error}");
     }
     // Each bundle has its own: going back needs no new calibration.
-    set_now(folder.path(), &overlay("b", 30));
-    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, overlay("a", 40).calibration);
-    assert_eq!(find(&binding("b")).unwrap().unwrap().calibration, overlay("b", 30).calibration);
-    let state = State::open(folder.path()).unwrap();
-    assert_eq!(clear(&state, &mut Disk::default(), MAIN, "ben").unwrap(), 2);
+    set(store.clone(), &threshold("b", 30)).unwrap();
+    assert_eq!(find(&binding("a")).unwrap().unwrap().calibration, threshold("a", 40).calibration);
+    assert_eq!(find(&binding("b")).unwrap().unwrap().calibration, threshold("b", 30).calibration);
+    assert_eq!(clear(store.clone()).unwrap(), 2);
     assert_eq!(find(&binding("c")).unwrap(), None);
 }
 
@@ -64,62 +84,80 @@ fn roles_are_file_names_and_differ() {
 
 #[test]
 fn changes_by_hand_are_noticed() {
-    let folder = tempfile::tempdir().unwrap();
-    set_now(folder.path(), &overlay("a", 40));
-    let path = folder.path().join(FOLDER).join(MAIN).join(binding("a").file());
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replacen("threshold = ", "threshold = 9", 1)).unwrap();
-    let error = find(folder.path(), MAIN, &binding("a")).unwrap_err().to_string();
+    let disk = Memory::new();
+    set(on(&disk), &threshold("a", 40)).unwrap();
+    let path = on(&disk).site_folder(MAIN).join(binding("a").file());
+    let text = String::from_utf8(disk.read(&path, SIZE_LIMIT).unwrap()).unwrap();
+    disk.write(&path, text.replacen("threshold = ", "threshold = 9", 1).as_bytes()).unwrap();
+    let error = on(&disk).site_threshold(MAIN, &binding("a")).unwrap_err().to_string();
     assert!(error.contains("changed by hand") && error.contains(&binding("a").file()), "{error}");
 }
 
 #[test]
 fn everything_is_in_the_audit_log_which_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
-    set_now(folder.path(), &overlay("a", 40));
-    clear(&State::open(folder.path()).unwrap(), &mut Disk::default(), MAIN, "ben").unwrap();
-    let path = folder.path().join(FOLDER).join(AUDIT);
-    let lines = || -> Vec<serde_json::Value> {
-        fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    };
-    let found = lines();
-    let threshold = &found[0]["set"]["threshold"];
-    assert_eq!((&threshold["by"], &threshold["calibration"]["images"]), (&"ana".into(), &41.into()));
-    assert_eq!((&threshold["previous"], &threshold["binding"]["bundle"]), (&1.5.into(), &binding("a").bundle.into()));
+    let store = Store::at(folder.path());
+    set(store.clone(), &threshold("a", 40)).unwrap();
+    clear(store.clone()).unwrap();
+    let found = log(&store);
+    let set_first = &found[0]["set"]["threshold"];
+    assert_eq!((&set_first["by"], &set_first["calibration"]["images"]), (&"ana".into(), &41.into()));
+    assert_eq!((&set_first["previous"], &set_first["binding"]["bundle"]), (&1.5.into(), &binding("a").bundle.into()));
     assert_eq!(
         (&found[1]["cleared"]["by"], &found[1]["cleared"]["removed"][0]["port"]),
         (&"ben".into(), &binding("a").port.into())
     );
     // A full log loses its oldest entries, and none of the others is cut.
+    let path = folder.path().join(FOLDER).join(AUDIT);
     let old = format!("{}\n", serde_json::json!({ "old": "x".repeat(1000) }));
     fs::write(&path, old.repeat(AUDIT_LIMIT as usize / old.len())).unwrap();
-    set_now(folder.path(), &overlay("b", 40));
+    set(store.clone(), &threshold("b", 40)).unwrap();
     assert!(fs::metadata(&path).unwrap().len() <= AUDIT_LIMIT);
-    let found = lines();
+    let found = log(&store);
     assert!(found.len() > 3000 && found.last().unwrap()["set"].is_object());
 }
 
 #[test]
-fn a_power_cut_leaves_no_threshold_that_is_not_in_the_log() {
-    for cut in 0..10 {
-        let folder = tempfile::tempdir().unwrap();
-        set_now(folder.path(), &overlay("a", 20));
-        let mut left = cut;
-        let mut watch = |_| match left {
-            0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
-            _ => {
-                left -= 1;
-                Ok(())
+fn a_crash_leaves_no_threshold_that_is_not_in_the_log() {
+    // Of the first threshold the folders are made too.
+    for (old, highest) in [(None, 20), (Some(19.0), 40)] {
+        let before = Memory::new();
+        old.iter().for_each(|_| finish(&before, |disk| set(on(disk), &threshold("a", 20))));
+        let new = f64::from(threshold("a", highest).calibration.threshold);
+        let go = |disk: &Memory| set(on(disk), &threshold("a", highest));
+        let states = interrupt(&before, go, |end, after| {
+            let in_force = |disk: &Memory| {
+                let found = on(disk).site_threshold(MAIN, &binding("a")).unwrap();
+                found.map(|found| f64::from(found.calibration.threshold))
+            };
+            let found = in_force(after);
+            assert!([old, Some(new)].contains(&found), "{end:?}: {found:?}");
+            if let Some(found) = found {
+                let is_it = |entry: &serde_json::Value| entry["set"]["threshold"]["calibration"]["threshold"] == found;
+                assert!(log(&on(after)).iter().any(is_it), "{end:?}: {found} is not in the log");
             }
-        };
-        let state = State::open(folder.path()).unwrap();
-        assert!(set(&state, &mut Disk::watched(&mut watch), MAIN, &overlay("a", 40)).is_err(), "{cut}");
-        let threshold = find(folder.path(), MAIN, &binding("a")).unwrap().unwrap().calibration.threshold;
-        let log = fs::read_to_string(folder.path().join(FOLDER).join(AUDIT)).unwrap();
-        let logged = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let logged: Vec<_> =
-            logged.map(|entry| entry["set"]["threshold"]["calibration"]["threshold"].as_f64().unwrap()).collect();
-        assert!([19.0, 37.0].contains(&threshold), "{threshold}");
-        assert!(logged.contains(&f64::from(threshold)), "{cut}: {threshold} {logged:?}");
+            finish(after, go);
+            assert_eq!(in_force(after), Some(new), "given again after {end:?}");
+        });
+        assert!(states >= 40, "{states} states after a crash");
     }
+}
+
+#[test]
+fn a_crash_removes_no_threshold_without_an_entry_in_the_log() {
+    let before = Memory::new();
+    for bundle in ["a", "b"] {
+        finish(&before, |disk| set(on(disk), &threshold(bundle, 40)));
+    }
+    let go = |disk: &Memory| clear(on(disk)).map(drop);
+    let states = interrupt(&before, go, |end, after| {
+        let store = on(after);
+        let left = store.files_in(&store.site_folder(MAIN), "toml").unwrap();
+        left.iter().for_each(|path| drop(store.read_threshold(path).unwrap()));
+        let is_logged = log(&store).iter().any(|entry| entry["cleared"]["removed"].as_array().is_some_and(|all| all.len() == 2));
+        assert!(left.len() == 2 || is_logged, "{end:?}: {left:?}");
+        finish(after, go);
+        assert_eq!(on(after).site_threshold(MAIN, &binding("a")).unwrap(), None, "given again after {end:?}");
+    });
+    assert!(states >= 30, "{states} states after a crash");
 }

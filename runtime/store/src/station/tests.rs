@@ -1,15 +1,23 @@
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Cursor};
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
 
+use config::MAIN;
+use detector::archive;
 use detector::bank::{MemoryBank, Quantisation};
-use detector::bundle::{Manifest as BundleManifest, Variant};
+use detector::bundle::{Bundle, Manifest as BundleManifest, Variant};
 use detector::calibration::calibrate;
 use detector::engine::EngineKind;
+use detector::file_system::{Disk, FileSystem, Kind};
 use image::{ImageFormat, RgbImage};
 
 use super::*;
-use crate::golden::Measures;
-use crate::site::Binding;
+use crate::golden::{Capture, Measures};
+use crate::memory::{Memory, finish, interrupt};
+use crate::models::{self, Model};
+use crate::site::{Binding, SiteThreshold};
+use crate::store::Store;
 
 /// The smallest sound bundle: the seed of the fuzz targets.
 fn bundle(name: &str) -> (Bundle, Vec<u8>) {
@@ -48,43 +56,56 @@ const LINE_TEXT: &str = "[detector]\nbundle = \"active\"\n[runtime]\nstate = \"s
                          device = \"/dev/v4l/by-path/port-1\"\nformat = \"GREY\"\nwidth = 64\nheight = 64\n";
 
 /// Two models, a threshold of the active one, a golden part.
-fn commissioned(folder: &Path) -> PathBuf {
+fn commissioned<F: FileSystem + Clone>(files: &F, folder: &Path) -> PathBuf {
     let config = folder.join("line.toml");
-    fs::write(&config, LINE_TEXT).unwrap();
-    let state = State::open(&folder.join("state")).unwrap();
-    let mut disk = Disk::default();
+    files.create_folders(folder).unwrap();
+    files.write(&config, LINE_TEXT.as_bytes()).unwrap();
+    let store = Store::on(files.clone(), folder.join("state")).lock().unwrap();
     for name in ["old", "new"] {
         let (bundle, bytes) = bundle(name);
-        models::install(&state, &mut disk, model(&bundle), &bytes).unwrap();
-        models::activate(&state, &mut disk, name).unwrap();
+        store.install(model(&bundle), &bytes).unwrap();
+        store.activate(name).unwrap();
     }
     let picture = "GREY 64x64".into();
     let (engine, variant, port) = (EngineKind::Tract, Variant::Float, "/dev/v4l/by-path/port-1".into());
     let binding = Binding { bundle: bundle("new").0.id, engine, variant, port, picture };
     let calibration = calibrate(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 0.2).unwrap();
-    let overlay = Overlay::new("ana".into(), "the line".into(), 2.0, binding, calibration);
-    site::set(&state, &mut disk, MAIN, &overlay).unwrap();
-    let pixels = RgbImage::new(16, 16);
-    let measures = Measures { levels: [0.0; 3], sharpness: 0.0 };
-    golden::write(&state, &mut disk, MAIN, (&png(&pixels), measures), None, ("ana".into(), "camera".into())).unwrap();
+    let threshold = SiteThreshold::new("ana".into(), "the line".into(), 2.0, binding, calibration);
+    store.set_site_threshold(MAIN, &threshold).unwrap();
+    let (pixels, measures) = (png(&RgbImage::new(16, 16)), Measures { levels: [0.0; 3], sharpness: 0.0 });
+    store.write_golden(MAIN, &Capture { png: &pixels, measures, region: None, by: "ana", source: "camera" }).unwrap();
     config
 }
 
-fn import(station: &Station, folder: &Path, disk: &mut Disk<'_>) -> std::result::Result<(), StationError> {
-    let tested: Vec<Model> = station.models.iter().map(|(_, bundle)| model(bundle)).collect();
-    let state = State::open(&folder.join("state"))?;
-    station.import(&folder.join("line.toml"), &state, disk, &tested, "ben")
+/// Another machine, in memory, with nothing but the folder of configurations.
+fn empty() -> Memory {
+    let disk = Memory::new();
+    disk.create_folders(Path::new("/etc/apc")).unwrap();
+    disk
 }
 
-/// Hashes of everything below a folder that counts: not of the lock, the audit log, and what a power cut leaves unfinished.
-fn content(folder: &Path) -> BTreeMap<PathBuf, String> {
+/// A station, exported from a machine in memory.
+fn exported() -> (Station, Vec<u8>) {
+    let disk = Memory::new();
+    let config = commissioned(&disk, Path::new("/etc/apc"));
+    Station::export(disk, &config, "ana").unwrap()
+}
+
+fn import<F: FileSystem + Clone>(station: &Station, files: &F, folder: &Path) -> Result<(), StationError> {
+    let tested: Vec<Model> = station.models.iter().map(|(_, bundle)| model(bundle)).collect();
+    let store = Store::on(files.clone(), folder.join("state")).lock()?;
+    store.import_station(station, &folder.join("line.toml"), &tested, "ben")
+}
+
+/// Everything below a folder that counts: not the lock, the audit log, and what a power cut leaves unfinished.
+fn content(files: &impl FileSystem, folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        let name = entry.file_name().unwrap().to_string_lossy().into_owned();
-        if entry.is_dir() {
-            found.extend(content(&entry).into_iter().map(|(path, hash)| (Path::new(&name).join(path), hash)));
-        } else if !name.starts_with('.') && name != "audit.jsonl" {
-            found.insert(name.into(), files::sha256_file(&entry).unwrap());
+    for path in files.list(folder).unwrap() {
+        let name = PathBuf::from(path.file_name().unwrap());
+        if files.kind(&path) == Some(Kind::Folder) {
+            found.extend(content(files, &path).into_iter().map(|(path, bytes)| (name.join(path), bytes)));
+        } else if !name.to_string_lossy().starts_with('.') && name != Path::new("audit.jsonl") {
+            found.insert(name, files.read(&path, archive::SIZE_LIMIT).unwrap());
         }
     }
     found
@@ -93,67 +114,52 @@ fn content(folder: &Path) -> BTreeMap<PathBuf, String> {
 #[test]
 fn what_is_exported_is_imported() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (station, bytes) = Station::export(&commissioned(here.path()), "ana").unwrap();
+    let (station, bytes) = Station::export(Disk, &commissioned(&Disk, here.path()), "ana").unwrap();
     assert_eq!(station.devices, [Device { role: "main".into(), port: "/dev/v4l/by-path/port-1".into() }]);
     assert_eq!(station.models.iter().map(|(model, _)| model.product.as_str()).collect::<Vec<_>>(), ["old", "new"]);
-    import(&Station::parse(&bytes, Path::new("a.station")).unwrap(), there.path(), &mut Disk::default()).unwrap();
-    assert_eq!(content(here.path()), content(there.path()));
+    import(&Station::parse(&bytes, Path::new("a.station")).unwrap(), &Disk, there.path()).unwrap();
+    assert_eq!(content(&Disk, here.path()), content(&Disk, there.path()));
     let log = fs::read_to_string(there.path().join("state/site/audit.jsonl")).unwrap();
     assert!(log.contains("\"imported\"") && log.contains(&station.id) && log.contains("\"ben\""), "{log}");
 }
 
 #[test]
-fn a_power_cut_while_importing_leaves_no_half_station() {
-    let here = tempfile::tempdir().unwrap();
-    let (station, _) = Station::export(&commissioned(here.path()), "ana").unwrap();
-    let mut steps = 0;
-    let whole = tempfile::tempdir().unwrap();
-    let mut count = |_| {
-        steps += 1;
-        Ok(())
-    };
-    import(&station, whole.path(), &mut Disk::watched(&mut count)).unwrap();
-    assert!(steps > 40, "{steps}");
-    for cut in 0..steps {
-        let there = tempfile::tempdir().unwrap();
-        let mut left = cut;
-        let mut watch = |_| match left {
-            0 => Err(io::Error::from(io::ErrorKind::Interrupted)),
-            _ => {
-                left -= 1;
-                Ok(())
-            }
-        };
-        assert!(import(&station, there.path(), &mut Disk::watched(&mut watch)).is_err());
+fn a_crash_while_importing_leaves_no_half_station() {
+    let (station, _) = exported();
+    let (there, folder) = (empty(), Path::new("/etc/apc"));
+    let go = |disk: &Memory| import(&station, disk, folder);
+    let whole = there.restarted(usize::MAX);
+    finish(&whole, go);
+    let whole = content(&whole, folder);
+    let states = interrupt(&there, go, |end, after| {
         // The service starts from the configuration: with it, everything must be there.
-        if there.path().join("line.toml").exists() {
-            assert_eq!(content(there.path()), content(whole.path()), "{cut}");
+        if after.is_file(&folder.join("line.toml")) {
+            assert_eq!(content(after, folder), whole, "{end:?}");
         }
-        import(&station, there.path(), &mut Disk::default()).unwrap();
-        assert_eq!(content(there.path()), content(whole.path()), "given again after a cut before step {cut}");
-    }
+        finish(after, go);
+        assert_eq!(content(after, folder), whole, "given again after {end:?}");
+    });
+    assert!(states >= 200, "{states} states after a crash");
 }
 
 #[test]
 fn nothing_that_differs_is_overwritten() {
-    let here = tempfile::tempdir().unwrap();
-    let (station, _) = Station::export(&commissioned(here.path()), "ana").unwrap();
+    let (station, _) = exported();
     for name in ["line.toml", "state/models/active.toml", "state/golden/main.toml"] {
-        let there = tempfile::tempdir().unwrap();
-        let path = there.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, "history = []\n").unwrap();
-        let before = content(there.path());
-        let error = import(&station, there.path(), &mut Disk::default()).unwrap_err();
+        let (there, folder) = (empty(), Path::new("/etc/apc"));
+        let path = folder.join(name);
+        there.create_folders(path.parent().unwrap()).unwrap();
+        there.write(&path, b"history = []\n").unwrap();
+        let before = content(&there, folder);
+        let error = import(&station, &there, folder).unwrap_err();
         assert!(matches!(&error, StationError::Occupied(found) if *found == path), "{error}");
-        assert_eq!(content(there.path()), before);
+        assert_eq!(content(&there, folder), before);
     }
 }
 
 /// The sound station with a change that whoever writes a hostile one would make: all hashes are right.
-fn changed(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> std::result::Result<Station, StationError> {
-    let here = tempfile::tempdir().unwrap();
-    let (mut station, _) = Station::export(&commissioned(here.path()), "ana").unwrap();
+fn changed(change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) -> Result<Station, StationError> {
+    let (mut station, _) = exported();
     change(&mut station.files);
     Station::build(station.devices, station.files, "eve", Path::new("a.station")).map(|(station, _)| station)
 }
@@ -209,8 +215,7 @@ fn hostile_stations_are_refused() {
 
 #[test]
 fn newer_stations_and_noise_are_refused_by_name() {
-    let here = tempfile::tempdir().unwrap();
-    let (_, bytes) = Station::export(&commissioned(here.path()), "ana").unwrap();
+    let (_, bytes) = exported();
     let path = Path::new("a.station");
     let mut entries = archive::unpack(&bytes, MANIFEST, "station").unwrap();
     let text = String::from_utf8(entries[0].1.clone()).unwrap().replacen("format = 1", "format = 2", 1);

@@ -23,13 +23,7 @@ pub fn print(text: &str) -> Result<()> {
 /// Writes to standard error why a command failed, or why its answer is no.
 pub fn print_error(error: &Error) {
     // A standard error that is closed leaves nobody to inform.
-    drop(writeln!(io::stderr(), "error: {}", describe(error)));
-}
-
-/// The texts of an error and its causes, without the causes that the text before already ends with.
-fn describe(error: &Error) -> String {
-    let texts = error.chain().map(ToString::to_string);
-    texts.reduce(|text, cause| if text.ends_with(&cause) { text } else { text + ": " + &cause }).unwrap_or_default()
+    drop(writeln!(io::stderr(), "error: {error:#}"));
 }
 
 #[cfg(test)]
@@ -40,7 +34,7 @@ mod tests {
     fn each_cause_is_printed_once() {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = crate::Error::from(detector::Error::io("a.apc", "open")(denied));
-        let text = describe(&Error::from(error).context("cannot start"));
+        let text = format!("{:#}", Error::from(error).context("cannot start"));
         assert_eq!(text, "cannot start: a.apc: cannot open: permission denied");
     }
 }

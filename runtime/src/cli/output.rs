@@ -18,16 +18,7 @@ pub(super) fn print_json(document: &impl Serialize) -> Result<()> {
 /// Prints why the command could not be carried out.
 pub(super) fn error(error: &Error) {
     // An error cannot be reported when standard error is gone too.
-    drop(writeln!(io::stderr().lock(), "error: {}", describe(error)));
-}
-
-/// An error and its causes, less the causes whose words the text before ends with.
-pub(super) fn describe(error: &Error) -> String {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .reduce(|text, cause| if text.ends_with(&cause) { text } else { text + ": " + &cause })
-        .unwrap_or_default()
+    drop(writeln!(io::stderr().lock(), "error: {error:#}"));
 }
 
 /// Whether an error means that nobody reads standard output any longer (`apc-runtime ... | head`).
@@ -42,7 +33,8 @@ mod tests {
     #[test]
     fn the_words_of_a_cause_are_printed_once() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
-        let text = describe(&Error::from(detector::Error::io("a.apc", "open")(denied())).context("cannot start"));
+        let error = Error::from(detector::Error::io("a.apc", "open")(denied())).context("cannot start");
+        let text = format!("{error:#}");
         assert_eq!(text, "cannot start: a.apc: cannot open: permission denied");
         assert!(is_reader_gone(&Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("cannot write")));
         assert!(!is_reader_gone(&Error::from(denied())));

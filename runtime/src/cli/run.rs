@@ -4,7 +4,6 @@ use anyhow::{Result, ensure};
 use config::Config;
 
 use super::answer::Answer;
-use super::output;
 use super::process::{set_threads, start_log};
 use crate::assembly::service;
 use crate::live::signals::stop_on_signals;
@@ -32,6 +31,6 @@ pub(super) fn run(args: &Args, threads: Option<usize>) -> Result<Answer> {
     set_threads(threads.unwrap_or(config.detector.threads))?;
     let stop = stop_on_signals()?;
     // As text, so that a broken pipe does not end this command quietly: on a line, verdicts that nobody reads are a failure.
-    service::run(&config, &stop).map_err(|error| anyhow::Error::msg(output::describe(&error)))?;
+    service::run(&config, &stop).map_err(|error| anyhow::Error::msg(format!("{error:#}")))?;
     Ok(Answer::Done)
 }

@@ -36,13 +36,13 @@ pub enum JournalError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     #[error("cannot open the file: {0}")]
-    Open(#[source] io::Error),
+    Open(io::Error),
     #[error("cannot heal the last line: {0}")]
-    Heal(#[source] io::Error),
+    Heal(io::Error),
     #[error("cannot rename the file to begin a new one: {0}")]
-    Rotate(#[source] io::Error),
+    Rotate(io::Error),
     #[error("{0}")]
-    Write(#[source] io::Error),
+    Write(io::Error),
     /// A FIFO that may find a reader again.
     #[error("the FIFO has no reader")]
     NoReader,

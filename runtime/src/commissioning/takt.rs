@@ -66,7 +66,7 @@ impl Demand {
             (None, Some(TriggerBy::Interval(every))) => Some((1.0 / every.as_secs_f64(), "line.trigger.every_ms")),
             _ => frames.filter(|_| each_frame).map(|rate| (rate, "each frame is a part")),
         };
-        let timing = config.line.as_ref().map(|line| line.control.timings[product]);
+        let timing = config.line.as_ref().map(|line| line.control.timing(product));
         let answer = timing.and_then(|timing| match (timing.deadline, timing.delay) {
             (Some(deadline), _) => Some((deadline, "line.deadline_ms")),
             (None, Travel::Time(delay)) => Some((delay, "line.delay_ms")),

@@ -174,8 +174,7 @@ impl Control {
             place = Place { at: place.at.max(last.place.at), count: place.count.max(last.place.count) };
         }
         // A configuration has a timing for every product, and at least one.
-        let timing = self.config.timings.get(product).or(self.config.timings.first());
-        let Some(timing) = timing.copied() else { return };
+        let timing = self.config.timing(product);
         let mut part = Part::new(number, place, timing, self.config.views);
         if let Some(reason) = doubt {
             part.fix_verdict(Verdict::Unknown(reason));

@@ -27,6 +27,15 @@ pub struct ControlConfig {
     pub views: usize,
 }
 
+impl ControlConfig {
+    /// The delay and deadline of a product's parts. A checked configuration has them for every product; a part of any other number would be
+    /// due at once and so be unknown, never lost.
+    pub fn timing(&self, product: usize) -> Timing {
+        let timing = self.timings.get(product).or(self.timings.first());
+        timing.copied().unwrap_or(Timing { delay: Travel::Time(Duration::ZERO), deadline: None })
+    }
+}
+
 /// A part's way from its trigger to the actuator, and the deadline of its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {

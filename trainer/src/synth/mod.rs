@@ -52,7 +52,7 @@ impl Default for SynthOptions {
     }
 }
 
-/// Why no data set was written.
+/// Why no data set was written. The text is complete: it ends with the words of the cause, and no error has a `source`.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthError {
     /// An option makes no sense.
@@ -69,22 +69,22 @@ pub enum SynthError {
     #[error("{0}: exists and is not an empty folder; choose another --out or remove it")]
     Exists(PathBuf),
     /// The operating system refused something.
-    #[error("{path}: cannot {action}: {source}")]
+    #[error("{path}: cannot {action}: {cause}")]
     Io {
         /// File or folder.
         path: PathBuf,
         /// The action that failed.
         action: &'static str,
         /// The system's answer.
-        source: io::Error,
+        cause: io::Error,
     },
     /// A PNG could not be written.
-    #[error("{path}: cannot write the image: {source}")]
+    #[error("{path}: cannot write the image: {cause}")]
     Image {
         /// The file.
         path: PathBuf,
         /// The encoder's error.
-        source: image::ImageError,
+        cause: image::ImageError,
     },
 }
 
@@ -203,9 +203,9 @@ fn refuse_content(out: &Path) -> Result<(), SynthError> {
 }
 
 fn save(path: &Path, write: impl Fn(&Path) -> image::ImageResult<()>) -> Result<(), SynthError> {
-    write(path).map_err(|source| SynthError::Image { path: path.to_path_buf(), source })
+    write(path).map_err(|cause| SynthError::Image { path: path.to_path_buf(), cause })
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> SynthError {
-    move |source| SynthError::Io { path: path.to_path_buf(), action, source }
+    move |cause| SynthError::Io { path: path.to_path_buf(), action, cause }
 }

@@ -20,10 +20,11 @@ fn files_of(source: &Path) -> Files {
                 folders.push(path);
                 continue;
             }
-            let is_test = path.iter().any(|part| part == "tests" || part == "tests.rs");
+            let file = path.strip_prefix(source).unwrap();
+            let is_test = file.iter().any(|part| part == "tests" || part == "tests.rs");
             if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
                 let text = fs::read_to_string(&path).unwrap();
-                files.insert(module_of(path.strip_prefix(source).unwrap()), without_tests(&text));
+                files.insert(module_of(file), without_tests(&text));
             }
         }
     }

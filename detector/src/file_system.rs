@@ -138,7 +138,6 @@ pub trait FileSystem {
     /// # Errors
     /// When one cannot be made.
     fn create_folders(&self, folder: &Path) -> Result<()> {
-        self.sync_name_of_existing(folder)?;
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && self.kind(path) != Some(Kind::Folder);
         let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
         // A killed program may have made the deepest of the folders that are there, and not have synced its name. A failure is no error: who
@@ -151,18 +150,6 @@ pub trait FileSystem {
             created => created.and_then(|()| self.sync_folder(folder_of(path))),
         };
         missing.into_iter().rev().try_for_each(create).map_err(Error::io(folder, "create"))
-    }
-
-    /// A program that was killed may have made a folder and not have synced its name: whatever is built on it now would be lost with it.
-    /// The deepest folder of a path that is there gets its name synced. A folder above it that this user may not read was not made here.
-    #[doc(hidden)]
-    fn sync_name_of_existing(&self, folder: &Path) -> Result<()> {
-        let existing = folder.ancestors().find(|path| self.kind(path) == Some(Kind::Folder));
-        let Some(above) = existing.and_then(Path::parent).filter(|above| !above.as_os_str().is_empty()) else { return Ok(()) };
-        match self.sync_folder(above) {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(Error::io(above, "sync")(error)),
-            _ => Ok(()),
-        }
     }
 }
 

@@ -140,10 +140,16 @@ pub trait FileSystem {
     fn create_folders(&self, folder: &Path) -> Result<()> {
         let is_missing = |path: &&Path| !path.as_os_str().is_empty() && self.kind(path) != Some(Kind::Folder);
         let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
-        // A killed program may have made the deepest of the folders that are there, and not have synced its name. A failure is no error: who
-        // cannot sync the folder above, because it is another user's or on a read-only file system, has made no folder in it.
-        let deepest = missing.last().map_or(folder, |path| folder_of(path));
-        let _ = self.sync_folder(folder_of(deepest));
+        // A killed program may have made the deepest of the folders that are there, and not have synced its name. Who may not sync the folder
+        // above, because it is another user's or on a read-only file system, has made no folder in it.
+        let above = folder_of(missing.last().map_or(folder, |path| folder_of(path)));
+        if let Err(error) = self.sync_folder(above) {
+            use io::ErrorKind::{InvalidInput, NotFound, PermissionDenied, ReadOnlyFilesystem};
+            // A folder that has gone meanwhile fails below, where it is needed.
+            if !matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | NotFound) {
+                return Err(Error::io(above, "sync")(error));
+            }
+        }
         let create = |path: &Path| match self.create_folder(path) {
             // Another program made it meanwhile.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.kind(path) == Some(Kind::Folder) => Ok(()),

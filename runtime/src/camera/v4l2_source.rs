@@ -21,6 +21,11 @@ use super::watch::{Action, Event, Watch};
 const GAP_LIMIT: u32 = 64;
 /// Least time between two log messages about lost frames.
 const LOG_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time between two looks for a frame while the driver gives no usable time stamps: a frame may seem older by so much.
+const LOOK: Duration = Duration::from_millis(2);
+/// Logged once for each stream.
+const NO_STAMPS: &str = "the driver's time stamps are missing, of another clock or in the future; the time of a frame is the time at which it \
+                         came, at most 2 ms early";
 /// Largest relative difference between the configured frame rate and the rate of the camera.
 const RATE_TOLERANCE: f64 = 0.05;
 
@@ -110,6 +115,8 @@ struct Running {
     planes: Vec<Vec<u8>>,
     started: Duration,
     sequence: Option<u32>,
+    /// Whether all frames so far had usable time stamps; none before the first frame.
+    stamped: Option<bool>,
     /// When the driver last had no frame: a frame without a usable time stamp came after this time.
     empty: Instant,
 }
@@ -299,24 +306,39 @@ impl Running {
         let Agreed { layout, rate } = set_up(&device, config)?;
         let started = monotonic();
         let stream = Stream::start(device, config.buffers)?;
-        Ok((Running { stream, layout, planes: Vec::new(), started, sequence: None, empty: Instant::now() }, rate))
+        Ok((Running { stream, layout, planes: Vec::new(), started, sequence: None, stamped: None, empty: Instant::now() }, rate))
     }
 
     fn wait(&mut self, patience: Duration, wake: Option<BorrowedFd<'_>>) -> Wait {
-        match self.stream.next(Duration::ZERO, None) {
-            Wait::Nothing => {
-                self.empty = Instant::now();
-                self.stream.next(patience, wake)
+        let end = Instant::now() + patience;
+        loop {
+            let ready = self.stream.next(Duration::ZERO, None);
+            if !matches!(ready, Wait::Nothing) {
+                return ready;
             }
-            ready => ready,
+            self.empty = Instant::now();
+            let left = end.saturating_duration_since(self.empty);
+            // Without time stamps, `empty` is the time of the next frame: it must not be old.
+            let pause = if self.stamped == Some(true) { left } else { left.min(LOOK) };
+            let waited = self.stream.next(pause, wake);
+            let is_woken = self.empty.elapsed() < pause;
+            if !matches!(waited, Wait::Nothing) || is_woken || pause == left {
+                return waited;
+            }
         }
     }
 
     /// When a frame was captured; none if it was before the start of the stream. In doubt the time is too early, not too late: an old frame
-    /// must not pass as a new one.
-    fn captured(&self, frame: &Dequeued, stamp_delay: Duration) -> Option<Instant> {
+    /// must not pass as a new one. A time stamp in the future is not usable.
+    fn captured(&mut self, frame: &Dequeued, stamp_delay: Duration) -> Option<Instant> {
         let (now, instant) = (monotonic(), Instant::now());
-        match frame.monotonic.and_then(|stamp| now.checked_sub(stamp).map(|age| (stamp, age))) {
+        let stamp = frame.monotonic.and_then(|stamp| now.checked_sub(stamp).map(|age| (stamp, age)));
+        let stamped = stamp.is_some() && self.stamped != Some(false);
+        if !stamped && self.stamped != Some(false) {
+            info!("{}: {NO_STAMPS}", self.stream.device().path().display());
+        }
+        self.stamped = Some(stamped);
+        match stamp {
             Some((stamp, _)) if stamp < self.started => None,
             Some((_, age)) => {
                 let delay = if frame.at_start { Duration::ZERO } else { stamp_delay };

@@ -32,8 +32,9 @@ impl Pipeline<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 self.post(Event::Stop, &outcomes);
             }
+            let now = self.progress.clock().now();
             let mut intake = self.lock();
-            let actions = intake.step(Event::Ready, self.progress.clock().now());
+            let actions = intake.step(Event::Ready, now);
             if actions.is_empty() {
                 drop(self.changed.wait_timeout(intake, PATIENCE));
                 continue;

@@ -85,7 +85,9 @@ impl<'a> Pipeline<'a> {
 
     /// Steps the intake and reports the outcomes. Only [`Event::Ready`], which the network thread posts itself, leads to other actions.
     pub(super) fn post(&self, event: Event<Picture>, outcomes: &SyncSender<Outcome>) {
-        let actions = self.lock().step(event, self.progress.clock().now());
+        // No system call while the lock is held: a thread that hangs in one must not stop the others.
+        let now = self.progress.clock().now();
+        let actions = self.lock().step(event, now);
         self.changed.notify_all();
         for action in actions {
             if let Action::Report(outcome) = action {

@@ -209,6 +209,7 @@ mod tests {
         let data = Dataset::open(root.path()).unwrap();
         assert_eq!((data.train.len(), data.test.len()), (2, 3));
         let image = crate::run::SplitImage {
+            fold: None,
             path: "good/a.png".into(),
             sha256: files::sha256(b"good/a.png"),
             group: None,

@@ -8,7 +8,7 @@
 //!     training.json              training curves, where something was trained
 //!     reference/000.png ...      network-size pictures: good, anomalous, noise
 //!     reference.safetensors      libtorch's results for them: `000.layer2`, `000.layer3`, `000.map` ...
-//!     calibration/000.png ...    network-size pictures of held-out good images
+//!     calibration/000.png ...    network-size pictures of the good images that the threshold comes from
 //! ```
 
 use std::collections::BTreeMap;
@@ -27,8 +27,8 @@ use crate::scorer::{KnownDefects, PatchScorer};
 use crate::tensors::{Tensors, Values};
 use crate::{Error, Result, files};
 
-/// Format that this version writes and reads.
-pub const FORMAT: u32 = 1;
+/// Format that this version writes; older ones are read. Since format 2, the threshold may come from [`FoldScores`].
+pub const FORMAT: u32 = 2;
 /// Fewest references that a parity gate may rest on.
 pub const FEWEST_REFERENCES: usize = 16;
 
@@ -67,6 +67,9 @@ pub struct RunInfo {
     pub references: Vec<Reference>,
     /// Pictures for the threshold.
     pub calibration: Vec<StoredPicture>,
+    /// Scores of these pictures by detectors that have not learned from them; none where the pictures are held out: then no detector has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold_scores: Option<FoldScores>,
     /// Seconds that each stage took.
     pub seconds: BTreeMap<String, f64>,
     /// The recipe as it was used.
@@ -81,6 +84,23 @@ pub struct StoredPicture {
     pub file: String,
     /// Where the picture lies in the input.
     pub content: Rect,
+    /// The image that it was made from, relative to the data folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// Scores of the good images by detectors that have not learned from them (Vovk, "Cross-conformal predictors", Annals of Mathematics and
+/// Artificial Intelligence 74, 2015). The images are divided into folds. For each fold a detector learns from the other folds, and scores
+/// the images of this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoldScores {
+    /// Number of folds.
+    pub folds: usize,
+    /// Score of each calibration picture by the detector of its fold.
+    pub unseen: Vec<f32>,
+    /// Score of each calibration picture by the run's detector, which has learned from it.
+    pub seen: Vec<f32>,
 }
 
 /// What a reference shows.
@@ -133,6 +153,10 @@ pub struct SplitImage {
     /// Images of one part or session belong together; absent when nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// Of a good image that was learned from: the fold that it belongs to, see [`FoldScores`]. The defect head of this number has not
+    /// learned from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<usize>,
     /// What it was used for.
     pub r#use: Use,
 }
@@ -177,8 +201,9 @@ impl Run {
             ));
         }
         let info: RunInfo = files::read_toml(&path)?;
-        if info.format != FORMAT {
-            return Err(Error::file(path, format!("has format {}; this version reads {FORMAT}: train again", info.format)));
+        if info.format == 0 || info.format > FORMAT {
+            let problem = format!("has format {}; this version reads up to {FORMAT}: update the kit, or train again", info.format);
+            return Err(Error::file(path, problem));
         }
         info.validate().map_err(Error::at(&path))?;
         Ok(Run { folder: folder.to_path_buf(), info })
@@ -292,7 +317,23 @@ impl RunInfo {
     fn validate(&self) -> Result<()> {
         self.input.validate()?;
         self.smoothing.validate()?;
+        if let Some(FoldScores { unseen, seen, .. }) = &self.fold_scores
+            && [unseen.len(), seen.len()] != [self.calibration.len(); 2]
+        {
+            return Err(Error::invalid("fold_scores must hold two scores of each calibration picture"));
+        }
         KnownDefects::validate(self.defects, self.backbone.defect_units)
+    }
+
+    /// The scores that the threshold comes from, of a form of the detector that gives `scores` to the calibration pictures. A form that has
+    /// learned from the pictures changes their unseen scores by as much as it changes their seen ones.
+    pub fn unseen_scores(&self, scores: &[f32]) -> Vec<f32> {
+        match &self.fold_scores {
+            None => scores.to_vec(),
+            Some(FoldScores { unseen, seen, .. }) => {
+                unseen.iter().zip(seen).zip(scores).map(|((unseen, seen), score)| unseen + (score - seen)).collect()
+            }
+        }
     }
 
     /// The scorer of this run's detector, over any engine of its network.

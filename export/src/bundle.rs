@@ -68,7 +68,7 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
 
     let pictures = self_test::pictures(&run);
     let mut scorer = parts.scorer(Box::new(&mut engine));
-    let (calibration, calibration_report) = threshold(&run, &mut *scorer, progress)?;
+    let (good, calibration, calibration_report) = threshold(&run, &mut *scorer, progress)?;
     let self_test = self_test::record(&run, &pictures, &mut *scorer, TOLERANCE)?;
     let unseen = if options.evaluate { unseen(&run)? } else { Vec::new() };
     let evaluation = evaluation(&unseen, &mut *scorer, &calibration, progress)?;
@@ -83,18 +83,21 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
         }
     }
     drop(scorer);
-    let mut expected_misses = None;
+    let (mut expected_misses, mut choices) = (None, Vec::new());
     let samples = if options.evaluate { misses::samples(&run)? } else { Vec::new() };
     if !samples.is_empty()
         && let Some(mut scorer) = parts.untaught_scorer(Box::new(&mut engine))?
     {
-        expected_misses = Some(ExpectedMisses::of(&run, &samples, &mut *scorer, &calibration, progress)?);
+        let scores = misses::scores(&run, &samples, &mut *scorer, progress)?;
+        expected_misses = Some(ExpectedMisses::at(&scores, calibration.threshold));
+        choices = misses::choices(&good, &scores)?;
     }
     let report = Report {
         parity,
         calibration: calibration_report,
         evaluation,
         expected_misses,
+        choices,
         training: training::curves(&run)?,
         variants: made.iter().map(|(variant, made)| (*variant, made.report)).collect(),
     };
@@ -150,26 +153,25 @@ fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec_pretty(value).map_err(|error| Error::invalid(format!("cannot be written as JSON: {error}")))?)
 }
 
-/// The threshold from the scores that this bundle gives to held-out good images.
-fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Result<(Calibration, CalibrationReport)> {
+/// The threshold from the scores that this bundle gives to good images that it has not learned from.
+fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Result<(Vec<f32>, Calibration, CalibrationReport)> {
     let pictures = &run.info.calibration;
     let mut scores = Vec::with_capacity(pictures.len());
     for picture in pictures {
         scores.push(scorer.score_prepared(&run.picture(picture)?)?.score);
         progress("calibration", scores.len(), pictures.len());
     }
+    let scores = run.info.unseen_scores(&scores);
     let calibration = calibrate(&scores, run.info.false_reject_rate)?;
-    let report = CalibrationReport::new(&calibration, &scores);
-    if !report.rate_supported {
-        log::warn!(
-            "{} good images cannot promise a false-reject rate of {}; the threshold promises {:.4} (at least {} images are needed)",
-            report.images,
-            report.requested_rate,
-            report.promised_rate,
-            report.images_needed
-        );
+    if !calibration.is_supported() {
+        log::warn!("threshold {:.4}: {}", calibration.threshold, calibration.describe());
     }
-    Ok((calibration, report))
+    let names: Vec<&str> = pictures.iter().map(|picture| picture.image.as_deref().unwrap_or(&picture.file)).collect();
+    let report = CalibrationReport::new(&calibration, &scores, &names);
+    if let Some(text) = report.far_out() {
+        log::warn!("{text}");
+    }
+    Ok((scores, calibration, report))
 }
 
 /// Images that neither training nor calibration saw; none where the run's data set is not there.

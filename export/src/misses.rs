@@ -1,6 +1,6 @@
 //! The miss rate to expect for new kinds of defects.
 
-use detector::calibration::Calibration;
+use detector::calibration::{calibrate, is_anomalous};
 use detector::picture::Picture;
 use detector::run::{Run, SplitImage, Use};
 use detector::scorer::Scorer;
@@ -12,6 +12,9 @@ use crate::progress::Progress;
 
 /// Probability beyond each bound of the interval: 90 % lie between both.
 const TAIL: f64 = 0.05;
+
+/// False-reject rates of [`choices`].
+const RATES: [f64; 5] = [0.001, 0.005, 0.01, 0.02, 0.05];
 
 /// How many of the run's anomalous samples a detector that has not learned from them would miss: the expectation for new kinds of defects.
 /// Defects like the samples are missed less.
@@ -28,26 +31,52 @@ pub struct ExpectedMisses {
     pub high: f64,
 }
 
+/// Scores of the samples by the scorer of a detector that has learned nothing from them.
+///
+/// # Errors
+/// When a sample cannot be read or scored.
+pub fn scores(run: &Run, samples: &[SplitImage], scorer: &mut dyn Scorer, progress: Progress<'_>) -> Result<Vec<f32>> {
+    let mut scores = Vec::with_capacity(samples.len());
+    for image in samples {
+        let path = run.info.data.join(&image.path);
+        let scored = scorer.score(&Picture::read(&path)?).map_err(|error| Error::file(&path, error.to_string()))?;
+        scores.push(scored.score);
+        progress("anomalous samples", scores.len(), samples.len());
+    }
+    Ok(scores)
+}
+
+/// False rejects against misses: what another false-reject rate would mean.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Share of good parts that the threshold rejects.
+    pub rate: f64,
+    /// The threshold.
+    pub threshold: f32,
+    /// Whether the good images are too few for the rate, so that the threshold is an estimate or the largest score.
+    pub estimated: bool,
+    /// What is missed at this threshold.
+    pub misses: ExpectedMisses,
+}
+
+/// The choices at [`RATES`], from scores of good images and of anomalous samples.
+///
+/// # Errors
+/// As [`calibrate`].
+pub fn choices(good: &[f32], samples: &[f32]) -> Result<Vec<Choice>> {
+    let choice = |rate| {
+        let calibration = calibrate(good, rate)?;
+        let (threshold, estimated) = (calibration.threshold, !calibration.is_supported());
+        Ok(Choice { rate, threshold, estimated, misses: ExpectedMisses::at(samples, threshold) })
+    };
+    RATES.into_iter().map(choice).collect()
+}
+
 impl ExpectedMisses {
-    /// Scores the samples with the scorer of a detector that has learned nothing from them.
-    ///
-    /// # Errors
-    /// When a sample cannot be read or scored.
-    pub fn of(
-        run: &Run,
-        samples: &[SplitImage],
-        scorer: &mut dyn Scorer,
-        calibration: &Calibration,
-        progress: Progress<'_>,
-    ) -> Result<ExpectedMisses> {
-        let mut missed = 0;
-        for (index, image) in samples.iter().enumerate() {
-            let path = run.info.data.join(&image.path);
-            let scored = scorer.score(&Picture::read(&path)?).map_err(|error| Error::file(&path, error.to_string()))?;
-            missed += usize::from(!calibration.is_anomalous(scored.score));
-            progress("anomalous samples", index + 1, samples.len());
-        }
-        Ok(ExpectedMisses::new(samples.len(), missed))
+    /// Counts the samples that score no more than a threshold.
+    pub fn at(scores: &[f32], threshold: f32) -> ExpectedMisses {
+        let missed = scores.iter().filter(|score| !is_anomalous(**score, threshold)).count();
+        ExpectedMisses::new(scores.len(), missed)
     }
 
     fn new(samples: usize, missed: usize) -> ExpectedMisses {
@@ -92,6 +121,15 @@ fn at_most(missed: usize, samples: usize, rate: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_higher_rate_misses_no_more() {
+        let good: Vec<f32> = (0..200).map(|i| i as f32).collect();
+        let choices = choices(&good, &[150.0, 196.5, 198.5, 400.0]).unwrap();
+        assert_eq!(choices.iter().map(|choice| choice.estimated).collect::<Vec<_>>(), [true, false, false, false, false]);
+        assert_eq!(choices[1..].iter().map(|choice| choice.misses.missed).collect::<Vec<_>>(), [3, 2, 2, 1]);
+        assert!(choices.is_sorted_by(|a, b| a.threshold >= b.threshold && a.misses.missed >= b.misses.missed));
+    }
 
     /// Bounds of 0 of 10 and 10 of 10 have closed forms; the others by their definition.
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use detector::bundle::Variant;
-use detector::calibration::{Calibration, TailEstimate, images_needed};
+use detector::calibration::{Calibration, TailEstimate, calibrate, far_out, images_needed};
 use detector::evaluate::Figures;
 use serde::{Deserialize, Serialize};
 
-use crate::misses::ExpectedMisses;
+use crate::misses::{Choice, ExpectedMisses};
 use crate::parity::Parity;
 use crate::training::Curves;
 use crate::variants::VariantReport;
@@ -25,6 +25,9 @@ pub struct Report {
     /// Expected misses of defects like the anomalous samples; none where there are no samples, or where the features have learned from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_misses: Option<ExpectedMisses>,
+    /// What other false-reject rates would mean; empty where there are no expected misses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
     /// Training curves; empty where nothing learned by gradients.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub training: Curves,
@@ -33,36 +36,82 @@ pub struct Report {
     pub variants: BTreeMap<Variant, VariantReport>,
 }
 
+/// Good images with the highest scores that are named.
+const NAMED: usize = 5;
+
+/// A good image and its score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GoodImage {
+    /// Its path relative to the data folder.
+    pub image: String,
+    /// The score that the threshold comes from.
+    pub score: f32,
+    /// Whether the score lies far out: the image may show a defect, or another light.
+    pub far_out: bool,
+}
+
 /// How the threshold was found.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationReport {
     /// Held-out good images.
     pub images: usize,
     /// False-reject rate that was asked for.
     pub requested_rate: f64,
-    /// False-reject rate that the threshold promises.
+    /// False-reject rate that the threshold promises; see [`Calibration::false_reject_rate`].
     pub promised_rate: f64,
     /// Whether the images were enough for the requested rate.
     pub rate_supported: bool,
     /// Fewest images that support the requested rate.
     pub images_needed: usize,
-    /// Estimate of the requested rate's threshold, where there are too few images.
+    /// The estimate that the threshold comes from, where there are too few images. Before bundle format 4 the threshold was the largest
+    /// score all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailEstimate>,
+    /// The good images with the highest scores, the highest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub highest: Vec<GoodImage>,
+    /// What the threshold would be without the images that lie far out; none where no image does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_far_out: Option<f32>,
 }
 
 impl CalibrationReport {
-    /// The report on a calibration and the scores that it rests on.
-    pub fn new(calibration: &Calibration, scores: &[f32]) -> CalibrationReport {
-        let supported = calibration.is_supported();
+    /// The report on a calibration, the scores that it rests on, and the names of their images.
+    pub fn new(calibration: &Calibration, scores: &[f32], names: &[&str]) -> CalibrationReport {
+        let far_out = far_out(scores);
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        let image = |place: &usize| {
+            let image = names.get(*place).copied().unwrap_or_default().to_owned();
+            GoodImage { image, score: scores[*place], far_out: far_out.contains(place) }
+        };
+        let others = scores.iter().enumerate().filter(|(place, _)| !far_out.contains(place));
+        let others: Vec<f32> = others.map(|(_, score)| *score).collect();
+        let without = || Some(calibrate(&others, calibration.requested_rate).ok()?.threshold);
         CalibrationReport {
             images: calibration.images,
             requested_rate: calibration.requested_rate,
             promised_rate: calibration.false_reject_rate,
-            rate_supported: supported,
+            rate_supported: calibration.is_supported(),
             images_needed: images_needed(calibration.requested_rate),
-            tail: if supported { None } else { TailEstimate::of(scores, calibration.requested_rate) },
+            tail: calibration.estimate,
+            highest: order.iter().take(NAMED.max(far_out.len())).map(image).collect(),
+            without_far_out: if far_out.is_empty() { None } else { without() },
         }
+    }
+
+    /// Says which images lie far out, and what the threshold would be without them; none where no image does.
+    pub fn far_out(&self) -> Option<String> {
+        let images: Vec<_> = self.highest.iter().filter(|good| good.far_out).collect();
+        let threshold = self.without_far_out?;
+        let names: Vec<_> = images.iter().map(|good| format!("{} ({:.4})", good.image, good.score)).collect();
+        Some(format!(
+            "{} of {} good images score far above the others and may show a defect or another light: look at {}; without them the threshold \
+             would be {threshold:.4}",
+            images.len(),
+            self.images,
+            names.join(", ")
+        ))
     }
 }
 
@@ -84,11 +133,27 @@ mod tests {
     #[test]
     fn a_percent_needs_ninety_nine_images() {
         assert_eq!([0.01, 0.05, 0.5, 0.9].map(images_needed), [99, 19, 5, 5]);
-        for n in [19, 20, 99] {
+        for n in [9, 20, 99] {
             let scores: Vec<f32> = (0..n).map(|i| i as f32).collect();
-            let report = CalibrationReport::new(&detector::calibration::calibrate(&scores, 0.01).unwrap(), &scores);
+            let report = CalibrationReport::new(&calibrate(&scores, 0.01).unwrap(), &scores, &[]);
             assert_eq!(report.rate_supported, n >= report.images_needed);
             assert_eq!(report.tail.is_some(), n == 20, "{n}");
         }
+    }
+
+    #[test]
+    fn an_image_far_out_is_named_with_the_threshold_without_it() {
+        let mut scores: Vec<f32> = (0..40).map(|i| 2.0 + i as f32 / 40.0).collect();
+        let names: Vec<String> = (0..40).map(|i| format!("good/{i}.png")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let report = |scores: &[f32]| CalibrationReport::new(&calibrate(scores, 0.1).unwrap(), scores, &names);
+        let sound = report(&scores);
+        assert_eq!((sound.highest.len(), sound.highest[0].image.as_str(), sound.far_out()), (NAMED, "good/39.png", None));
+        scores[7] = 7.5;
+        let found = report(&scores);
+        assert_eq!((found.highest[0].image.as_str(), found.highest[0].far_out, found.highest[1].far_out), ("good/7.png", true, false));
+        assert!(found.without_far_out.unwrap() < 3.0);
+        let text = found.far_out().unwrap();
+        assert!(text.starts_with("1 of 40") && text.contains("good/7.png (7.5000)"), "{text}");
     }
 }

@@ -173,7 +173,8 @@ impl<'a> Float<'a> {
             float_image_auroc: self.scores.auroc,
             float_convolutions: form.float_convolutions,
         };
-        let calibration = calibrate(&found.calibration, self.run.info.false_reject_rate)?;
+        let info = &self.run.info;
+        let calibration = calibrate(&info.unseen_scores(&found.calibration), info.false_reject_rate)?;
         self.check(&form, &report, found, calibration.threshold)?;
         let self_test = self_test::record(self.run, self.pictures, scorer, TOLERANCE)?;
         Ok(Made { onnx: form.onnx, section: VariantSection { file: form.file.into(), calibration, self_test }, report })
@@ -219,7 +220,8 @@ impl<'a> Float<'a> {
     fn check(&self, form: &Form, report: &VariantReport, found: &Scores, threshold: f32) -> Result<()> {
         let name = format!("{} network", form.variant.name());
         form.gate.check(&name, "an image score", report.image_score)?;
-        let float_threshold = calibrate(&self.scores.calibration, self.run.info.false_reject_rate)?.threshold;
+        let info = &self.run.info;
+        let float_threshold = calibrate(&info.unseen_scores(&self.scores.calibration), info.false_reject_rate)?.threshold;
         let of_noise = self.run.info.references.iter().zip(found.references.iter().zip(&self.scores.references));
         for (reference, (found, float)) in of_noise.filter(|(reference, _)| reference.kind == ReferenceKind::Noise) {
             if is_anomalous(*float, float_threshold) && !is_anomalous(*found, threshold) {

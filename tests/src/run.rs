@@ -180,6 +180,7 @@ impl SyntheticRun {
             defects: self.defects(),
             references,
             calibration,
+            fold_scores: None,
             seconds: BTreeMap::from([("bank".into(), 0.5)]),
             recipe: toml::Table::new(),
         }
@@ -191,6 +192,7 @@ fn write_split(run: &Path, data: &Path, uses: &[(Use, &[PathBuf])]) {
         path: path.strip_prefix(data).expect("in the data folder").to_string_lossy().into_owned(),
         sha256: files::sha256_file(path).expect("hash"),
         group: None,
+        fold: None,
         r#use,
     };
     let images = uses.iter().flat_map(|(r#use, paths)| paths.iter().map(|path| image(*r#use, path))).collect();
@@ -224,7 +226,7 @@ fn write_references(
 fn store(run: &Path, folder: &str, i: usize, prepared: &Prepared) -> StoredPicture {
     let file = format!("{folder}/{i:03}.png");
     prepared.pixels.save(run.join(&file)).expect("picture");
-    StoredPicture { file, content: prepared.content }
+    StoredPicture { file, content: prepared.content, image: None }
 }
 
 #[cfg(test)]

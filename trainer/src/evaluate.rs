@@ -9,10 +9,11 @@ use detector::dataset::{Dataset, Sample};
 use detector::descriptor::FeatureMap;
 use detector::engine::Engine;
 use detector::evaluate::{Evaluation, evaluate};
-use detector::network::Network;
+use detector::network::{Backbone, Network};
 use detector::preprocess::Size;
 use detector::run::Run;
 use detector::scorer::Scorer;
+use detector::tensors::Tensors;
 use tch::{Device, Tensor};
 
 use crate::interrupt::Interrupt;
@@ -26,6 +27,18 @@ pub struct TorchEngine {
     size: Size,
     device: Device,
     interrupt: Interrupt,
+}
+
+impl TorchEngine {
+    /// The network with these weights.
+    ///
+    /// # Errors
+    /// When a weight is missing or does not fit.
+    pub fn new(backbone: &Backbone, weights: &Tensors, size: Size, device: Device, interrupt: &Interrupt) -> Result<TorchEngine> {
+        let network = backbone.network()?;
+        let parameters = upload(&network, weights, device)?;
+        Ok(TorchEngine { network, parameters, size, device, interrupt: interrupt.clone() })
+    }
 }
 
 impl Engine for TorchEngine {
@@ -69,10 +82,8 @@ pub fn evaluate_on(run: &Run, samples: &[Sample], device_name: &str, interrupt: 
 }
 
 fn evaluate_all(run: &Run, samples: &[Sample], device_name: &str, interrupt: &Interrupt) -> Result<(Evaluation, Calibration)> {
-    let network = run.info.backbone.network()?;
-    let device = device(device_name)?;
-    let parameters = upload(&network, &run.weights()?, device)?;
-    let engine = TorchEngine { network, parameters, size: run.info.input.input(), device, interrupt: interrupt.clone() };
+    let info = &run.info;
+    let engine = TorchEngine::new(&info.backbone, &run.weights()?, info.input.input(), device(device_name)?, interrupt)?;
     let bank = run.bank(Quantisation::F32)?;
     let mut scorer = run.info.scorer(engine, bank);
     let scores = run
@@ -81,7 +92,7 @@ fn evaluate_all(run: &Run, samples: &[Sample], device_name: &str, interrupt: &In
         .iter()
         .map(|picture| Ok(scorer.score_prepared(&run.picture(picture)?)?.score))
         .collect::<Result<Vec<f32>>>()?;
-    let calibration = calibrate(&scores, run.info.false_reject_rate)?;
+    let calibration = calibrate(&run.info.unseen_scores(&scores), run.info.false_reject_rate)?;
     let mut progress = Progress::new("evaluating", samples.len());
     let mut done = 0;
     let evaluation = evaluate(&mut scorer, samples, Some(&calibration), &mut || {
@@ -95,17 +106,15 @@ fn evaluate_all(run: &Run, samples: &[Sample], device_name: &str, interrupt: &In
 #[cfg(test)]
 mod tests {
     use super::*;
-    use detector::network::Backbone;
 
     use crate::network::random_weights;
 
     #[test]
     fn an_interrupted_engine_scores_no_more() {
         let backbone = Backbone::preset("resnet10").unwrap();
-        let network = backbone.network().unwrap();
-        let parameters = upload(&network, &random_weights(&backbone, 1).unwrap(), Device::Cpu).unwrap();
+        let weights = random_weights(&backbone, 1).unwrap();
         let (size, interrupt) = (Size { width: 32, height: 32 }, Interrupt::default());
-        let mut engine = TorchEngine { network, parameters, size, device: Device::Cpu, interrupt: interrupt.clone() };
+        let mut engine = TorchEngine::new(&backbone, &weights, size, Device::Cpu, &interrupt).unwrap();
         let image = vec![0.5; 3 * 32 * 32];
         assert_eq!(engine.run(&image).unwrap().len(), 2);
         interrupt.set();

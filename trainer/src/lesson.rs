@@ -52,7 +52,8 @@ impl Lesson<'_> {
     pub fn batches(&self) -> Result<Batches<'_>> {
         let Lesson { recipe, selection, rule, .. } = self;
         let Selection { bank: good, anomalous, .. } = selection;
-        Ok(Batches::new(Sources { good, anomalous, rule, choice: &recipe.examples, seed: recipe.seed })?)
+        let folds = selection.folds();
+        Ok(Batches::new(Sources { good, folds, anomalous, rule, choice: &recipe.examples, seed: recipe.seed })?)
     }
 
     /// A network with these parameters, which describes the product's images.

@@ -14,6 +14,7 @@ pub mod evaluate;
 pub mod examples;
 pub mod finetune;
 pub mod fit;
+mod folds;
 pub mod interrupt;
 mod lesson;
 mod methods;

@@ -61,7 +61,7 @@ pub fn make(
 fn pictures(selection: &Selection, rule: &Preprocess, seed: u64) -> Result<Vec<(ReferenceKind, Prepared)>> {
     let anomalous = selection.anomalous.iter().chain(selection.test.iter().filter(|sample| sample.is_anomalous()));
     let mut pictures = Vec::new();
-    for path in selection.calibration.iter().take(EACH) {
+    for path in selection.for_threshold().iter().take(EACH) {
         pictures.push((ReferenceKind::Good, data::prepare(path, rule)?));
     }
     for sample in anomalous.take(EACH) {
@@ -123,5 +123,5 @@ pub fn store(prepared: &Prepared, run: &Path, kind: &str, index: usize) -> Resul
     let file = format!("{kind}/{index:03}.png");
     let path = run.join(&file);
     prepared.pixels.save(&path).with_context(|| format!("{}: cannot write", path.display()))?;
-    Ok(StoredPicture { file, content: prepared.content })
+    Ok(StoredPicture { file, content: prepared.content, image: None })
 }

@@ -22,7 +22,7 @@ use crate::network::{Norms, device, random_weights, upload};
 use crate::recipe::Recipe;
 use crate::run_folder::RunFolder;
 use crate::split::Selection;
-use crate::{references, weights};
+use crate::{folds, references, weights};
 
 /// What to train, and where the run goes.
 pub struct Order {
@@ -45,7 +45,7 @@ pub fn train(order: &Order, interrupt: &Interrupt) -> Result<RunInfo> {
     let root =
         recipe.data.root.as_ref().context("no images given: name their folder with --data or with data.root in the recipe")?;
     let data = Dataset::open(root)?;
-    let selection = Selection::draw(&data, &recipe.data, recipe.seed)?;
+    let selection = Selection::draw(&data, &recipe.data, recipe.folding(), recipe.seed)?;
     let rule = recipe.preprocess(selection.colour);
     let mut backbone = Backbone::preset(&recipe.backbone.name)?;
     backbone.layers = recipe.backbone.layers.clone();
@@ -76,11 +76,12 @@ fn starting_weights(recipe: &Recipe, backbone: &mut Backbone) -> Result<(Tensors
 /// As [`train`].
 pub(crate) fn learn(lesson: &Lesson<'_>, folder: &RunFolder, interrupt: &Interrupt) -> Result<RunInfo> {
     let began = Instant::now();
-    let Selection { bank, calibration, anomalous, test, .. } = &lesson.selection;
+    let Selection { bank, anomalous, test, .. } = &lesson.selection;
     log::info!(
-        "{} good images for the bank, {} for the threshold, {} anomalous samples, {} left for evaluation; {:?}",
+        "{} good images for the bank, {} {} for the threshold, {} anomalous samples, {} left for evaluation; {:?}",
         bank.len(),
-        calibration.len(),
+        lesson.selection.for_threshold().len(),
+        if lesson.selection.leaves_out_folds() { "of them" } else { "held out" },
         anomalous.len(),
         test.len(),
         lesson.device
@@ -89,9 +90,16 @@ pub(crate) fn learn(lesson: &Lesson<'_>, folder: &RunFolder, interrupt: &Interru
     let calibration = store_calibration(&lesson.selection, &lesson.rule, folder.path())?;
     let learned = method(lesson.recipe.mode).learn(lesson, folder, interrupt)?;
     write_files(&learned, folder)?;
+    let scoring = Instant::now();
+    let fold_scores = folds::score(lesson, &learned, interrupt)?;
+    let scoring_seconds = scoring.elapsed().as_secs_f64();
     let references = make_references(lesson, &learned, folder)?;
     let patches = (learned.bank.vectors.len() / learned.bank.dims, learned.bank.patches);
     let mut info = describe(lesson, learned, references, calibration)?;
+    if fold_scores.is_some() {
+        info.seconds.insert("score".into(), scoring_seconds);
+    }
+    info.fold_scores = fold_scores;
     info.seconds.insert("all".into(), began.elapsed().as_secs_f64());
     info.write(folder.path())?;
     folder.tidy();
@@ -101,8 +109,11 @@ pub(crate) fn learn(lesson: &Lesson<'_>, folder: &RunFolder, interrupt: &Interru
 
 /// Saves the pictures that the threshold comes from, as the network sees them.
 fn store_calibration(selection: &Selection, rule: &Preprocess, run: &Path) -> Result<Vec<StoredPicture>> {
-    let store = |(index, path): (usize, &PathBuf)| references::store(&prepare(path, rule)?, run, "calibration", index);
-    selection.calibration.par_iter().enumerate().map(store).collect()
+    let store = |(index, path): (usize, &PathBuf)| {
+        let stored = references::store(&prepare(path, rule)?, run, "calibration", index)?;
+        Ok(StoredPicture { image: Some(selection.relative(path)), ..stored })
+    };
+    selection.for_threshold().par_iter().enumerate().map(store).collect()
 }
 
 /// Writes memory bank, weights and training curves.
@@ -153,6 +164,7 @@ fn describe(
         defects,
         references,
         calibration,
+        fold_scores: None,
         seconds: course.seconds,
         recipe: toml::Table::try_from(recipe)?,
     })

@@ -14,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::lesson::{Earlier, Lesson};
 use crate::methods::method;
 use crate::network::{Norms, device};
-use crate::recipe::Recipe;
+use crate::recipe::{Folding, HELD_OUT, Recipe};
 use crate::run_folder::RunFolder;
 use crate::split::Selection;
 use crate::train::learn;
@@ -43,8 +43,9 @@ pub struct Comparison {
     pub new: Figures,
 }
 
-/// Learns on and writes the new run. The memory bank is selected from the old bank's vectors and the new images' patches together (a
-/// coreset of coresets). The defect head learns on from its old parameters. The threshold is computed anew. Resuming a finished
+/// Learns on and writes the new run. Where the run has held images out, the memory bank is selected from the old bank's vectors and the
+/// new images' patches together (a coreset of coresets); where it left out folds, from the patches of all images, because the bank without
+/// a fold must not know it. The defect head learns on from its old parameters. The threshold is computed anew. Resuming a finished
 /// update only compares. There is no comparison where both runs have seen all images.
 ///
 /// # Errors
@@ -55,7 +56,7 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
     let recipe = recipe(&run, order)?;
     let (data, added) = (open(order.data.as_ref().unwrap_or(&run.info.data))?, open(&order.add)?);
     let split = run.split()?;
-    let (selection, new) = Selection::extended(&split, &data, &added, &recipe.data, recipe.seed)?;
+    let (selection, new) = Selection::extended(&split, &data, &added, (&recipe.data, folding(&run, &recipe)), recipe.seed)?;
     let learned_before = split.images.iter().filter(|image| image.r#use == Use::Anomalous).count();
     if selection.anomalous.len() > learned_before
         && let Some(reason) = method(recipe.mode).refuses_new_anomalous()
@@ -84,6 +85,15 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
     }
     drop(folder);
     compare(&run, &Run::open(&order.out)?, &tested, (&order.device, interrupt))
+}
+
+/// An update divides the good images as the run has divided them.
+fn folding(run: &Run, recipe: &Recipe) -> Folding {
+    let Folding { folds, held_out } = recipe.folding();
+    match run.info.fold_scores {
+        Some(_) => Folding { folds, held_out: None },
+        None => Folding { folds, held_out: held_out.or(Some(HELD_OUT)) },
+    }
 }
 
 /// The run's recipe, for this update.

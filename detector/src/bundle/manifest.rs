@@ -14,8 +14,9 @@ use crate::preprocess::{Preprocess, Rect};
 use crate::scorer::KnownDefects;
 
 /// Format that this version writes. Older formats are read, newer ones refused. Since format 2, networks may have a defect head. Since
-/// format 3, distances may be means over a neighbourhood, and a fused graph gives distances and logits separately.
-pub const FORMAT: u32 = 3;
+/// format 3, distances may be means over a neighbourhood, and a fused graph gives distances and logits separately. Since format 4, thresholds
+/// may be estimated.
+pub const FORMAT: u32 = 4;
 /// The first format whose fused graph leaves the defect head's share to the scorer.
 pub const FUSED_APART: u32 = 3;
 /// Largest manifest.

@@ -1,7 +1,9 @@
 //! From scores of good images to a threshold with a stated false-reject rate.
 
+mod outliers;
 mod tail;
 
+pub use outliers::far_out;
 pub use tail::TailEstimate;
 
 use serde::{Deserialize, Serialize};
@@ -13,21 +15,25 @@ pub const FEWEST: usize = 5;
 /// Levels whose quantiles are stored.
 const LEVELS: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
 
-/// A threshold and what it promises: an image is anomalous when its score is *above* the threshold.
+/// A threshold and how sure it is: an image is anomalous when its score is *above* the threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
     /// In the units of scores.
     pub threshold: f32,
-    /// Share of good parts that may be rejected, on average over calibration sets, if future good parts are like those of the
-    /// calibration (split-conformal prediction; Vovk et al., "Algorithmic Learning in a Random World", 2005).
+    /// Share of good parts that is rejected at most, on average over calibration sets, if future good parts are like those of the
+    /// calibration (split-conformal prediction; Vovk et al., "Algorithmic Learning in a Random World", 2005). Of an estimated threshold it is
+    /// a count and no promise: the share of the calibration images above the threshold, with the next image counted among them.
     pub false_reject_rate: f64,
-    /// The false-reject rate that was asked for. It is lower than the promised rate if there were too few images to support it.
+    /// The false-reject rate that was asked for. A threshold that the images support rejects about this share.
     pub requested_rate: f64,
-    /// Number of held-out good images.
+    /// Number of good images.
     pub images: usize,
     /// `[level, score]` of the good images' scores.
     pub good_quantiles: Vec<[f64; 2]>,
+    /// The estimate that the threshold comes from, where the images are too few for the rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<TailEstimate>,
 }
 
 /// Whether a score is anomalous: above the threshold. A score equal to the threshold is good, and so is one that is not a number. Nothing
@@ -42,8 +48,12 @@ pub fn images_needed(rate: f64) -> usize {
     ((1.0 / rate - 1.0 - 1e-9).ceil().max(0.0) as usize).max(FEWEST)
 }
 
-/// The smallest threshold that supports the rate: the k-th smallest score, `k = ceil((n + 1) (1 - rate))`. With fewer than
-/// [`images_needed`] images no threshold supports the rate: then the largest score is the threshold, and it promises `1 / (n + 1)`.
+/// The threshold that rejects this share of good parts.
+///
+/// With [`images_needed`] images or more it lies at place `(n + 1) (1 - rate)` among the sorted scores, interpolated between the two
+/// scores next to it. The mean share above the k-th of n scores is `1 - k / (n + 1)`, so the threshold rejects about the rate, and at most
+/// the share of the lower of both. With fewer images it is estimated ([`TailEstimate`]); with fewer than [`TailEstimate`] needs it is the
+/// largest score.
 ///
 /// # Errors
 /// With fewer than [`FEWEST`] scores, scores that are not finite, or a rate outside 0..1.
@@ -62,28 +72,73 @@ pub fn calibrate(scores: &[f32], requested_rate: f64) -> Result<Calibration> {
     }
     let mut sorted = scores.to_vec();
     sorted.sort_by(f32::total_cmp);
-    // A hair less than exact, so that (n + 1)(1 - rate) = 19.000000000000004 still means 19.
-    let rank = ((n + 1) as f64 * (1.0 - requested_rate) - 1e-9).ceil() as usize;
-    let rank = rank.clamp(1, n);
+    let supported = n >= images_needed(requested_rate);
+    let estimate = if supported { None } else { TailEstimate::of(scores, requested_rate) };
+    let threshold = match &estimate {
+        Some(estimate) => estimate.threshold as f32,
+        None => at_place(&sorted, (n + 1) as f64 * (1.0 - requested_rate)),
+    };
+    // Scores up to the threshold; the next good part is above each place among all n + 1 equally often.
+    let below = sorted.partition_point(|score| !is_anomalous(*score, threshold));
     let level = |level: f64| [level, f64::from(sorted[(level * (n - 1) as f64).round() as usize])];
     Ok(Calibration {
-        threshold: sorted[rank - 1],
-        false_reject_rate: (n + 1 - rank) as f64 / (n + 1) as f64,
+        threshold,
+        false_reject_rate: (n + 1 - below) as f64 / (n + 1) as f64,
         requested_rate,
         images: n,
         good_quantiles: LEVELS.map(level).to_vec(),
+        estimate,
     })
+}
+
+/// A share in per cent, with at most two decimals.
+pub fn percent(share: f64) -> String {
+    let text = format!("{:.2}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// The value at a place from 1 to n among sorted values, interpolated; the first or the last one beyond.
+fn at_place(sorted: &[f32], place: f64) -> f32 {
+    let last = sorted.len() as f64;
+    // A place a hair beside a whole number is that number: 20 * (1 - 0.05) is 19.000000000000004.
+    let place = if (place - place.round()).abs() < 1e-9 { place.round() } else { place }.clamp(1.0, last);
+    let (lower, upper) = (sorted[place.floor() as usize - 1], sorted[place.ceil() as usize - 1]);
+    (f64::from(lower) + (f64::from(upper) - f64::from(lower)) * place.fract()) as f32
 }
 
 impl Calibration {
     /// Whether there were enough images for the rate that was asked for.
     pub fn is_supported(&self) -> bool {
-        self.false_reject_rate <= self.requested_rate + 1e-12
+        self.images >= images_needed(self.requested_rate)
     }
 
     /// Whether a score is above the threshold.
     pub fn is_anomalous(&self, score: f32) -> bool {
         is_anomalous(score, self.threshold)
+    }
+
+    /// How sure the threshold is, in words.
+    pub fn describe(&self) -> String {
+        let Calibration { requested_rate, images, .. } = *self;
+        let (asked, at_most) = (percent(requested_rate), percent(self.false_reject_rate));
+        let needed = images_needed(requested_rate);
+        match &self.estimate {
+            Some(TailEstimate { low, high, .. }) => format!(
+                "an estimate and no promise: {images} good images are too few to reject {asked} of good parts, which takes at least {needed}; \
+                 if higher scores are as rare as the highest ones suggest, the threshold for {asked} lies between {low:.4} and {high:.4} \
+                 (90 % confidence)"
+            ),
+            None if !self.is_supported() => format!(
+                "the largest score of {images} good images: on average at most {at_most} of good parts are rejected; {asked} were asked \
+                 for, which takes at least {needed}"
+            ),
+            None if self.false_reject_rate <= requested_rate + 1e-9 => {
+                format!("on average at most {at_most} of good parts like the {images} of its calibration are rejected")
+            }
+            None => {
+                format!("about {asked} of good parts like the {images} of its calibration are rejected, on average at most {at_most}")
+            }
+        }
     }
 
     /// Checks what may come from a file.
@@ -94,7 +149,8 @@ impl Calibration {
         let rates = [self.false_reject_rate, self.requested_rate];
         let sound = self.threshold.is_finite()
             && rates.iter().all(|rate| (0.0..=1.0).contains(rate))
-            && self.good_quantiles.iter().flatten().all(|value| value.is_finite());
+            && self.good_quantiles.iter().flatten().all(|value| value.is_finite())
+            && self.estimate.is_none_or(|estimate| estimate.is_finite());
         if sound { Ok(()) } else { Err(Error::invalid("calibration holds values out of bounds")) }
     }
 }
@@ -106,12 +162,27 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     #[test]
-    fn too_few_images_are_admitted() {
-        let scores: Vec<f32> = (0..40).map(|i| i as f32).collect();
+    fn between_two_scores_the_threshold_is_interpolated() {
+        // Place 268 * 0.99 = 265.32 among 267 scores.
+        let scores: Vec<f32> = (1..=267).map(|i| i as f32).collect();
         let calibration = calibrate(&scores, 0.01).unwrap();
-        assert_eq!(calibration.threshold, 39.0);
-        assert!((calibration.false_reject_rate - 1.0 / 41.0).abs() < 1e-12);
-        assert!(!calibration.is_supported());
+        assert!((calibration.threshold - 265.32).abs() < 1e-3, "{calibration:?}");
+        assert!(calibration.is_supported() && calibration.estimate.is_none());
+        assert!((calibration.false_reject_rate - 3.0 / 268.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn too_few_images_give_an_estimate_and_still_fewer_their_largest_score() {
+        let mut scores: Vec<f32> = (0..39).map(|i| i as f32 / 39.0).collect();
+        scores.push(9.0);
+        let calibration = calibrate(&scores, 0.01).unwrap();
+        let estimate = calibration.estimate.unwrap();
+        assert!(!calibration.is_supported() && f64::from(calibration.threshold) <= estimate.high);
+        assert!(calibration.threshold < 5.0, "one score that lies far out does not set the threshold: {calibration:?}");
+        assert!((calibration.false_reject_rate - 2.0 / 41.0).abs() < 1e-12, "the largest score and the next image");
+        let few = calibrate(&scores[31..], 0.01).unwrap();
+        assert_eq!((few.threshold, few.estimate), (9.0, None));
+        assert!(!few.is_supported() && (few.false_reject_rate - 0.1).abs() < 1e-12);
         assert!(calibrate(&scores[..4], 0.01).is_err());
         assert!(calibrate(&scores, 0.0).is_err());
         assert!(calibrate(&[f32::NAN; 9], 0.1).is_err());
@@ -136,6 +207,21 @@ mod tests {
     }
 
     #[test]
+    fn the_description_says_what_is_sure() {
+        let described = |n: u8, rate: f64| {
+            let scores: Vec<f32> = (0..n).map(f32::from).collect();
+            calibrate(&scores, rate).unwrap().describe()
+        };
+        assert!(described(19, 0.05).starts_with("on average at most 5 % of good parts"), "{}", described(19, 0.05));
+        assert!(described(110, 0.05).starts_with("about 5 % of good parts like the 110"), "{}", described(110, 0.05));
+        assert!(described(110, 0.05).ends_with("at most 5.41 %"), "{}", described(110, 0.05));
+        let estimate = described(40, 0.01);
+        assert!(estimate.starts_with("an estimate and no promise") && estimate.contains("at least 99"), "{estimate}");
+        let largest = described(9, 0.01);
+        assert!(largest.contains("at most 10 %") && largest.contains("1 % were asked for") && largest.contains("at least 99"), "{largest}");
+    }
+
+    #[test]
     fn nineteen_images_support_five_percent() {
         let scores: Vec<f32> = (0..19).map(|i| i as f32).collect();
         let calibration = calibrate(&scores, 0.05).unwrap();
@@ -143,12 +229,12 @@ mod tests {
         assert!(calibration.is_supported());
     }
 
-    /// The promise itself: over many draws the mean share of rejected good parts is not above the promised rate.
+    /// Over many draws the mean share of rejected good parts is about the rate that was asked for, and not above the promise.
     #[test]
-    fn the_promise_holds_on_average() {
+    fn the_rate_holds_on_average() {
         let mut random = rand::rngs::StdRng::seed_from_u64(1);
         let mut draw = |n: usize| -> Vec<f32> { (0..n).map(|_| random.random::<f32>().powi(3)).collect() };
-        for (n, rate) in [(30, 0.1), (99, 0.05)] {
+        for (n, rate) in [(30, 0.1), (35, 0.1), (99, 0.05), (110, 0.05)] {
             let (mut rejected, mut seen, mut promised) = (0, 0, 0.0);
             for _ in 0..2000 {
                 let calibration = calibrate(&draw(n), rate).unwrap();
@@ -158,7 +244,26 @@ mod tests {
                 promised = calibration.false_reject_rate;
             }
             let measured = rejected as f64 / f64::from(seen as u32);
-            assert!(measured <= promised + 0.006 && measured >= promised - 0.02, "{measured} {promised}");
+            assert!((measured - rate).abs() < 0.006 && measured <= promised + 0.003, "{n}: {measured} {rate} {promised}");
+        }
+    }
+
+    /// The scores of a product's good images have tails between those of a normal and a log-normal distribution.
+    #[test]
+    fn an_estimated_threshold_rejects_a_few_per_cent_at_most() {
+        let mut random = rand::rngs::StdRng::seed_from_u64(2);
+        // The sum of twelve uniform numbers is nearly normal.
+        let mut normal = || (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
+        let shapes: [fn(f64) -> f64; 2] = [|z| z + 5.0, |z| (0.3 * z).exp()];
+        for (shape, n) in shapes.into_iter().flat_map(|shape| [(shape, 12), (shape, 31), (shape, 60)]) {
+            let mut rejected = 0;
+            for _ in 0..1000 {
+                let scores: Vec<f32> = (0..n).map(|_| shape(normal()) as f32).collect();
+                let calibration = calibrate(&scores, 0.01).unwrap();
+                rejected += (0..20).filter(|_| calibration.is_anomalous(shape(normal()) as f32)).count();
+            }
+            let measured = rejected as f64 / 20_000.0;
+            assert!((0.0005..0.03).contains(&measured), "{n}: {measured}");
         }
     }
 
@@ -170,6 +275,8 @@ mod tests {
             let calibration = calibrate(&scores, rate).unwrap();
             let rejected = scores.iter().filter(|score| calibration.is_anomalous(**score)).count();
             prop_assert!(rejected as f64 <= calibration.false_reject_rate * (scores.len() + 1) as f64 + 1e-9);
+            let (low, high) = (scores.iter().copied().fold(f32::MAX, f32::min), scores.iter().copied().fold(f32::MIN, f32::max));
+            prop_assert!(calibration.estimate.is_some() || (low..=high).contains(&calibration.threshold));
             prop_assert!(calibration.is_supported() == ((scores.len() + 1) as f64 * rate >= 1.0 - 1e-9));
         }
     }

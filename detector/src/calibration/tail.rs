@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Fewest scores that the tail is fitted to.
+/// Fewest scores that a tail is estimated from.
 const FEWEST: usize = 10;
-/// Share of all scores that the tail is fitted to, if that is more.
+/// Share of all scores that the tail is fitted to, but at least [`LEAST`], and at most half of them.
 const SHARE: f64 = 0.2;
+/// See [`SHARE`].
+const LEAST: usize = 10;
 /// 5 % of the standard normal distribution lie above this value.
 const Z: f64 = 1.645;
 
@@ -26,6 +28,11 @@ pub struct TailEstimate {
 }
 
 impl TailEstimate {
+    /// Whether all its values are numbers.
+    pub(super) fn is_finite(&self) -> bool {
+        [self.rate, self.threshold, self.low, self.high].iter().all(|value| value.is_finite())
+    }
+
     /// The estimate is `u + s ln(k / (n rate))`. `u` is the score after the `k` highest of `n`. The amounts by which those `k` scores
     /// exceed `u` are assumed to be exponentially distributed with mean `s`: the generalised Pareto tail (Pickands, Annals of Statistics
     /// 3, 1975) with shape 0. Scores with a lighter tail get a threshold that is too high rather than too low. Scores with a heavier tail get one
@@ -35,9 +42,9 @@ impl TailEstimate {
     /// variance of `u` as `s² (1/k - 1/n)`. None if there are too few scores, or if they reach the rate without an estimate.
     pub fn of(scores: &[f32], rate: f64) -> Option<TailEstimate> {
         let n = scores.len();
-        let images = FEWEST.max((n as f64 * SHARE) as usize);
+        let images = LEAST.max((n as f64 * SHARE) as usize).min(n / 2);
         let (count, k) = (n as f64, images as f64);
-        if n < 2 * images || rate * count >= k || rate <= 0.0 {
+        if n < FEWEST || rate * count >= k || rate <= 0.0 {
             return None;
         }
         let mut sorted: Vec<f64> = scores.iter().copied().map(f64::from).collect();
@@ -92,7 +99,8 @@ mod tests {
     #[test]
     fn nothing_is_estimated_from_too_little() {
         let scores: Vec<f32> = (0..40).map(|i| i as f32).collect();
-        assert!(TailEstimate::of(&scores[..19], 0.01).is_none());
+        assert!(TailEstimate::of(&scores[..9], 0.01).is_none());
+        assert_eq!(TailEstimate::of(&scores[..15], 0.01).unwrap().images, 7);
         assert!(TailEstimate::of(&scores, 0.3).is_none());
         let flat = TailEstimate::of(&[2.0; 40], 0.01).unwrap();
         assert_eq!((flat.low, flat.threshold, flat.high), (2.0, 2.0, 2.0));

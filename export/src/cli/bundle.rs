@@ -97,7 +97,7 @@ fn summary(args: &Args, exported: &Exported) -> String {
             auroc(report.float_image_auroc)
         );
     }
-    text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration, &exported.report.calibration));
+    text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration));
     if let Some(misses) = &exported.report.expected_misses {
         text += &format!("misses     {}\n", inspect::expected(misses));
     }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use detector::bundle::{Bundle, MANIFEST, Manifest};
-use detector::calibration::Calibration;
+use detector::calibration::{Calibration, percent};
 use detector::picture::Colour;
 use detector::preprocess::{Preprocess, Resize};
 
 use super::output::{Answer, print};
-use crate::misses::ExpectedMisses;
-use crate::report::{CalibrationReport, Report};
+use crate::misses::{Choice, ExpectedMisses};
+use crate::report::Report;
 
 /// Show what a bundle holds: product, network, memory bank, threshold and its promise, self-test, evaluation at export.
 ///
@@ -68,9 +68,19 @@ fn describe(bundle: &Bundle, report: &Report) -> Result<String> {
             float as f64 / stored as f64
         ),
     )?;
-    line("threshold", promise(calibration, &report.calibration))?;
+    line("threshold", promise(calibration))?;
+    let highest = report.calibration.highest.iter().map(|good| format!("{} {:.4}", good.image, good.score)).collect::<Vec<_>>();
+    if !highest.is_empty() {
+        line("highest", highest.join(", "))?;
+    }
+    if let Some(text) = report.calibration.far_out() {
+        line("far out", text)?;
+    }
     if let Some(misses) = &report.expected_misses {
         line("misses", expected(misses))?;
+    }
+    for choice in &report.choices {
+        line("  at", choice_text(choice))?;
     }
     let quantiles = calibration.good_quantiles.iter().map(|[level, score]| format!("{:.0} %: {score:.4}", level * 100.0));
     line("good scores", quantiles.collect::<Vec<_>>().join("  "))?;
@@ -128,30 +138,17 @@ pub(super) fn expected(misses: &ExpectedMisses) -> String {
     )
 }
 
-/// The threshold and its promise in words.
-pub(super) fn promise(calibration: &Calibration, report: &CalibrationReport) -> String {
-    let (promised, asked) = (percent(report.promised_rate), percent(report.requested_rate));
-    let mut text = format!(
-        "{:.4}: parts with a higher score are anomalous. The threshold rejects on average at most {promised} of good parts like the {} \
-         of its calibration",
-        calibration.threshold, report.images
-    );
-    if !report.rate_supported {
-        text += &format!(". {asked} were asked for, which takes at least {} held-out good images", report.images_needed);
-    }
-    if let Some(tail) = &report.tail {
-        text += &format!(
-            ". For {asked} the {} highest scores suggest {:.4} (90 % confidence: {:.4} to {:.4}), if still higher scores are as rare as \
-             the tail predicts; this estimate is no promise",
-            tail.images, tail.threshold, tail.low, tail.high
-        );
-    }
-    text
+/// What another false-reject rate would mean.
+fn choice_text(Choice { rate, threshold, estimated, misses }: &Choice) -> String {
+    let sure = if *estimated { " (an estimate)" } else { "" };
+    let ExpectedMisses { samples, missed, low, high } = misses;
+    let (low, high) = (percent(*low), percent(*high));
+    format!("{} of good parts rejected: threshold {threshold:.4}{sure}, {missed} of {samples} samples missed ({low} to {high})", percent(*rate))
 }
 
-fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+/// The threshold and how sure it is.
+pub(super) fn promise(calibration: &Calibration) -> String {
+    format!("{:.4}: parts with a higher score are anomalous; {}", calibration.threshold, calibration.describe())
 }
 
 /// The figures of an evaluation in one line.
@@ -207,21 +204,6 @@ mod tests {
             assert_eq!(utc(seconds), date);
         }
         assert!(utc(u64::MAX).len() > 19, "absurd dates do not panic");
-    }
-
-    #[test]
-    fn a_promise_without_support_says_what_it_takes() {
-        let said = |n: u8, rate: f64| {
-            let scores: Vec<f32> = (0..n).map(f32::from).collect();
-            let calibration = detector::calibration::calibrate(&scores, rate).unwrap();
-            promise(&calibration, &CalibrationReport::new(&calibration, &scores))
-        };
-        let supported = said(19, 0.05);
-        assert!(supported.contains("at most 5 % of good parts") && !supported.contains("asked"), "{supported}");
-        let unsupported = said(19, 0.01);
-        assert!(unsupported.contains("at most 5 %") && unsupported.contains("1 % were asked for"), "{unsupported}");
-        assert!(unsupported.contains("at least 99") && !unsupported.contains("suggest"), "{unsupported}");
-        assert!(said(40, 0.01).contains("the 10 highest scores suggest"), "{}", said(40, 0.01));
     }
 
     #[test]

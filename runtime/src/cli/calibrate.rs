@@ -92,31 +92,20 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
         let highest = highest.iter().map(|part| (part.part.as_str(), part.score)).collect();
         output::print_json(&Document { path, overlay, supported, needed, bundle_threshold: own.threshold, highest })?;
     } else {
-        output::print(&summary(&threshold, &own, needed))?;
+        output::print(&summary(&threshold, &own))?;
     }
     Ok(Answer::Done)
 }
 
-/// A threshold that was set, beside the bundle's own; `needed` parts would support the rate.
-fn summary(NewThreshold { threshold: overlay, highest, .. }: &NewThreshold, own: &Calibration, needed: usize) -> String {
-    let Calibration { threshold, false_reject_rate, requested_rate, images, .. } = &overlay.calibration;
+/// A threshold that was set, beside the bundle's own.
+fn summary(NewThreshold { threshold: overlay, highest, .. }: &NewThreshold, own: &Calibration) -> String {
+    let Calibration { threshold, images, .. } = &overlay.calibration;
     let mut text = format!(
-        "threshold {threshold:.4} from {images} good parts: on average at most {:.2} % of good parts are rejected\n\
-         the bundle's own is {:.4}, in force before was {:.4}",
-        false_reject_rate * 100.0,
+        "threshold {threshold:.4} from {images} good parts: {}\nthe bundle's own is {:.4}, in force before was {:.4}",
+        overlay.calibration.describe(),
         own.threshold,
         overlay.previous
     );
-    if !overlay.calibration.is_supported() {
-        text += &format!("\n{images} parts are too few to promise {:.2} %: that needs {needed}", requested_rate * 100.0);
-        text += &match &overlay.tail {
-            Some(tail) => format!(
-                "; by the tail of the scores, its threshold may be near {:.4} (90 % interval {:.4} to {:.4})",
-                tail.threshold, tail.low, tail.high
-            ),
-            None => "; they are too few for an estimate, too".into(),
-        };
-    }
     if *threshold > own.threshold {
         text += "\nhigher than the bundle's: on this camera good parts look less like those it learned from, and more defects may pass. \
                  Measure with `apc-runtime evaluate --config`, or learn from this camera's pictures (`apc-trainer update`)";

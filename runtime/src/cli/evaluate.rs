@@ -98,7 +98,7 @@ fn table(figures: &Figures, calibration: &Calibration, site: Option<SiteFigures>
         ("AUPRO (0.3)", share(figures.aupro)),
         ("threshold", format!("{:.4}", calibration.threshold)),
         ("false rejects", percent(figures.false_reject_rate)),
-        ("  promised", percent(Some(calibration.false_reject_rate))),
+        ("  to expect", calibration.describe()),
         ("missed", percent(figures.miss_rate)),
         ("engine", figures.engine.clone()),
         ("latency p50 / p95 / p99", format!("{:.1} / {:.1} / {:.1} ms", latency.p50, latency.p95, latency.p99)),
@@ -108,7 +108,7 @@ fn table(figures: &Figures, calibration: &Calibration, site: Option<SiteFigures>
         rows.extend([
             ("threshold of this site", format!("{threshold:.4}")),
             ("false rejects", percent(false_reject_rate)),
-            ("  promised", percent(Some(promised_false_reject_rate))),
+            ("  to expect, at most", percent(Some(promised_false_reject_rate))),
             ("missed", percent(miss_rate)),
         ]);
     }

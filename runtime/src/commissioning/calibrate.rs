@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use config::{Config, SeatId};
 use detector::bundle::Bundle;
-use detector::calibration::{Calibration, TailEstimate, calibrate, images_needed};
+use detector::calibration::{Calibration, calibrate, images_needed};
 use detector::files;
 use detector::picture::Picture;
 use detector::{Detector, Error};
@@ -210,10 +210,7 @@ impl Calibrator<'_> {
         // A threshold that does not fit judged nothing: the bundle's was in force before.
         let previous = store.site_threshold(&role, &binding).ok().flatten();
         let previous = previous.map_or(self.own().threshold, |found| found.calibration.threshold);
-        let mut threshold = SiteThreshold::new(by, source, previous, binding, calibration);
-        if !threshold.calibration.is_supported() {
-            threshold.tail = TailEstimate::of(&values, rate);
-        }
+        let threshold = SiteThreshold::new(by, source, previous, binding, calibration);
         let path = store.set_site_threshold(&role, &threshold)?;
         Ok(NewThreshold { path, threshold, highest: nearest_to_a_reject(scores) })
     }

@@ -2,6 +2,9 @@
 //! them.
 
 use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use detector::{Error, Result};
@@ -141,6 +144,30 @@ impl Points {
         }
     }
 
+    /// These rows alone: in memory if all are, otherwise in a file without a name beside `path`, the file of all.
+    pub fn subset(&self, rows: &[Range<usize>], dims: usize, path: &Path) -> Result<Points> {
+        match self {
+            Points::Memory(all) => {
+                let values = |range: &Range<usize>| &all[range.start * dims..range.end * dims];
+                Ok(Points::Memory(rows.iter().flat_map(values).copied().collect()))
+            }
+            Points::File(file) => {
+                let folder = path.parent().unwrap_or(Path::new("."));
+                let write = Error::io(folder, "write a file in");
+                let copy = || -> std::io::Result<File> {
+                    let mut part = tempfile::tempfile_in(folder)?;
+                    for range in rows {
+                        let mut bytes = vec![0; range.len() * dims * 4];
+                        file.read_exact_at(&mut bytes, (range.start * dims * 4) as u64)?;
+                        part.write_all(&bytes)?;
+                    }
+                    Ok(part)
+                };
+                copy().map(Points::File).map_err(write)
+            }
+        }
+    }
+
     /// Calls `work(first row, rows)` for all rows, in order.
     fn pieces(
         &self,
@@ -168,7 +195,6 @@ impl Points {
 /// # Errors
 /// When the file cannot be read or is too short.
 pub fn read_rows(file: &File, path: &Path, first: usize, count: usize, dims: usize) -> Result<Vec<f32>> {
-    use std::os::unix::fs::FileExt;
     let mut bytes = vec![0; count * dims * 4];
     file.read_exact_at(&mut bytes, (first * dims * 4) as u64).map_err(Error::io(path, "read"))?;
     Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
@@ -178,7 +204,6 @@ pub fn read_rows(file: &File, path: &Path, first: usize, count: usize, dims: usi
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::io::Write;
 
     /// Every distance, every time.
     fn naive(values: &[f32], dims: usize, picks: usize, first: usize) -> Vec<usize> {
@@ -235,6 +260,25 @@ mod tests {
         let expected = naive(&values, dims, 12, 7);
         assert_eq!(selected(&Points::File(file), dims, len, 12, 7), expected);
         assert_eq!(selected(&Points::Memory(values), dims, len, 12, 7), expected);
+    }
+
+    #[test]
+    fn a_subset_is_the_rows_alone() {
+        let (dims, len) = (3, 400);
+        let values: Vec<f32> = (0..len * dims).map(|i| ((i as u64 * 2654435761) % 10007) as f32 / 100.0).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("points");
+        std::fs::write(&path, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>()).unwrap();
+        let rows = [0..100, 250..400];
+        let kept: Vec<f32> = [&values[..100 * dims], &values[250 * dims..]].concat();
+        let expected = naive(&kept, dims, 12, 7);
+        let file = Points::File(File::open(&path).unwrap()).subset(&rows, dims, &path).unwrap();
+        assert!(matches!(file, Points::File(_)));
+        let memory = Points::Memory(values).subset(&rows, dims, &path).unwrap();
+        for points in [file, memory] {
+            assert_eq!(selected(&points, dims, 250, 12, 7), expected);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no file is left");
     }
 
     #[test]

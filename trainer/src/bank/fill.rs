@@ -1,6 +1,8 @@
 //! From good images to the memory bank.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use detector::scorer::Inside;
@@ -17,20 +19,32 @@ use crate::{data, patches};
 /// Images that go through the network together.
 const BATCH: usize = 8;
 
+/// What the memory bank is filled from.
+pub struct Contents<'a> {
+    /// Good images.
+    pub images: &'a [PathBuf],
+    /// The fold of each image, where a bank without each fold is wished too; otherwise empty.
+    pub folds: &'a [usize],
+    /// Vectors of an earlier bank, `[len, dims]` row-major, in place of the images that they were selected from: the new bank is selected
+    /// from them and the new patches together.
+    pub kept: &'a [f32],
+}
+
 /// Describes all patches of the good images and selects the memory bank. Descriptors go through a file in `folder`, so memory holds
-/// only their projections, up to the recipe's limit. `kept` are the vectors of an earlier bank, `[len, dims]` row-major, in place of
-/// the images that they were selected from: the new bank is selected from them and the new patches together.
+/// only their projections, up to the recipe's limit.
 ///
 /// # Errors
-/// [`Stopped`] when interrupted, or when an image cannot be read, the disk is full, or there are too few patches.
+/// [`Stopped`](crate::interrupt::Stopped) when interrupted, or when an image cannot be read, the disk is full, or there are too few
+/// patches.
 pub fn fill(
     describer: &Describer<'_>,
-    (images, kept): (&[PathBuf], &[f32]),
+    contents: &Contents<'_>,
     choice: &Bank,
     seed: u64,
     folder: &Path,
     interrupt: &Interrupt,
 ) -> Result<Filled> {
+    let Contents { images, folds, kept } = *contents;
     let mut store = Store::create(folder, choice, seed, describer.device)?;
     if !kept.is_empty() {
         let dims: usize = describer.network.outputs.iter().map(|output| output.channels).sum();
@@ -43,6 +57,8 @@ pub fn fill(
         let paths = &images[batch * BATCH..((batch + 1) * BATCH).min(images.len())];
         paths.par_iter().map(|path| data::prepare(path, describer.rule)).collect::<detector::Result<Vec<_>>>()
     };
+    // Rows of each image.
+    let mut rows: Vec<Range<usize>> = Vec::with_capacity(images.len());
     data::ahead(0..batches, load, |batch, prepared| -> Result<()> {
         interrupt.check()?;
         let input: Vec<f32> = prepared.iter().flat_map(|prepared| describer.rule.normalise(&prepared.pixels)).collect();
@@ -50,18 +66,28 @@ pub fn fill(
         let grid = (layers[0].size()[2] as usize, layers[0].size()[3] as usize);
         let described = no_grad(|| patches::describe(&layers)).to_device(Device::Cpu);
         let size = describer.rule.input();
-        let inside: Vec<i64> = prepared
-            .iter()
-            .enumerate()
-            .flat_map(|(image, prepared)| {
-                let inside = Inside::new(grid, (size.height as usize, size.width as usize), prepared.content);
-                inside.indices().map(|i| (image * grid.0 * grid.1 + i) as i64).collect::<Vec<_>>()
-            })
-            .collect();
+        let mut inside: Vec<i64> = Vec::new();
+        for (image, prepared) in prepared.iter().enumerate() {
+            let start = store.len + inside.len();
+            let places = Inside::new(grid, (size.height as usize, size.width as usize), prepared.content);
+            inside.extend(places.indices().map(|i| (image * grid.0 * grid.1 + i) as i64));
+            rows.push(start..store.len + inside.len());
+        }
         store.add(&described.index_select(0, &Tensor::from_slice(&inside)))?;
         progress.set(((batch + 1) * BATCH).min(images.len()));
         Ok(())
     })?;
     let describe_seconds = progress.finish();
-    store.select(choice, kept, seed, describe_seconds, interrupt)
+    let began = Instant::now();
+    let stored = store.finish()?;
+    let vectors = stored.select(None, (choice, kept, seed), "selecting the bank", interrupt)?;
+    let mut without_fold = Vec::new();
+    for fold in 0..folds.iter().max().map_or(0, |last| last + 1) {
+        let others: Vec<_> = rows.iter().zip(folds).filter(|(_, of)| **of != fold).map(|(rows, _)| rows.clone()).collect();
+        without_fold.push(stored.select(Some(&others), (choice, 0, seed), "selecting without a fold", interrupt)?);
+    }
+    let (dims, patches) = (stored.dims, stored.len);
+    stored.remove()?;
+    let select_seconds = began.elapsed().as_secs_f64();
+    Ok(Filled { vectors, without_fold, dims, describe_seconds, select_seconds, patches })
 }

@@ -4,5 +4,5 @@ mod coreset;
 mod fill;
 mod store;
 
-pub use self::fill::fill;
+pub use self::fill::{Contents, fill};
 pub use self::store::Filled;

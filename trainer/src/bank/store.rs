@@ -1,7 +1,8 @@
-//! Descriptors in a file, and the selection from their projections.
+//! Descriptors in a file, and the selections from their projections.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +20,8 @@ use crate::recipe::Bank;
 pub struct Filled {
     /// `[len, dims]`, row-major.
     pub vectors: Vec<f32>,
+    /// For each fold of the images, the bank of the other folds, like `vectors`; empty where none was wished.
+    pub without_fold: Vec<Vec<f32>>,
     /// Values of one descriptor.
     pub dims: usize,
     /// Seconds that describing the images took.
@@ -97,14 +100,8 @@ impl Store {
         Ok(())
     }
 
-    pub(super) fn select(
-        mut self,
-        choice: &Bank,
-        kept: usize,
-        seed: u64,
-        describe_seconds: f64,
-        interrupt: &Interrupt,
-    ) -> Result<Filled> {
+    /// Ends the adding.
+    pub(super) fn finish(mut self) -> Result<Stored> {
         self.writer.flush().map_err(Error::io(&self.path, "write"))?;
         let points = match self.projected {
             Projected::Memory(values) => Points::Memory(values),
@@ -113,29 +110,81 @@ impl Store {
                 Points::File(File::open(&self.projected_path).map_err(Error::io(&self.projected_path, "open"))?)
             }
         };
-        let share = kept + ((self.len - kept) as f64 * choice.share).round() as usize;
-        let picks = choice.vectors.unwrap_or(share.max(choice.least).clamp(1, self.len.max(1)));
-        let first = rand_chacha::ChaCha8Rng::seed_from_u64(seed).random_range(0..self.len.max(1));
-        let projected_dims = choice.projection.min(self.dims);
-        let mut progress = Progress::new("selecting the bank", picks);
-        let picked = select(&points, projected_dims, self.len, picks, first, &self.projected_path, &mut |done| {
+        let file = File::open(&self.path).map_err(Error::io(&self.path, "open"))?;
+        let (dims, len) = (self.dims, self.len);
+        let projected_dims = self.choice.0.min(dims);
+        Ok(Stored { path: self.path, file, projected_path: self.projected_path, points, projected_dims, dims, len })
+    }
+}
+
+/// All descriptors, ready for selections.
+pub(super) struct Stored {
+    path: PathBuf,
+    file: File,
+    projected_path: PathBuf,
+    points: Points,
+    projected_dims: usize,
+    pub(super) dims: usize,
+    pub(super) len: usize,
+}
+
+impl Stored {
+    /// Selects a bank, `[len, dims]` row-major, from these rows, or from all. The first `kept` rows are those of an earlier bank, of which a
+    /// share keeps all.
+    pub(super) fn select(
+        &self,
+        rows: Option<&[Range<usize>]>,
+        (choice, kept, seed): (&Bank, usize, u64),
+        title: &'static str,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f32>> {
+        let subset = rows.map(|rows| self.points.subset(rows, self.projected_dims, &self.projected_path)).transpose()?;
+        let (points, len) = match (&subset, rows) {
+            (Some(points), Some(rows)) => (points, rows.iter().map(Range::len).sum()),
+            _ => (&self.points, self.len),
+        };
+        let share = kept + ((len - kept) as f64 * choice.share).round() as usize;
+        let picks = match choice.vectors {
+            Some(vectors) if rows.is_some() => vectors.min(len),
+            Some(vectors) => vectors,
+            None => share.max(choice.least).clamp(1, len.max(1)),
+        };
+        let first = rand_chacha::ChaCha8Rng::seed_from_u64(seed).random_range(0..len.max(1));
+        let mut progress = Progress::new(title, picks);
+        let picked = select(points, self.projected_dims, len, picks, first, &self.projected_path, &mut |done| {
             progress.set(done);
             !interrupt.is_set()
         })?;
         let Picked::All(chosen) = picked else { return Err(Stopped.into()) };
-        let file = File::open(&self.path).map_err(Error::io(&self.path, "open"))?;
         let mut vectors = Vec::with_capacity(picks * self.dims);
         for index in chosen {
-            vectors.extend(read_rows(&file, &self.path, index, 1, self.dims)?);
+            let row = rows.map_or(Some(index), |rows| nth(rows, index)).context("a selected patch is not among the rows")?;
+            vectors.extend(read_rows(&self.file, &self.path, row, 1, self.dims)?);
         }
-        let select_seconds = progress.finish();
+        progress.finish();
+        Ok(vectors)
+    }
+
+    /// Removes the files.
+    pub(super) fn remove(self) -> Result<()> {
         for path in [&self.path, &self.projected_path] {
             if path.exists() {
                 std::fs::remove_file(path).with_context(|| format!("{}: cannot remove", path.display()))?;
             }
         }
-        Ok(Filled { vectors, dims: self.dims, describe_seconds, select_seconds, patches: self.len })
+        Ok(())
     }
+}
+
+/// The row at this place of the ranges.
+fn nth(rows: &[Range<usize>], mut place: usize) -> Option<usize> {
+    for range in rows {
+        if place < range.len() {
+            return Some(range.start + place);
+        }
+        place -= range.len();
+    }
+    None
 }
 
 /// A Gaussian random projection `[dims, target]`, scaled to keep distances (Johnson & Lindenstrauss); the identity where `target` is

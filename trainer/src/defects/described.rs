@@ -4,7 +4,6 @@ use anyhow::Result;
 use detector::scorer::Inside;
 use tch::{Kind, Tensor, no_grad};
 
-use super::head::unseen_by;
 use crate::describer::Describer;
 use crate::examples::{Batch, Batches, Good, Targets};
 use crate::interrupt::Interrupt;
@@ -59,7 +58,7 @@ impl Described {
         let size = layers[0].size();
         targets.masks = targets.masks.unsqueeze(1).adaptive_avg_pool2d([size[2], size[3]]).squeeze_dim(1);
         targets.images = Tensor::zeros([0], (Kind::Float, describer.device));
-        let teaches = |head: usize| batch.good.iter().map(move |good| good.iter().all(|index| unseen_by(*index, heads) != head));
+        let teaches = |head: usize| batch.folds.iter().map(move |folds| folds.iter().all(|fold| *fold != head));
         let taught: Vec<f32> = (0..heads).flat_map(teaches).map(f32::from).collect();
         let taught = Tensor::from_slice(&taught).reshape([heads as i64, -1]).to_device(describer.device);
         Described { layers: layers.iter().map(|layer| layer.to_kind(Kind::Half)).collect(), targets, taught }

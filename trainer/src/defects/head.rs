@@ -22,17 +22,6 @@ pub struct Head {
     pub curve: Vec<f32>,
 }
 
-/// Number of the head that does not learn from a good image. A single head leaves out every second image; for the others this gives 1,
-/// which is the number of no head.
-pub(super) fn unseen_by(index: usize, heads: usize) -> usize {
-    index % turns(heads)
-}
-
-/// Every so many good images, the same head leaves one out.
-pub(super) fn turns(heads: usize) -> usize {
-    heads.max(2)
-}
-
 /// Random parameters of heads that have not learned yet.
 pub(super) fn parameters(dims: i64, [heads, units]: [i64; 2], seed: u64, device: Device) -> Named {
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
@@ -91,6 +80,15 @@ pub(super) fn logits(parameters: &Named, patches: &Tensor) -> Tensor {
 }
 
 impl Head {
+    /// One of the heads.
+    pub(super) fn alone(&self, head: usize) -> Head {
+        let units = self.parameters["logit.weight"].size()[1];
+        let part = |name: &str, length: i64| (name.to_string(), self.parameters[name].narrow(0, head as i64 * length, length));
+        let parts = [part("hidden.weight", units), part("hidden.bias", units), part("logit.weight", 1), part("logit.bias", 1)];
+        let (mean, deviation) = (self.mean.shallow_clone(), self.deviation.shallow_clone());
+        Head { parameters: Named::from(parts), heads: 1, mean, deviation, curve: Vec::new() }
+    }
+
     /// Parameters of the network's defect head, whose logit is less by `offset`. Of its normalisations only the biases are not neutral.
     pub(super) fn parameters_of(&self, network: &Network, offset: f64) -> Result<Tensors> {
         let weight = &self.parameters["hidden.weight"] / &self.deviation;
@@ -160,12 +158,9 @@ mod tests {
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
         }
-    }
-
-    #[test]
-    fn each_good_image_is_left_out_by_one_head() {
-        // With several heads each good image is left out by one, with a single one every second image is.
-        assert_eq!([0, 1, 2, 5].map(|index| unseen_by(index, 5)), [0, 1, 2, 0]);
-        assert_eq!([0, 1, 2].map(|index| unseen_by(index, 1)), [0, 1, 0]);
+        // One head alone gives its own logit.
+        let alone = no_grad(|| logits(&head.alone(2).parameters, &((&patches - &head.mean) / &head.deviation)));
+        let (alone, of_all) = (to_vec(&alone).unwrap(), to_vec(&of_heads.select(1, 2)).unwrap());
+        assert!(alone.iter().zip(&of_all).all(|(alone, of_all)| (alone - of_all).abs() < 1e-5), "{alone:?}");
     }
 }

@@ -6,7 +6,7 @@ use detector::tensors::Tensors;
 use tch::{Device, Tensor, no_grad};
 
 use super::described::{OBSERVED, describe};
-use super::head::{Head, logits, turns, unseen_by};
+use super::head::{Head, logits};
 use crate::describer::Describer;
 use crate::examples::Batches;
 use crate::patches;
@@ -17,9 +17,18 @@ const BASE: usize = 48;
 /// Largest number of good images that decide from which value on the logit counts.
 const UNSEEN: usize = 120;
 
+/// The head as part of the network.
+pub struct Joined {
+    /// Its parameters under the network's names, with the standardisation folded in.
+    pub parameters: Tensors,
+    /// The same of each single head: the head of number n has not learned from fold n of the good images.
+    pub without_fold: Vec<Tensors>,
+    /// How the logit counts.
+    pub known: KnownDefects,
+}
+
 impl Head {
-    /// The head as part of the network: its parameters under the network's names, with the standardisation folded in, and the weight
-    /// of its logit. A logit counts from the value below which a share of the good images ([`Defects::start`]) stay, each scored by
+    /// The head as part of the network. A logit counts from the value below which a share of the good images ([`Defects::start`]) stay, each scored by
     /// the head that has not learned from it.
     ///
     /// # Errors
@@ -30,7 +39,7 @@ impl Head {
         batches: &Batches<'_>,
         bank: &[f32],
         choice: &Defects,
-    ) -> Result<(Tensors, KnownDefects)> {
+    ) -> Result<Joined> {
         let bank = Tensor::from_slice(bank).reshape([-1, self.mean.size()[0]]);
         let mut largest_distances = Vec::new();
         for index in OBSERVED..OBSERVED + BASE {
@@ -39,16 +48,19 @@ impl Head {
         }
         let distance = f64::from(largest_distances.iter().sum::<f32>()) / BASE as f64;
         let weight = (choice.weight * distance) as f32;
-        let offset = self.start(describer, batches, choice.start)?;
-        Ok((self.parameters_of(describer.network, offset)?, KnownDefects { weight }))
+        let offset = self.start(describer, batches, choice)?;
+        let parameters = self.parameters_of(describer.network, offset)?;
+        let alone = |head| self.alone(head).parameters_of(describer.network, offset);
+        let without_fold = (0..self.heads).map(alone).collect::<Result<_>>()?;
+        Ok(Joined { parameters, without_fold, known: KnownDefects { weight } })
     }
 
-    /// The value below which all logits of this share of the good images stay, each scored by the head that has not learned from it.
-    fn start(&self, describer: &Describer<'_>, batches: &Batches<'_>, share: f64) -> Result<f64> {
+    /// The value below which all logits of a share of the good images ([`Defects::start`]) stay, each scored by the head that has not learned from it.
+    fn start(&self, describer: &Describer<'_>, batches: &Batches<'_>, choice: &Defects) -> Result<f64> {
         let mut largest = Vec::new();
-        for good in batches.plain_good(UNSEEN, turns(self.heads)) {
-            let (index, good) = good?;
-            let head = unseen_by(index, self.heads);
+        for good in batches.plain_good(UNSEEN, choice.folds()) {
+            // The head of this number has left the fold out; a single head has learned from the other fold.
+            let (head, good) = good?;
             if head < self.heads {
                 let patches = describe(describer, &good);
                 let logits = no_grad(|| logits(&self.parameters, &((patches - &self.mean) / &self.deviation)));
@@ -56,7 +68,7 @@ impl Head {
             }
         }
         largest.sort_by(f32::total_cmp);
-        let at = ((largest.len() as f64 * share) as usize).min(largest.len().saturating_sub(1));
+        let at = ((largest.len() as f64 * choice.start) as usize).min(largest.len().saturating_sub(1));
         Ok(f64::from(*largest.get(at).context("every good image was learned from by every defect head: add good images")?))
     }
 }

@@ -11,4 +11,5 @@ mod join;
 mod learn;
 
 pub use self::head::Head;
+pub use self::join::Joined;
 pub use self::learn::learn_head;

@@ -20,6 +20,8 @@ use crate::recipe::Examples;
 pub struct Sources<'a> {
     /// Good images.
     pub good: &'a [PathBuf],
+    /// The fold of each good image.
+    pub folds: Vec<usize>,
     /// Anomalous samples.
     pub anomalous: &'a [Sample],
     /// From file to network input.
@@ -55,8 +57,8 @@ pub struct Batch {
     pub masks: Vec<f32>,
     /// `[batch]`, 1 where the mask is known.
     pub masked: Vec<f32>,
-    /// For each image, which good images it was made from: their places in [`Sources::good`].
-    pub good: Vec<Vec<usize>>,
+    /// For each image, the folds of the good images that it was made from.
+    pub folds: Vec<Vec<usize>>,
 }
 
 impl<'a> Batches<'a> {
@@ -96,12 +98,12 @@ impl<'a> Batches<'a> {
             self.example(slot * 2 >= size, &mut random)
         };
         let examples = (0..size).into_par_iter().map(example).collect::<Result<Vec<_>>>()?;
-        let mut batch = Batch { images: vec![], labels: vec![], masks: vec![], masked: vec![], good: vec![] };
+        let mut batch = Batch { images: vec![], labels: vec![], masks: vec![], masked: vec![], folds: vec![] };
         for (example, good) in examples {
             batch.images.extend(self.sources.rule.normalise(&example.pixels));
             batch.labels.push(f32::from(example.anomalous));
             batch.masked.push(f32::from(example.mask.is_some()));
-            batch.good.push(good);
+            batch.folds.push(good.into_iter().map(|place| self.sources.folds[place]).collect());
             let pixels = (example.pixels.width() * example.pixels.height()) as usize;
             let mask = example.mask.unwrap_or_else(|| vec![false; pixels]);
             batch.masks.extend(mask.into_iter().map(f32::from));
@@ -144,13 +146,13 @@ impl<'a> Batches<'a> {
         Ok(Good { image: self.sources.rule.normalise(&example.pixels), content })
     }
 
-    /// At most `count` good images without variation, with their places in [`Sources::good`]. The places are spread evenly, and so
-    /// are their remainders when divided by `divisor`.
+    /// At most `count` good images without variation, with their folds. Their places are spread evenly, and so are the remainders of the
+    /// places when divided by `divisor`: without groups, these are the folds.
     pub fn plain_good(&self, count: usize, divisor: usize) -> impl Iterator<Item = Result<(usize, Good)>> + '_ {
         let places = spread(self.sources.good.len(), count, divisor);
         places.into_iter().map(|index| {
             let Prepared { pixels, content } = self.prepared(index)?;
-            Ok((index, Good { image: self.sources.rule.normalise(&pixels), content }))
+            Ok((self.sources.folds[index], Good { image: self.sources.rule.normalise(&pixels), content }))
         })
     }
 

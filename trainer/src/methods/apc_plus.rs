@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::interface::{Course, Learned, Method};
 use super::{apc, patchcore};
-use crate::defects::learn_head;
+use crate::defects::{Joined, learn_head};
 use crate::interrupt::Interrupt;
 use crate::lesson::Lesson;
 use crate::network::{Norms, upload};
@@ -49,10 +49,10 @@ impl Method for ApcPlus {
         course.seconds.insert("defects".into(), began.elapsed().as_secs_f64());
 
         let bank = patchcore::fill_bank(lesson, &describer, &mut course, folder, interrupt)?;
-        let (parameters, known) = head.join(&describer, &batches, &bank.vectors, &recipe.defects)?;
+        let Joined { parameters, without_fold, known } = head.join(&describer, &batches, &bank.vectors, &recipe.defects)?;
         weights.tensors.extend(parameters.tensors);
         backbone.defect_units = Some(recipe.defects.units * recipe.defects.heads);
         course.curves.insert("defects", head.curve);
-        Ok(Learned { backbone, weights, bank, defects: Some(known), course })
+        Ok(Learned { backbone, weights, bank, defects: Some(known), heads_without_fold: without_fold, course })
     }
 }

@@ -38,6 +38,9 @@ pub struct Learned {
     pub bank: Filled,
     /// How the logits of the defect head count; none without a head.
     pub defects: Option<KnownDefects>,
+    /// For each fold of the good images, the parameters of a defect head that has not learned from it, under the network's names; empty
+    /// without a head.
+    pub heads_without_fold: Vec<Tensors>,
     /// How learning went.
     pub course: Course,
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use detector::tensors::Tensors;
 
 use super::interface::{Course, Learned, Method};
-use crate::bank::{self, Filled};
+use crate::bank::{self, Contents, Filled};
 use crate::describer::Describer;
 use crate::interrupt::Interrupt;
 use crate::lesson::{Earlier, Lesson};
@@ -40,10 +40,11 @@ pub(super) fn on_weights(
     let network = backbone.network()?;
     let parameters = upload(&network, &weights, lesson.device)?;
     let bank = fill_bank(lesson, &lesson.describer(&network, &parameters), &mut course, folder, interrupt)?;
-    Ok(Learned { backbone, weights, bank, defects: None, course })
+    Ok(Learned { backbone, weights, bank, defects: None, heads_without_fold: Vec::new(), course })
 }
 
-/// Fills the memory bank: in an update from the earlier bank and the new images, otherwise from all good images.
+/// Fills the memory bank from all good images, with a bank without each fold if nothing is held out for the threshold. An update of a run
+/// with held-out images fills it from the earlier bank and the new images.
 pub(super) fn fill_bank(
     lesson: &Lesson<'_>,
     describer: &Describer<'_>,
@@ -51,11 +52,13 @@ pub(super) fn fill_bank(
     folder: &RunFolder,
     interrupt: &Interrupt,
 ) -> Result<Filled> {
-    let (images, kept) = match &lesson.earlier {
-        Some(Earlier { vectors, new }) => (new.as_slice(), vectors.as_slice()),
-        None => (lesson.selection.bank.as_slice(), [].as_slice()),
+    let selection = &lesson.selection;
+    let folds = if selection.leaves_out_folds() { selection.folds() } else { Vec::new() };
+    let contents = match &lesson.earlier {
+        Some(Earlier { vectors, new }) if folds.is_empty() => Contents { images: new, folds: &[], kept: vectors },
+        _ => Contents { images: &selection.bank, folds: &folds, kept: &[] },
     };
-    let bank = bank::fill(describer, (images, kept), &lesson.recipe.bank, lesson.recipe.seed, folder.path(), interrupt)?;
+    let bank = bank::fill(describer, &contents, &lesson.recipe.bank, lesson.recipe.seed, folder.path(), interrupt)?;
     course.seconds.insert("describe".into(), bank.describe_seconds);
     course.seconds.insert("coreset".into(), bank.select_seconds);
     Ok(bank)

@@ -55,6 +55,21 @@ pub struct Recipe {
     pub calibration: Threshold,
 }
 
+/// Folds of the good images, where no number of defect heads gives it.
+const FOLDS: usize = 5;
+/// Share of the good images that is held out where the features learn from good images too, if the recipe does not say.
+pub const HELD_OUT: f64 = 0.15;
+
+/// How the good images divide between learning and threshold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Folding {
+    /// Number of folds. A defect head leaves one of them out.
+    pub folds: usize,
+    /// Share that is held out for the threshold; none where all images are learned from, and the images of each fold are scored by a
+    /// detector that has learned from the other folds.
+    pub held_out: Option<f64>,
+}
+
 fn auto() -> String {
     "auto".into()
 }
@@ -105,6 +120,19 @@ impl Recipe {
         }
         self.smoothing.validate()?;
         self.preprocess(Colour::Rgb).validate()
+    }
+
+    /// How the good images divide between learning and threshold. A detector can leave a fold out where only bank and heads learn from good
+    /// images; a backbone that is trained has learned from all of them. A single head leaves out every second image and has learned from
+    /// the others.
+    pub fn folding(&self) -> Folding {
+        let (folds, leaves_out) = match self.mode {
+            Mode::PatchCore => (FOLDS, true),
+            Mode::Apc => (FOLDS, false),
+            Mode::ApcPlus => (self.defects.folds(), self.defects.heads > 1 && self.backbone.weights.is_some()),
+        };
+        let held_out = self.data.calibration_share.or(if leaves_out { None } else { Some(HELD_OUT) });
+        Folding { folds, held_out }
     }
 
     /// The preparation of every picture of this product, from file to network input.

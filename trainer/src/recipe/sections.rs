@@ -32,8 +32,9 @@ pub struct Data {
     pub learned_types: Vec<String>,
     /// Whether to learn from the masks of anomalous samples, where there are masks.
     pub masks: bool,
-    /// Share of the good training images that is held out for the threshold.
-    pub calibration_share: f64,
+    /// Share of the good training images that is held out for the threshold. Without it nothing is held out where that is possible: each
+    /// good image is scored by a detector that has not learned from it ([`Recipe::folding`](super::Recipe::folding)).
+    pub calibration_share: Option<f64>,
     /// Flat layout only: share of the good images that is left for evaluation.
     pub test_share: f64,
 }
@@ -47,7 +48,7 @@ impl Default for Data {
             draw: Draw::Random,
             learned_types: Vec::new(),
             masks: true,
-            calibration_share: 0.15,
+            calibration_share: None,
             test_share: 0.2,
         }
     }
@@ -56,7 +57,7 @@ impl Default for Data {
 impl Data {
     /// Checks the bounds of every number.
     pub(super) fn validate(&self) -> Result<()> {
-        within("data.calibration_share", self.calibration_share, 0.01, 0.9)?;
+        self.calibration_share.map_or(Ok(()), |share| within("data.calibration_share", share, 0.01, 0.9))?;
         within("data.test_share", self.test_share, 0.0, 0.9)
     }
 }
@@ -241,6 +242,11 @@ impl Default for Defects {
 }
 
 impl Defects {
+    /// Number of folds of the good images: each head leaves one of them out. A single head leaves out the first of two.
+    pub fn folds(&self) -> usize {
+        self.heads.max(2)
+    }
+
     /// Checks the bounds of every number.
     pub(super) fn validate(&self) -> Result<()> {
         within("defects.heads", self.heads as f64, 1.0, 16.0)?;

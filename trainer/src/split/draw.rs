@@ -1,6 +1,6 @@
 //! The selection of a first training, drawn at random.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use detector::dataset::{Dataset, Layout, Sample};
@@ -13,7 +13,7 @@ use super::groups::{GROUPS, read_groups};
 use super::repeated::repeated;
 use super::selection::Selection;
 use super::units::Units;
-use crate::recipe::{Data, Draw};
+use crate::recipe::{Data, Draw, Folding};
 
 /// Fewest good images for the memory bank.
 const FEWEST: usize = 2;
@@ -23,7 +23,7 @@ impl Selection {
     ///
     /// # Errors
     /// When there are too few images of a kind, or `groups.csv` is unsound.
-    pub fn draw(data: &Dataset, choice: &Data, seed: u64) -> Result<Selection> {
+    pub fn draw(data: &Dataset, choice: &Data, folding: Folding, seed: u64) -> Result<Selection> {
         let root = &data.root;
         if data.train.is_empty() {
             return Err(Error::file(root, "has no good images to train on: train/good (or good) is missing or empty"));
@@ -33,7 +33,7 @@ impl Selection {
         let repeated = repeated(data.train.iter().chain(tests));
         let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
         let unique = data.train.iter().filter(|path| !repeated.contains(*path)).cloned().collect();
-        let Good { bank, calibration, tested } = divide(Units::new(unique, &groups), data, choice, &mut random)?;
+        let Good { bank, calibration, tested } = divide(Units::new(unique, &groups), data, (choice, folding), &mut random)?;
 
         let candidates = data.test.iter().filter(|sample| sample.is_anomalous() && !repeated.contains(&sample.path));
         let mut anomalous = draw_anomalous(candidates.cloned().collect(), choice, root, &mut random)?;
@@ -59,7 +59,10 @@ impl Selection {
         set_aside.sort();
         set_aside.dedup();
         let colour = Picture::read(&bank[0])?.colour;
-        Ok(Selection { bank, calibration, anomalous, set_aside, test, colour, root: root.clone(), groups })
+        let (root, folds, images) = (root.clone(), HashMap::new(), bank.clone());
+        let mut selection = Selection { bank, calibration, anomalous, set_aside, test, colour, root, folds, groups };
+        selection.assign_folds(images, folding.folds);
+        Ok(selection)
     }
 }
 
@@ -74,17 +77,28 @@ struct Good {
 }
 
 /// Divides the good images at random.
-fn divide(mut units: Units, data: &Dataset, choice: &Data, random: &mut rand_chacha::ChaCha8Rng) -> Result<Good> {
+fn divide(
+    mut units: Units,
+    data: &Dataset,
+    (choice, folding): (&Data, Folding),
+    random: &mut rand_chacha::ChaCha8Rng,
+) -> Result<Good> {
     units.0.shuffle(random);
     let count = units.len();
     let left = if data.layout == Layout::Flat { (count as f64 * choice.test_share).round() as usize } else { 0 };
     let tested: HashSet<PathBuf> = units.take(left).into_iter().collect();
-    let held_out = (units.len() as f64 * choice.calibration_share).round() as usize;
-    let held_out = held_out.max(detector::calibration::FEWEST);
-    if units.len() < held_out + FEWEST {
-        let (found, needed) = (units.len(), held_out + FEWEST);
-        let problem = format!("has {found} good images to train on; at least {needed} are needed ({held_out} for the threshold)");
+    let least = detector::calibration::FEWEST;
+    let held_out = folding.held_out.map_or(0, |share| ((units.len() as f64 * share).round() as usize).max(least));
+    let needed = if held_out == 0 { least.max(folding.folds) } else { held_out + FEWEST };
+    if units.len() < needed {
+        let found = units.len();
+        let problem = format!("has {found} good images to train on; at least {needed} are needed ({held_out} held out for the threshold)");
         return Err(Error::file(&data.root, problem));
+    }
+    if held_out == 0 && units.0.len() < folding.folds {
+        let (found, needed) = (units.0.len(), folding.folds);
+        let problem = format!("names {found} groups and images of no group to learn from; at least {needed} are needed for the threshold");
+        return Err(Error::file(data.root.join(GROUPS), problem));
     }
     let calibration = units.take(held_out);
     let bank = units.all();

@@ -14,7 +14,7 @@ use super::groups::read_groups;
 use super::repeated::repeated;
 use super::selection::Selection;
 use super::units::Units;
-use crate::recipe::Data;
+use crate::recipe::{Data, Folding};
 
 impl Selection {
     /// The split `old` of a run with the images `added`. Good images go to the memory bank and, by the recipe's share, to the
@@ -24,8 +24,14 @@ impl Selection {
     ///
     /// # Errors
     /// When an image of the run is missing or has changed, nothing new was added, or a `groups.csv` is unsound.
-    pub fn extended(old: &Split, data: &Dataset, added: &Dataset, choice: &Data, seed: u64) -> Result<(Selection, Vec<PathBuf>)> {
-        let mut selection = Selection::of_run(old, data)?;
+    pub fn extended(
+        old: &Split,
+        data: &Dataset,
+        added: &Dataset,
+        (choice, folding): (&Data, Folding),
+        seed: u64,
+    ) -> Result<(Selection, Vec<PathBuf>)> {
+        let mut selection = Selection::of_run(old, data, folding.folds)?;
         selection.groups.extend(read_groups(&added.root)?);
         let (anomalous, tested): (Vec<&Sample>, Vec<&Sample>) = added.test.iter().partition(|sample| sample.is_anomalous());
         let learned = added.train.iter().chain(paths(&anomalous));
@@ -44,15 +50,17 @@ impl Selection {
         if !choice.masks {
             selection.anomalous.iter_mut().for_each(|sample| sample.mask = None);
         }
-        let new = selection.add_good(good, choice.calibration_share, seed);
+        let new = selection.add_good(good, folding.held_out, seed);
+        selection.assign_folds(new.clone(), folding.folds);
         let tests = tests.into_iter().chain(tested.into_iter().filter(|sample| is_new(&sample.path)));
         selection.leave_for_test(tests, &repeated);
         Ok((selection, new))
     }
 
     /// The images that a run has used. No image is selected for the test yet.
-    fn of_run(old: &Split, data: &Dataset) -> Result<Selection> {
+    fn of_run(old: &Split, data: &Dataset, folds: usize) -> Result<Selection> {
         let root = &data.root;
+        let mut fold_of = HashMap::new();
         let (mut uses, mut anomalous, mut groups) = (HashMap::<Use, Vec<PathBuf>>::new(), Vec::new(), HashMap::new());
         for image in &old.images {
             let path = root.join(&image.path);
@@ -73,6 +81,11 @@ impl Selection {
                     let unmasked = || Sample { path: path.clone(), defect: Some("anomalous".into()), mask: None };
                     anomalous.push(Dataset::sample_at(&path).unwrap_or_else(unmasked));
                 }
+                Use::Bank => {
+                    // Before format 2 of runs, the folds were the images of the bank in turn.
+                    fold_of.insert(path.clone(), image.fold.unwrap_or(fold_of.len() % folds));
+                    uses.entry(Use::Bank).or_default().push(path);
+                }
                 r#use => uses.entry(r#use).or_default().push(path),
             }
         }
@@ -83,18 +96,19 @@ impl Selection {
             return Err(Error::file(root, "the run's split.json names no image of its memory bank: train again"));
         };
         let colour = Picture::read(first)?.colour;
-        Ok(Selection { bank, calibration, anomalous, set_aside, test: Vec::new(), colour, root: root.clone(), groups })
+        let (root, test) = (root.clone(), Vec::new());
+        Ok(Selection { bank, calibration, anomalous, set_aside, test, colour, root, folds: fold_of, groups })
     }
 
     /// Divides new good images between memory bank and threshold; returns the new images of the memory bank.
-    fn add_good(&mut self, good: Vec<PathBuf>, calibration_share: f64, seed: u64) -> Vec<PathBuf> {
+    fn add_good(&mut self, good: Vec<PathBuf>, held_out: Option<f64>, seed: u64) -> Vec<PathBuf> {
         let (of_bank, of_calibration) = (self.groups_of(&self.bank), self.groups_of(&self.calibration));
         let (mut new, good): (Vec<PathBuf>, _) = good.into_iter().partition(|path| self.is_of(path, &of_bank));
-        let (held_out, good) = good.into_iter().partition(|path| self.is_of(path, &of_calibration));
+        let (as_their_group, good) = good.into_iter().partition(|path| self.is_of(path, &of_calibration));
         let mut units = Units::new(good, &self.groups);
-        let wanted = (units.len() as f64 * calibration_share).round() as usize;
+        let wanted = (units.len() as f64 * held_out.unwrap_or(0.0)).round() as usize;
         units.0.shuffle(&mut rand_chacha::ChaCha8Rng::seed_from_u64(seed));
-        self.calibration.extend::<Vec<PathBuf>>(held_out);
+        self.calibration.extend::<Vec<PathBuf>>(as_their_group);
         self.calibration.extend(units.take(wanted));
         new.extend(units.all());
         self.bank.extend(new.iter().cloned());

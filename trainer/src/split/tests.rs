@@ -6,7 +6,12 @@ use detector::run::Use;
 
 use super::Selection;
 use super::groups::GROUPS;
-use crate::recipe::{Data, Draw};
+use crate::recipe::{Data, Draw, Folding};
+
+/// 15 % of the good images are held out for the threshold.
+const HELD_OUT: Folding = Folding { folds: 5, held_out: Some(0.15) };
+/// The threshold comes from all good images.
+const ALL: Folding = Folding { folds: 5, held_out: None };
 
 /// `good` training images and `defects` of each type, all different.
 fn dataset(layout: Layout, good: usize, defects: &[(&str, usize)]) -> (tempfile::TempDir, Dataset) {
@@ -37,10 +42,10 @@ fn uses_are_disjoint_and_repeatable() {
     for layout in [Layout::Mvtec, Layout::Flat] {
         let (_keep, data) = dataset(layout, 40, &[("dent", 12)]);
         let choice = Data { anomalous_samples: 5, ..Data::default() };
-        let selection = Selection::draw(&data, &choice, 3).unwrap();
-        let again = Selection::draw(&data, &choice, 3).unwrap();
+        let selection = Selection::draw(&data, &choice, HELD_OUT, 3).unwrap();
+        let again = Selection::draw(&data, &choice, HELD_OUT, 3).unwrap();
         assert_eq!((&selection.bank, &selection.anomalous), (&again.bank, &again.anomalous));
-        assert_ne!(Selection::draw(&data, &choice, 4).unwrap().anomalous, selection.anomalous);
+        assert_ne!(Selection::draw(&data, &choice, HELD_OUT, 4).unwrap().anomalous, selection.anomalous);
         let good_left = selection.test.iter().filter(|sample| !sample.is_anomalous()).count();
         assert_eq!(selection.test.len() - good_left, 7);
         assert_eq!(selection.bank.len() + selection.calibration.len() + good_left, 40);
@@ -53,11 +58,11 @@ fn uses_are_disjoint_and_repeatable() {
 #[test]
 fn too_few_images_are_counted() {
     let (_keep, data) = dataset(Layout::Mvtec, 5, &[("dent", 2)]);
-    let error = Selection::draw(&data, &Data::default(), 0).err().unwrap().to_string();
+    let error = Selection::draw(&data, &Data::default(), HELD_OUT, 0).err().unwrap().to_string();
     assert!(error.contains("5 good images"), "{error}");
     let (_keep, data) = dataset(Layout::Mvtec, 20, &[("dent", 2)]);
     let choice = Data { anomalous_samples: 3, ..Data::default() };
-    assert!(Selection::draw(&data, &choice, 0).err().unwrap().to_string().contains("2 anomalous"));
+    assert!(Selection::draw(&data, &choice, HELD_OUT, 0).err().unwrap().to_string().contains("2 anomalous"));
 }
 
 #[test]
@@ -70,7 +75,7 @@ fn groups_never_stand_on_two_sides() {
     std::fs::write(folder.path().join(GROUPS), text).unwrap();
     let choice = Data { anomalous_samples: 4, ..Data::default() };
     for seed in 0..6 {
-        let selection = Selection::draw(&data, &choice, seed).unwrap();
+        let selection = Selection::draw(&data, &choice, HELD_OUT, seed).unwrap();
         let group = |path: &PathBuf| selection.groups.get(path).cloned();
         let bank: HashSet<_> = selection.bank.iter().map(group).collect();
         assert!(selection.calibration.iter().all(|path| !bank.contains(&group(path))));
@@ -81,7 +86,7 @@ fn groups_never_stand_on_two_sides() {
     }
     for (wrong, word) in [("path,part\n", "path,group"), ("path,group\nnone.png,1\n", "line 2"), ("path,group\na\n", "fields")] {
         std::fs::write(folder.path().join(GROUPS), wrong).unwrap();
-        let error = Selection::draw(&data, &choice, 0).err().unwrap().to_string();
+        let error = Selection::draw(&data, &choice, HELD_OUT, 0).err().unwrap().to_string();
         assert!(error.contains(word) && error.contains(GROUPS), "{error}");
     }
 }
@@ -96,7 +101,7 @@ fn no_picture_is_used_twice() {
     picture.save(folder.path().join("test/good/copy.png")).unwrap();
     let more = Dataset::open(folder.path()).unwrap();
     assert_eq!(more.train.len(), data.train.len() + 1);
-    let selection = Selection::draw(&more, &Data::default(), 0).unwrap();
+    let selection = Selection::draw(&more, &Data::default(), HELD_OUT, 0).unwrap();
     assert_eq!(selection.bank.len() + selection.calibration.len(), 20);
     assert!(selection.test.iter().all(|sample| sample.is_anomalous()));
     assert_eq!(count(&selection, Use::SetAside), 2);
@@ -106,15 +111,15 @@ fn no_picture_is_used_twice() {
 fn known_types_are_not_tested_and_a_stratified_draw_takes_all() {
     let (_keep, data) = dataset(Layout::Mvtec, 20, &[("dent", 9), ("crack", 3), ("stain", 9)]);
     let hard = Data { anomalous_samples: 4, learned_types: vec!["dent".into()], ..Data::default() };
-    let selection = Selection::draw(&data, &hard, 1).unwrap();
+    let selection = Selection::draw(&data, &hard, HELD_OUT, 1).unwrap();
     assert!(selection.anomalous.iter().all(|sample| sample.defect.as_deref() == Some("dent")));
     assert!(selection.test.iter().all(|sample| sample.defect.as_deref() != Some("dent")));
     assert_eq!((selection.test.len(), count(&selection, Use::SetAside)), (12, 5));
     let unknown = Data { learned_types: vec!["dust".into()], ..hard };
-    assert!(Selection::draw(&data, &unknown, 1).err().unwrap().to_string().contains("dust"));
+    assert!(Selection::draw(&data, &unknown, HELD_OUT, 1).err().unwrap().to_string().contains("dust"));
     let stratified = Data { anomalous_samples: 6, draw: Draw::Stratified, ..Data::default() };
     for seed in 0..5 {
-        let selection = Selection::draw(&data, &stratified, seed).unwrap();
+        let selection = Selection::draw(&data, &stratified, HELD_OUT, seed).unwrap();
         for defect in ["dent", "crack", "stain"] {
             let drawn = selection.anomalous.iter().filter(|sample| sample.defect.as_deref() == Some(defect)).count();
             assert_eq!(drawn, 2, "{defect}");
@@ -138,14 +143,14 @@ fn save_again(from: &Path, to: &Path) {
 fn an_update_knows_pictures_by_their_pixels() {
     let (folder, data) = dataset(Layout::Mvtec, 20, &[("dent", 6), ("good", 3)]);
     let choice = Data { anomalous_samples: 2, ..Data::default() };
-    let first = Selection::draw(&data, &choice, 0).unwrap();
+    let first = Selection::draw(&data, &choice, HELD_OUT, 0).unwrap();
     let add = tempfile::tempdir().unwrap();
     let added = |name: &str| add.path().join(name);
     save_again(&first.bank[0], &added("train/good/known.bmp"));
     save_again(&first.anomalous[0].path, &added("test/dent/known.bmp"));
     paint(&added("test/good/tested.png"), 1);
     let old = first.split().unwrap();
-    let extended = || Selection::extended(&old, &data, &Dataset::open(add.path()).unwrap(), &choice, 0);
+    let extended = || Selection::extended(&old, &data, &Dataset::open(add.path()).unwrap(), (&choice, HELD_OUT), 0);
     assert!(extended().err().unwrap().to_string().contains("already"));
 
     // What the first run would be tested on is learned from under another name.
@@ -176,7 +181,7 @@ fn an_update_keeps_groups_together() {
     let mut text = "path,group\ntest/good/01.png,new part\n".to_string();
     (0..40).for_each(|i| text += &format!("train/good/{i:02}.png,part {}\n", i / 4));
     std::fs::write(folder.path().join(GROUPS), text).unwrap();
-    let first = Selection::draw(&data, &Data::default(), 0).unwrap();
+    let first = Selection::draw(&data, &Data::default(), HELD_OUT, 0).unwrap();
     let mut old = first.split().unwrap();
     // An earlier version kept no groups: the data set still has them.
     old.images.iter_mut().for_each(|image| image.group = None);
@@ -193,7 +198,7 @@ fn an_update_keeps_groups_together() {
     std::fs::write(added(GROUPS), text).unwrap();
     for seed in 0..6 {
         let added_data = Dataset::open(add.path()).unwrap();
-        let (selection, new) = Selection::extended(&old, &data, &added_data, &Data::default(), seed).unwrap();
+        let (selection, new) = Selection::extended(&old, &data, &added_data, (&Data::default(), HELD_OUT), seed).unwrap();
         assert!(new.contains(&added("train/good/a.png")) && !new.contains(&added("train/good/b.png")));
         assert!(selection.calibration.contains(&added("train/good/b.png")));
         let held_out = (0..4).filter(|i| selection.calibration.contains(&added(&format!("train/good/{i}.png")))).count();
@@ -203,4 +208,37 @@ fn an_update_keeps_groups_together() {
         assert!(selection.set_aside.contains(&added("test/good/c.png")));
         assert_eq!(selection.test.len(), 7);
     }
+}
+
+#[test]
+fn folds_divide_the_good_images_and_keep_groups_together() {
+    let (folder, data) = dataset(Layout::Mvtec, 40, &[("dent", 4)]);
+    let alone = Selection::draw(&data, &Data::default(), ALL, 0).unwrap();
+    assert!(alone.leaves_out_folds() && alone.for_threshold() == alone.bank && alone.bank.len() == 40);
+    assert_eq!(alone.folds(), (0..40).map(|place| place % 5).collect::<Vec<_>>());
+    let groups: String = (0..40).map(|i| format!("train/good/{i:02}.png,part {}\n", i / 3)).collect();
+    std::fs::write(folder.path().join(GROUPS), format!("path,group\n{groups}")).unwrap();
+    let grouped = Selection::draw(&data, &Data::default(), ALL, 0).unwrap();
+    let folds = grouped.folds();
+    assert!((0..40).all(|i| folds[i] == folds[i / 3 * 3]), "{folds:?}");
+    assert!((0..5).all(|fold| folds.contains(&fold)));
+    let few: String = (0..40).map(|i| format!("train/good/{i:02}.png,part {}\n", i % 4)).collect();
+    std::fs::write(folder.path().join(GROUPS), format!("path,group\n{few}")).unwrap();
+    let error = Selection::draw(&data, &Data::default(), ALL, 0).err().unwrap().to_string();
+    assert!(error.contains("4 groups") && error.contains("at least 5"), "{error}");
+}
+
+#[test]
+fn an_update_keeps_the_folds() {
+    let (_folder, data) = dataset(Layout::Mvtec, 23, &[("dent", 4)]);
+    let first = Selection::draw(&data, &Data::default(), ALL, 0).unwrap();
+    let add = tempfile::tempdir().unwrap();
+    // These names come before those of the run.
+    (0..7).for_each(|i| paint(&add.path().join(format!("train/good/{i}.png")), i));
+    let added = Dataset::open(add.path()).unwrap();
+    let old = first.split().unwrap();
+    let (selection, new) = Selection::extended(&old, &data, &added, (&Data::default(), ALL), 0).unwrap();
+    assert_eq!((selection.bank.len(), new.len(), selection.calibration.len()), (30, 7, 0));
+    assert_eq!(selection.folds()[..23], first.folds());
+    assert_eq!(selection.folds(), (0..30).map(|place| place % 5).collect::<Vec<_>>());
 }

@@ -92,10 +92,7 @@ pub(super) fn check_speed<E>(
 
 /// The threshold that judges in a seat, beside the bundle's.
 fn threshold(detector: &Detector, config: &Config, id: SeatId) -> Result<String, SiteError> {
-    let promised = |calibration: &Calibration| {
-        let (rate, images) = (calibration.false_reject_rate * 100.0, calibration.images);
-        format!("{:.4} (at most {rate:.2} % false rejects on average, from {images} good parts)", calibration.threshold)
-    };
+    let promised = |calibration: &Calibration| format!("{:.4} ({})", calibration.threshold, calibration.describe());
     let of_bundle = promised(&detector.calibration);
     if let Some(threshold) = config.seat(id).threshold {
         return Ok(format!("the configuration's {threshold:.4}; the bundle's {of_bundle}"));

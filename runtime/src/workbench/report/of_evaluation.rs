@@ -47,7 +47,7 @@ impl EvaluationReport<'_> {
             ("latency p50 / p95", format!("{:.1} / {:.1} ms", latency_ms.p50, latency_ms.p95)),
             ("learned from", learned_from(&self.bundle.split()?)),
             ("drawn with seed", manifest.detector.seed.to_string()),
-            ("promised false rejects", promise(self.calibration)),
+            ("false rejects to expect", self.calibration.describe()),
         ];
         let images: Vec<ReportImage> = self.evaluation.images.iter().map(|result| self.image(result)).collect();
         let curves = training_curves(self.bundle);
@@ -105,16 +105,6 @@ fn learned_from(split: &Split) -> String {
     texts.join(", ")
 }
 
-/// The false-reject rate that the threshold promises, and the wished one where the good images did not suffice for it.
-fn promise(calibration: &Calibration) -> String {
-    let percent = |share: f64| format!("{:.2} %", share * 100.0);
-    let promise = percent(calibration.false_reject_rate);
-    if calibration.is_supported() {
-        return promise;
-    }
-    format!("{promise} ({} were asked for: too few good images, {})", percent(calibration.requested_rate), calibration.images)
-}
-
 /// The training curves in the bundle's report; none where it has no such report.
 fn training_curves(bundle: &Bundle) -> BTreeMap<String, Vec<f32>> {
     #[derive(Default, serde::Deserialize)]
@@ -129,7 +119,6 @@ fn training_curves(bundle: &Bundle) -> BTreeMap<String, Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use detector::calibration::calibrate;
     use detector::run::SplitImage;
 
     #[test]
@@ -139,6 +128,7 @@ mod tests {
             sha256: String::new(),
             r#use,
             group: group.map(str::to_owned),
+            fold: None,
         };
         let images = vec![
             image("train/good/0.png", Use::Bank, Some("a")),
@@ -152,13 +142,5 @@ mod tests {
             learned_from(&Split { images }),
             "2 good images, 1 good images for the threshold, 3 anomalous samples (dent 2, stain 1), in 2 groups that stay together"
         );
-    }
-
-    #[test]
-    fn a_promise_that_was_not_kept_is_shown_beside_the_wish() {
-        let scores: Vec<f32> = (0..9).map(|i| i as f32).collect();
-        assert_eq!(promise(&calibrate(&scores, 0.1).unwrap()), "10.00 %");
-        let promise = promise(&calibrate(&scores, 0.01).unwrap());
-        assert_eq!(promise, "10.00 % (1.00 % were asked for: too few good images, 9)");
     }
 }

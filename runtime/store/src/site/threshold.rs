@@ -10,8 +10,8 @@ use super::binding::Binding;
 use crate::folder::now;
 use crate::text::{toml, utf8};
 
-/// Format that this version writes.
-const FORMAT: u32 = 1;
+/// Format that this version writes; older ones are read. Since format 2 a threshold may be estimated.
+const FORMAT: u32 = 2;
 /// Largest file of one.
 pub(crate) const SIZE_LIMIT: u64 = 64 << 10;
 
@@ -33,7 +33,7 @@ pub struct SiteThreshold {
     pub binding: Binding,
     /// The threshold, its promise, and quantiles of the good parts' scores.
     pub calibration: Calibration,
-    /// Where the threshold of the wished rate may lie, where the parts are too few for the promise.
+    /// Format 1 only: an estimate for too few parts, beside their largest score, which was the threshold all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail: Option<TailEstimate>,
 }
@@ -52,8 +52,8 @@ impl SiteThreshold {
         let refuse = |problem: String| Error::file(path, problem);
         archive::check_seal(bytes, "the site threshold").map_err(refuse)?;
         let threshold: SiteThreshold = files::parse_toml(path, utf8(bytes, path)?)?;
-        if threshold.format != FORMAT {
-            return Err(refuse(format!("has format {}; this version reads {FORMAT}: update apc-runtime", threshold.format)));
+        if threshold.format == 0 || threshold.format > FORMAT {
+            return Err(refuse(format!("has format {}; this version reads up to {FORMAT}: update apc-runtime", threshold.format)));
         }
         threshold.calibration.validate().map_err(Error::at(path))?;
         Ok(threshold)

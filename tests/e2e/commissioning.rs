@@ -131,15 +131,16 @@ fn a_site_threshold_judges_until_something_else_runs() {
     assert_eq!(fs::read(product().bundle()).unwrap(), before, "the bundle never changes");
     assert_eq!((&document["supported"], &document["needed"], &document["by"]), (&true.into(), &5.into(), &"ana".into()));
     assert_eq!(document["calibration"]["images"], 16);
-    // The scores of the 16 good parts decide: three of 17 may be above.
+    // The scores of the 16 good parts decide: the threshold lies at place 17 * 0.8 = 13.6.
     let mut scores: Vec<f64> = own.iter().map(|(_, _, score, _)| *score).collect();
     scores.sort_by(f64::total_cmp);
     let threshold = document["calibration"]["threshold"].as_f64().unwrap();
-    assert_eq!(threshold, scores[13]);
+    let expected = scores[12] + 0.6 * (scores[13] - scores[12]);
+    assert!((threshold - expected).abs() < 1e-5 * expected, "{threshold} {expected}");
 
     let judged = station.verdicts();
     assert!(judged.iter().all(|(_, _, _, used)| *used == threshold) && own.iter().all(|(_, _, _, used)| *used != threshold));
-    assert_eq!(judged.iter().filter(|(_, verdict, _, _)| verdict == "anomalous").count(), 2, "{judged:?}");
+    assert_eq!(judged.iter().filter(|(_, verdict, _, _)| verdict == "anomalous").count(), 3, "{judged:?}");
     let stdout = station.go(&["check"], [] as [&str; 0]).expect(0).stdout;
     let bundles = own[0].3;
     for words in ["this site's".into(), "by ana".into(), format!("{threshold:.4}"), format!("bundle's {bundles:.4}")] {
@@ -152,8 +153,8 @@ fn a_site_threshold_judges_until_something_else_runs() {
     };
     let document = json(evaluate(&["--json"]));
     assert_eq!(document["site"]["threshold"].as_f64().unwrap(), threshold);
-    assert_eq!(document["site"]["false_reject_rate"], 2.0 / 16.0);
-    assert!(document["false_reject_rate"].as_f64().unwrap() < 2.0 / 16.0, "the bundle's own is shown too: {document}");
+    assert_eq!(document["site"]["false_reject_rate"], 3.0 / 16.0);
+    assert!(document["false_reject_rate"].as_f64().unwrap() < 3.0 / 16.0, "the bundle's own is shown too: {document}");
     assert!(evaluate(&[]).stdout.contains("threshold of this site"));
 
     // Another bundle on the same camera: no verdict from a threshold that was calibrated for something else.
@@ -177,10 +178,10 @@ fn a_site_threshold_judges_until_something_else_runs() {
 }
 
 #[test]
-fn too_few_parts_say_what_they_cannot_promise() {
+fn a_threshold_from_too_few_parts_is_called_an_estimate() {
     let station = Station::with(product().bundle().to_str().unwrap(), "");
     let stdout = station.calibrate(&["--rate", "0.01"]).expect(0).stdout;
-    for words in ["from 16 good parts", "5.88 %", "too few to promise 1.00 %: that needs 99", "nearest to a reject"] {
+    for words in ["from 16 good parts", "an estimate and no promise", "at least 99", "nearest to a reject"] {
         assert!(stdout.contains(words), "{words}: {stdout}");
     }
     // Pictures that the bundle was made from would promise too much; copies say nothing new.

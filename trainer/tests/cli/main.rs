@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "files of tests may be half written")]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod folds;
 mod place;
 mod update;
 mod waiting;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use detector::calibration::is_anomalous;
 use detector::evaluate::{Figures, ImageScore};
 use detector::files::write_atomic;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,10 @@ pub(super) struct Cell {
     pub aupro: Option<f64>,
     pub miss_rate: Option<f64>,
     pub false_reject_rate: Option<f64>,
+    /// Misses where at most 1 % and 5 % of the good test images are rejected: what a threshold could reach that knows them. From the scores of
+    /// the images.
+    #[serde(skip)]
+    pub missed_at: [Option<f64>; 2],
     /// Median time of one image, from picture to score and map.
     pub latency_ms: f64,
     pub train_seconds: f64,
@@ -76,9 +81,10 @@ impl Cells {
         if !path.exists() {
             return Ok(None);
         }
-        let scores = serde_json::from_str(&files::read(&path)?)
+        let scores: Vec<ImageScore> = serde_json::from_str(&files::read(&path)?)
             .with_context(|| format!("{}: is damaged; remove it to fill its cell again", path.display()))?;
-        Ok(Some((cell.clone(), scores)))
+        let missed_at = [0.01, 0.05].map(|rate| missed_at(&scores, rate));
+        Ok(Some((Cell { missed_at, ..cell.clone() }, scores)))
     }
 
     /// Whether a cell and the scores of its images are there.
@@ -128,12 +134,23 @@ impl Cell {
             aupro,
             miss_rate,
             false_reject_rate,
+            missed_at: [None; 2],
             latency_ms: figures.latency_ms.p50,
             train_seconds,
             inputs: wanted.inputs.clone(),
             commit,
         }
     }
+}
+
+/// Share of the anomalous images that score no more than the lowest threshold that rejects at most this share of the good ones.
+fn missed_at(scores: &[ImageScore], rate: f64) -> Option<f64> {
+    let of = |anomalous: bool| scores.iter().filter(move |image| image.defect.is_some() == anomalous).map(|image| image.score);
+    let mut good: Vec<f32> = of(false).collect();
+    good.sort_by(|a, b| b.total_cmp(a));
+    let threshold = good.get((good.len() as f64 * rate) as usize)?;
+    let (missed, all) = (of(true).filter(|score| !is_anomalous(*score, *threshold)).count(), of(true).count());
+    (all > 0).then(|| missed as f64 / all as f64)
 }
 
 /// A hash of a text (FNV-1a), to tell recipes apart; nobody makes collisions on purpose here.
@@ -177,6 +194,22 @@ pub(super) mod tests {
             recipe: String::new(),
             inputs: inputs.into(),
         }
+    }
+
+    #[test]
+    fn misses_are_counted_where_the_good_images_allow_it() {
+        let image = |defect: Option<&str>, score: f32| ImageScore {
+            path: String::new(),
+            defect: defect.map(str::to_owned),
+            score,
+            good_pixels: Vec::new(),
+            anomalous_pixels: Vec::new(),
+        };
+        let mut scores: Vec<_> = (0..40).map(|i| image(None, i as f32)).collect();
+        scores.extend([37.5, 38.5, 39.0, 40.0].map(|score| image(Some("dent"), score)));
+        // One per cent of forty images is none, five per cent are two: the threshold is 39, then 37.
+        assert_eq!([0.01, 0.05].map(|rate| missed_at(&scores, rate)), [Some(0.75), Some(0.0)]);
+        assert_eq!((missed_at(&scores[..40], 0.05), missed_at(&scores[40..], 0.05)), (None, None));
     }
 
     #[test]

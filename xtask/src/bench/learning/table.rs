@@ -10,7 +10,7 @@ use crate::figures::show;
 /// A figure's name, its value and its digits.
 type Column = (&'static str, fn(&Cell) -> Option<f64>, usize);
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 10] = [
     ("AUROC image", |cell| cell.image_auroc, 4),
     ("F1 image", |cell| cell.image_f1, 4),
     ("AUROC pixel", |cell| cell.pixel_auroc, 4),
@@ -18,6 +18,8 @@ const COLUMNS: [Column; 8] = [
     ("AUPRO", |cell| cell.aupro, 4),
     ("missed", |cell| cell.miss_rate, 4),
     ("false rejects", |cell| cell.false_reject_rate, 4),
+    ("missed at 1 %", |cell| cell.missed_at[0], 4),
+    ("missed at 5 %", |cell| cell.missed_at[1], 4),
     ("training s", |cell| Some(cell.train_seconds), 0),
 ];
 

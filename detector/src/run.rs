@@ -202,7 +202,8 @@ impl Run {
         }
         let info: RunInfo = files::read_toml(&path)?;
         if info.format == 0 || info.format > FORMAT {
-            let problem = format!("has format {}; this version reads up to {FORMAT}: update the kit, or train again", info.format);
+            let problem =
+                format!("has format {}; this version reads up to {FORMAT}: update the kit, or train again", info.format);
             return Err(Error::file(path, problem));
         }
         info.validate().map_err(Error::at(&path))?;

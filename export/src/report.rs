@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use detector::bundle::Variant;
-use detector::calibration::{Calibration, TailEstimate, calibrate, far_out, images_needed};
+use detector::calibration::{Calibration, FarOut, TailEstimate, images_needed};
 use detector::evaluate::Figures;
 use serde::{Deserialize, Serialize};
 
@@ -78,16 +78,14 @@ pub struct CalibrationReport {
 impl CalibrationReport {
     /// The report on a calibration, the scores that it rests on, and the names of their images.
     pub fn new(calibration: &Calibration, scores: &[f32], names: &[&str]) -> CalibrationReport {
-        let far_out = far_out(scores);
+        let far_out = FarOut::of(scores, calibration.requested_rate);
+        let places = far_out.as_ref().map_or(&[][..], |far_out| &far_out.places);
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
         let image = |place: &usize| {
             let image = names.get(*place).copied().unwrap_or_default().to_owned();
-            GoodImage { image, score: scores[*place], far_out: far_out.contains(place) }
+            GoodImage { image, score: scores[*place], far_out: places.contains(place) }
         };
-        let others = scores.iter().enumerate().filter(|(place, _)| !far_out.contains(place));
-        let others: Vec<f32> = others.map(|(_, score)| *score).collect();
-        let without = || Some(calibrate(&others, calibration.requested_rate).ok()?.threshold);
         CalibrationReport {
             images: calibration.images,
             requested_rate: calibration.requested_rate,
@@ -95,8 +93,8 @@ impl CalibrationReport {
             rate_supported: calibration.is_supported(),
             images_needed: images_needed(calibration.requested_rate),
             tail: calibration.estimate,
-            highest: order.iter().take(NAMED.max(far_out.len())).map(image).collect(),
-            without_far_out: if far_out.is_empty() { None } else { without() },
+            highest: order.iter().take(NAMED.max(places.len())).map(image).collect(),
+            without_far_out: far_out.as_ref().map(|far_out| far_out.threshold),
         }
     }
 
@@ -129,6 +127,7 @@ pub(crate) fn without_latency(figures: &Figures) -> serde_json::Map<String, serd
 #[cfg(test)]
 mod tests {
     use super::*;
+    use detector::calibration::calibrate;
 
     #[test]
     fn a_percent_needs_ninety_nine_images() {
@@ -151,7 +150,10 @@ mod tests {
         assert_eq!((sound.highest.len(), sound.highest[0].image.as_str(), sound.far_out()), (NAMED, "good/39.png", None));
         scores[7] = 7.5;
         let found = report(&scores);
-        assert_eq!((found.highest[0].image.as_str(), found.highest[0].far_out, found.highest[1].far_out), ("good/7.png", true, false));
+        assert_eq!(
+            (found.highest[0].image.as_str(), found.highest[0].far_out, found.highest[1].far_out),
+            ("good/7.png", true, false)
+        );
         assert!(found.without_far_out.unwrap() < 3.0);
         let text = found.far_out().unwrap();
         assert!(text.starts_with("1 of 40") && text.contains("good/7.png (7.5000)"), "{text}");

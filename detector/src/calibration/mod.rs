@@ -3,7 +3,7 @@
 mod outliers;
 mod tail;
 
-pub use outliers::far_out;
+pub use outliers::FarOut;
 pub use tail::TailEstimate;
 
 use serde::{Deserialize, Serialize};
@@ -136,7 +136,9 @@ impl Calibration {
                 format!("on average at most {at_most} of good parts like the {images} of its calibration are rejected")
             }
             None => {
-                format!("about {asked} of good parts like the {images} of its calibration are rejected, on average at most {at_most}")
+                format!(
+                    "about {asked} of good parts like the {images} of its calibration are rejected, on average at most {at_most}"
+                )
             }
         }
     }
@@ -218,7 +220,10 @@ mod tests {
         let estimate = described(40, 0.01);
         assert!(estimate.starts_with("an estimate and no promise") && estimate.contains("at least 99"), "{estimate}");
         let largest = described(9, 0.01);
-        assert!(largest.contains("at most 10 %") && largest.contains("1 % were asked for") && largest.contains("at least 99"), "{largest}");
+        assert!(
+            largest.contains("at most 10 %") && largest.contains("1 % were asked for") && largest.contains("at least 99"),
+            "{largest}"
+        );
     }
 
     #[test]

@@ -143,7 +143,10 @@ fn choice_text(Choice { rate, threshold, estimated, misses }: &Choice) -> String
     let sure = if *estimated { " (an estimate)" } else { "" };
     let ExpectedMisses { samples, missed, low, high } = misses;
     let (low, high) = (percent(*low), percent(*high));
-    format!("{} of good parts rejected: threshold {threshold:.4}{sure}, {missed} of {samples} samples missed ({low} to {high})", percent(*rate))
+    format!(
+        "{} of good parts rejected: threshold {threshold:.4}{sure}, {missed} of {samples} samples missed ({low} to {high})",
+        percent(*rate)
+    )
 }
 
 /// The threshold and how sure it is.

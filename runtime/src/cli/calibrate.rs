@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use config::Config;
-use detector::calibration::{Calibration, images_needed};
+use detector::calibration::{Calibration, FarOut, images_needed};
 use detector::dataset;
 use serde::Serialize;
 use store::site::SiteThreshold;
@@ -57,6 +57,10 @@ struct Document<'a> {
     bundle_threshold: f32,
     /// `[part, score]` of the parts nearest to a reject.
     highest: Vec<(&'a str, f32)>,
+    /// The first so many of them score far above the others.
+    far_out: usize,
+    /// The threshold without these.
+    without_far_out: Option<f32>,
 }
 
 pub(super) fn run(args: &Args) -> Result<Answer> {
@@ -87,10 +91,19 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let threshold = calibrator.set(scores, rate, by, source)?;
     let needed = images_needed(rate);
     if args.json {
-        let NewThreshold { path, threshold: overlay, highest } = &threshold;
+        let NewThreshold { path, threshold: overlay, highest, far_out } = &threshold;
         let supported = overlay.calibration.is_supported();
         let highest = highest.iter().map(|part| (part.part.as_str(), part.score)).collect();
-        output::print_json(&Document { path, overlay, supported, needed, bundle_threshold: own.threshold, highest })?;
+        output::print_json(&Document {
+            path,
+            overlay,
+            supported,
+            needed,
+            bundle_threshold: own.threshold,
+            highest,
+            far_out: far_out.as_ref().map_or(0, |far_out| far_out.places.len()),
+            without_far_out: far_out.as_ref().map(|far_out| far_out.threshold),
+        })?;
     } else {
         output::print(&summary(&threshold, &own))?;
     }
@@ -98,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
 }
 
 /// A threshold that was set, beside the bundle's own.
-fn summary(NewThreshold { threshold: overlay, highest, .. }: &NewThreshold, own: &Calibration) -> String {
+fn summary(NewThreshold { threshold: overlay, highest, far_out, .. }: &NewThreshold, own: &Calibration) -> String {
     let Calibration { threshold, images, .. } = &overlay.calibration;
     let mut text = format!(
         "threshold {threshold:.4} from {images} good parts: {}\nthe bundle's own is {:.4}, in force before was {:.4}",
@@ -109,6 +122,12 @@ fn summary(NewThreshold { threshold: overlay, highest, .. }: &NewThreshold, own:
     if *threshold > own.threshold {
         text += "\nhigher than the bundle's: on this camera good parts look less like those it learned from, and more defects may pass. \
                  Measure with `apc-runtime evaluate --config`, or learn from this camera's pictures (`apc-trainer update`)";
+    }
+    if let Some(FarOut { places, threshold }) = far_out {
+        let count = places.len();
+        text += &format!(
+            "\nthe first {count} of the following score far above the others; without them the threshold would be {threshold:.4}"
+        );
     }
     text += "\nnearest to a reject, look whether they are good:";
     highest.iter().fold(text, |text, part| text + &format!("\n  {:.4}  {}", part.score, part.part))

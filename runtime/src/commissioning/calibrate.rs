@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::{Context, Result};
 use config::{Config, SeatId};
 use detector::bundle::Bundle;
-use detector::calibration::{Calibration, calibrate, images_needed};
+use detector::calibration::{Calibration, FarOut, calibrate, images_needed};
 use detector::files;
 use detector::picture::Picture;
 use detector::{Detector, Error};
@@ -135,8 +135,10 @@ pub struct NewThreshold {
     pub path: PathBuf,
     /// Its content.
     pub threshold: SiteThreshold,
-    /// The parts nearest to a reject, highest score first.
+    /// The parts nearest to a reject, highest score first; at least all that lie far out.
     pub highest: Vec<PartScore>,
+    /// Parts whose scores lie far above the others, as places in `highest`, and the threshold without them.
+    pub far_out: Option<FarOut>,
 }
 
 impl Calibrator<'_> {
@@ -212,15 +214,17 @@ impl Calibrator<'_> {
         let previous = previous.map_or(self.own().threshold, |found| found.calibration.threshold);
         let threshold = SiteThreshold::new(by, source, previous, binding, calibration);
         let path = store.set_site_threshold(&role, &threshold)?;
-        Ok(NewThreshold { path, threshold, highest: nearest_to_a_reject(scores) })
+        let (highest, far_out) = nearest_to_a_reject(scores, rate);
+        Ok(NewThreshold { path, threshold, highest, far_out })
     }
 }
 
-/// The parts with the highest scores, highest first.
-fn nearest_to_a_reject(mut scores: Vec<PartScore>) -> Vec<PartScore> {
+/// The parts with the highest scores, highest first, and those among them that lie far out.
+fn nearest_to_a_reject(mut scores: Vec<PartScore>, rate: f64) -> (Vec<PartScore>, Option<FarOut>) {
     scores.sort_by(|a, b| b.score.total_cmp(&a.score));
-    scores.truncate(NAMED);
-    scores
+    let far_out = FarOut::of(&scores.iter().map(|part| part.score).collect::<Vec<_>>(), rate);
+    scores.truncate(far_out.as_ref().map_or(NAMED, |far_out| far_out.places.len().max(NAMED)));
+    (scores, far_out)
 }
 
 #[cfg(test)]
@@ -265,7 +269,12 @@ mod tests {
     #[test]
     fn the_parts_nearest_to_a_reject_are_named_highest_first() {
         let scores = [1.0, 4.0, 2.0, 3.0].map(|score| PartScore { part: format!("part {score}"), score });
-        let named: Vec<f32> = nearest_to_a_reject(scores.to_vec()).iter().map(|part| part.score).collect();
-        assert_eq!(named, [4.0, 3.0, 2.0]);
+        let (named, far_out) = nearest_to_a_reject(scores.to_vec(), 0.1);
+        assert_eq!(named.iter().map(|part| part.score).collect::<Vec<_>>(), [4.0, 3.0, 2.0]);
+        assert_eq!(far_out, None);
+        let mut scores: Vec<_> = (0..40).map(|i| PartScore { part: format!("part {i}"), score: 1.0 + i as f32 / 40.0 }).collect();
+        [9.0, 8.0, 7.0, 6.0].into_iter().zip(&mut scores).for_each(|(score, part)| part.score = score);
+        let (named, far_out) = nearest_to_a_reject(scores, 0.1);
+        assert_eq!((named.len(), named[0].part.as_str(), far_out.unwrap().places), (4, "part 0", vec![0, 1, 2, 3]));
     }
 }

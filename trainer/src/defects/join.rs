@@ -33,13 +33,7 @@ impl Head {
     ///
     /// # Errors
     /// When an image cannot be read or libtorch fails.
-    pub fn join(
-        &self,
-        describer: &Describer<'_>,
-        batches: &Batches<'_>,
-        bank: &[f32],
-        choice: &Defects,
-    ) -> Result<Joined> {
+    pub fn join(&self, describer: &Describer<'_>, batches: &Batches<'_>, bank: &[f32], choice: &Defects) -> Result<Joined> {
         let bank = Tensor::from_slice(bank).reshape([-1, self.mean.size()[0]]);
         let mut largest_distances = Vec::new();
         for index in OBSERVED..OBSERVED + BASE {

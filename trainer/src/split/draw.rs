@@ -92,12 +92,14 @@ fn divide(
     let needed = if held_out == 0 { least.max(folding.folds) } else { held_out + FEWEST };
     if units.len() < needed {
         let found = units.len();
-        let problem = format!("has {found} good images to train on; at least {needed} are needed ({held_out} held out for the threshold)");
+        let problem =
+            format!("has {found} good images to train on; at least {needed} are needed ({held_out} held out for the threshold)");
         return Err(Error::file(&data.root, problem));
     }
     if held_out == 0 && units.0.len() < folding.folds {
         let (found, needed) = (units.0.len(), folding.folds);
-        let problem = format!("names {found} groups and images of no group to learn from; at least {needed} are needed for the threshold");
+        let problem =
+            format!("names {found} groups and images of no group to learn from; at least {needed} are needed for the threshold");
         return Err(Error::file(data.root.join(GROUPS), problem));
     }
     let calibration = units.take(held_out);

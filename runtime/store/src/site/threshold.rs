@@ -53,7 +53,10 @@ impl SiteThreshold {
         archive::check_seal(bytes, "the site threshold").map_err(refuse)?;
         let threshold: SiteThreshold = files::parse_toml(path, utf8(bytes, path)?)?;
         if threshold.format == 0 || threshold.format > FORMAT {
-            return Err(refuse(format!("has format {}; this version reads up to {FORMAT}: update apc-runtime", threshold.format)));
+            return Err(refuse(format!(
+                "has format {}; this version reads up to {FORMAT}: update apc-runtime",
+                threshold.format
+            )));
         }
         threshold.calibration.validate().map_err(Error::at(path))?;
         Ok(threshold)

@@ -35,6 +35,8 @@ pub const AUROC_LIMIT: f64 = 0.003;
 const PAIRS: f64 = 2.0;
 /// Largest relative difference of a self-test score that an engine may show: half precision and integer arithmetic differ from tract's.
 const TOLERANCE: f32 = 2e-2;
+/// Most calibration images that a search for the int8 form's beginning scores each time; the form that is found is compared on all.
+const SEARCHED: usize = 64;
 /// Good pictures that show the ranges of activations.
 const OBSERVED: usize = 32;
 
@@ -82,8 +84,10 @@ pub struct Float<'a> {
 struct Scores {
     /// Of the run's references.
     references: Vec<f32>,
-    /// Of the run's calibration images.
+    /// Of the run's calibration images: of all, or of every so many.
     calibration: Vec<f32>,
+    /// See `calibration`.
+    every: usize,
     /// [`VariantReport::image_auroc`]
     auroc: Option<f64>,
     /// Pairs of a good and an anomalous image: the AUROC changes in steps of one pair.
@@ -113,7 +117,7 @@ impl<'a> Float<'a> {
         scorer: &mut dyn Scorer,
         progress: Progress<'_>,
     ) -> Result<Float<'a>> {
-        let scores = scores(run, unseen, scorer, "variants", progress)?;
+        let scores = scores(run, (unseen, 1), scorer, "variants", progress)?;
         Ok(Float { run, parts, pictures, unseen, scores })
     }
 
@@ -126,7 +130,7 @@ impl<'a> Float<'a> {
         let input = info.input.input();
         let onnx = self.parts.fused(&info.backbone.network()?, &self.run.weights()?, input)?;
         let mut scorer = self.parts.fused_scorer(Box::new(engine::load(&onnx, input)?));
-        let found = scores(self.run, self.unseen, &mut *scorer, "fused network", progress)?;
+        let found = scores(self.run, (self.unseen, 1), &mut *scorer, "fused network", progress)?;
         let form = Form { variant: Variant::Fused, file: "detector.onnx", onnx, gate: FUSED, float_convolutions: None };
         self.compare(form, &mut *scorer, &found)
     }
@@ -149,9 +153,10 @@ impl<'a> Float<'a> {
         };
         // Found by halving: the later integers start, the smaller is the difference.
         let (mut low, mut high) = (0, starts.len().saturating_sub(1));
+        let every = info.calibration.len().div_ceil(SEARCHED).max(1);
         while low < high {
             let middle = (low + high) / 2;
-            let found = scores(self.run, &[], &mut *form(middle)?.1, "int8 network", progress)?;
+            let found = scores(self.run, (&[], every), &mut *form(middle)?.1, "int8 network", progress)?;
             if self.difference(Variant::Int8, &found) <= INT8.limit {
                 high = middle;
             } else {
@@ -159,7 +164,7 @@ impl<'a> Float<'a> {
             }
         }
         let (onnx, mut scorer) = form(low)?;
-        let found = scores(self.run, self.unseen, &mut *scorer, "int8 network", progress)?;
+        let found = scores(self.run, (self.unseen, 1), &mut *scorer, "int8 network", progress)?;
         let (file, float_convolutions) = ("backbone.int8.onnx", Some(low + 1));
         self.compare(Form { variant: Variant::Int8, file, onnx, gate: INT8, float_convolutions }, &mut *scorer, &found)
     }
@@ -203,7 +208,7 @@ impl<'a> Float<'a> {
         let kinds = self.run.info.references.iter().map(|reference| reference.kind);
         let references = kinds.zip(found.references.iter().zip(&self.scores.references));
         let pictures = references.filter(|(kind, _)| *kind != ReferenceKind::Noise).map(|(_, scores)| scores);
-        let each = pictures.chain(found.calibration.iter().zip(&self.scores.calibration));
+        let each = pictures.chain(found.calibration.iter().zip(self.scores.calibration.iter().step_by(found.every)));
         let each: Vec<f32> = each.map(|(found, float)| relative(&[*found], &[*float])).collect();
         // f32::max would pass over NaN.
         let largest = |worst, difference: f32| if difference.is_nan() || difference > worst { difference } else { worst };
@@ -240,10 +245,16 @@ impl<'a> Float<'a> {
     }
 }
 
-/// Scores all references, calibration images and unseen images.
-fn scores(run: &Run, unseen: &[Sample], scorer: &mut dyn Scorer, title: &'static str, progress: Progress<'_>) -> Result<Scores> {
+/// Scores all references, calibration images (every so many) and unseen images.
+fn scores(
+    run: &Run,
+    (unseen, every): (&[Sample], usize),
+    scorer: &mut dyn Scorer,
+    title: &'static str,
+    progress: Progress<'_>,
+) -> Result<Scores> {
     let info = &run.info;
-    let total = info.references.len() + info.calibration.len() + unseen.len();
+    let total = info.references.len() + info.calibration.len().div_ceil(every) + unseen.len();
     let mut done = 0;
     let mut tick = || {
         done += 1;
@@ -255,10 +266,11 @@ fn scores(run: &Run, unseen: &[Sample], scorer: &mut dyn Scorer, title: &'static
         Ok(score)
     };
     let references: Vec<f32> = info.references.iter().map(|reference| scored(&reference.picture)).collect::<Result<_>>()?;
-    let calibration: Vec<f32> = info.calibration.iter().map(scored).collect::<Result<_>>()?;
+    let calibration: Vec<f32> = info.calibration.iter().step_by(every).map(scored).collect::<Result<_>>()?;
     if !unseen.is_empty() {
         let figures = evaluate(scorer, unseen, None, &mut tick)?.figures;
-        return Ok(Scores { references, calibration, auroc: figures.image_auroc, pairs: figures.good * figures.anomalous });
+        let pairs = figures.good * figures.anomalous;
+        return Ok(Scores { references, calibration, every, auroc: figures.image_auroc, pairs });
     }
     let kinds = info.references.iter().map(|reference| reference.kind);
     let anomalous = kinds.zip(&references).filter(|(kind, _)| *kind == ReferenceKind::Anomalous).map(|(_, score)| *score);
@@ -266,5 +278,5 @@ fn scores(run: &Run, unseen: &[Sample], scorer: &mut dyn Scorer, title: &'static
     let labels: Vec<bool> = (0..ranked.len()).map(|i| i >= calibration.len()).collect();
     let ranking = Ranking::new(&ranked, &labels).map_err(|error| detector::Error::invalid(error.to_string()))?;
     let pairs = calibration.len() * (ranked.len() - calibration.len());
-    Ok(Scores { auroc: ranking.auroc(), pairs, references, calibration })
+    Ok(Scores { auroc: ranking.auroc(), pairs, references, calibration, every })
 }

@@ -37,13 +37,14 @@ pub fn make(source: &Source, build: &Build, cache: &Path, fresh: bool) -> Result
 impl Source {
     /// Real images and pretrained weights from APC_DATA or beside the checkout; without them the demonstration's product.
     pub fn best(workspace: &Workspace) -> Source {
-        let recipe = |name: &str| workspace.root().join("configs/train").join(name);
         let beside = workspace.root().parent().map(|parent| parent.join("shared/data"));
         let folder = env::var_os("APC_DATA").map(PathBuf::from).or(beside);
         let real = folder.map(|folder| (folder.join("cookies"), folder.join("weights/resnet18_imagenet_layer3.safetensors")));
         match real.filter(|(data, weights)| data.is_dir() && weights.is_file()) {
-            Some((data, weights)) => Source { data: Some(data), weights: Some(weights), recipe: recipe("whole.toml") },
-            None => Source::rendered(recipe("demo.toml")),
+            Some((data, weights)) => {
+                Source { data: Some(data), weights: Some(weights), recipe: workspace.root().join("tests/machine/real.toml") }
+            }
+            None => Source::rendered(workspace.root().join("configs/train/demo.toml")),
         }
     }
 

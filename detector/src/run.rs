@@ -4,6 +4,7 @@
 //! RUN/run.toml                   this module's RunInfo; written last: without it a run is unfinished
 //!     weights.safetensors        unfolded backbone weights, torchvision's names
 //!     bank.safetensors           float coreset, tensor `vectors [len, dims]`
+//!     places.safetensors         what good parts have at each place, where that does not count
 //!     split.json                 every image that training or calibration saw
 //!     training.json              training curves, where something was trained
 //!     reference/000.png ...      network-size pictures: good, anomalous, noise
@@ -13,24 +14,30 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::bank::{MemoryBank, Quantisation};
+use crate::calibration::{Calibration, Place, calibrate};
 use crate::descriptor::{FeatureMap, PatchDescriptor};
 use crate::engine::Engine;
 use crate::map::Smoothing;
 use crate::network::{Backbone, Output};
 use crate::picture::Picture;
 use crate::preprocess::{Prepared, Preprocess, Rect};
-use crate::scorer::{KnownDefects, PatchScorer};
+use crate::scorer::{KnownDefects, PatchScorer, Places, ScoreRule};
 use crate::tensors::{Tensors, Values};
 use crate::{Error, Result, files};
 
-/// Format that this version writes; older ones are read. Since format 2, the threshold may come from [`FoldScores`].
-pub const FORMAT: u32 = 2;
+/// Format that this version writes; older ones are read. Since format 2, the threshold may come from [`FoldScores`]. Since
+/// format 3, what good parts have at each place may be taken off the score.
+pub const FORMAT: u32 = 3;
 /// Fewest references that a parity gate may rest on.
 pub const FEWEST_REFERENCES: usize = 16;
+
+/// Largest file of places: 1,024 x 1,024 patches have 4 MiB.
+const PLACES_LIMIT: u64 = 8 << 20;
 
 /// Content of `run.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +59,9 @@ pub struct RunInfo {
     pub data: PathBuf,
     /// False-reject rate that the threshold is to promise.
     pub false_reject_rate: f64,
+    /// What decides where the threshold lies.
+    #[serde(default, skip_serializing_if = "Place::is_rate")]
+    pub place: Place,
     /// How feature maps become descriptors.
     pub descriptor: PatchDescriptor,
     /// Structure of the network.
@@ -63,6 +73,9 @@ pub struct RunInfo {
     /// How the network's defect head joins the distances, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defects: Option<KnownDefects>,
+    /// Name of the file with what good parts have at each place, if that does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<String>,
     /// Pictures for the parity gate.
     pub references: Vec<Reference>,
     /// Pictures for the threshold.
@@ -70,6 +83,9 @@ pub struct RunInfo {
     /// Scores of these pictures by detectors that have not learned from them; none where the pictures are held out: then no detector has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold_scores: Option<FoldScores>,
+    /// Scores of the anomalous samples by defect heads that have not learned from them; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub anomalous_scores: Vec<f32>,
     /// Seconds that each stage took.
     pub seconds: BTreeMap<String, f64>,
     /// The recipe as it was used.
@@ -246,6 +262,24 @@ impl Run {
         Ok(file.f32("vectors", &shape).map_err(Error::at(&path))?.to_vec())
     }
 
+    /// How distances and logits become a score and a map.
+    ///
+    /// # Errors
+    /// When a file of it is missing or unsound.
+    pub fn score_rule(&self) -> Result<ScoreRule> {
+        let RunInfo { smoothing, defects, places, .. } = &self.info;
+        let read = |name: &String| {
+            let path = self.folder.join(name);
+            Ok(Arc::new(Places::parse(&files::read_bounded(&path, PLACES_LIMIT)?, &path)?))
+        };
+        Ok(ScoreRule { smoothing: *smoothing, defects: *defects, places: places.as_ref().map(read).transpose()? })
+    }
+
+    /// The scorer of this run's detector, over any engine of its network.
+    pub fn scorer<E: Engine>(&self, engine: E, bank: MemoryBank, rule: ScoreRule) -> PatchScorer<E> {
+        PatchScorer::new(engine, self.info.input.clone(), self.info.descriptor, bank, rule)
+    }
+
     /// Every image that training or calibration saw.
     ///
     /// # Errors
@@ -337,9 +371,12 @@ impl RunInfo {
         }
     }
 
-    /// The scorer of this run's detector, over any engine of its network.
-    pub fn scorer<E: Engine>(&self, engine: E, bank: MemoryBank) -> PatchScorer<E> {
-        PatchScorer::new(engine, self.input.clone(), self.descriptor, bank, self.defects, self.smoothing)
+    /// The threshold from unseen scores of good images.
+    ///
+    /// # Errors
+    /// As [`calibrate`].
+    pub fn calibrate(&self, unseen: &[f32]) -> Result<Calibration> {
+        Ok(calibrate(unseen, self.false_reject_rate)?.with_samples(unseen, &self.anomalous_scores, self.place))
     }
 
     /// Writes `run.toml`, the last file of a run.

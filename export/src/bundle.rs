@@ -5,7 +5,7 @@ use std::path::Path;
 
 use detector::bank::Quantisation;
 use detector::bundle::{BackboneFile, Bundle, DetectorInfo, Variant};
-use detector::calibration::{Calibration, calibrate};
+use detector::calibration::{Calibration, Place};
 use detector::dataset::{Dataset, Sample};
 use detector::engine::TractEngine;
 use detector::evaluate::evaluate;
@@ -24,6 +24,8 @@ use crate::{onnx, parity, self_test, training};
 const BACKBONE: &str = "backbone.onnx";
 /// Largest relative difference of a self-test score that an engine of the float network may show.
 const TOLERANCE: f32 = 1e-3;
+/// Largest picture that goes from the run into the bundle.
+const PICTURE_LIMIT: u64 = 64 << 20;
 
 /// The user's choices.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +92,7 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     {
         let scores = misses::scores(&run, &samples, &mut *scorer, progress)?;
         expected_misses = Some(ExpectedMisses::at(&scores, calibration.threshold));
-        choices = misses::choices(&good, &scores)?;
+        choices = misses::choices(&good, &scores, &info.anomalous_scores)?;
     }
     let report = Report {
         parity,
@@ -105,6 +107,9 @@ pub fn export(run: &Path, output: &Path, options: &Options, progress: Progress<'
     let mut contents = BTreeMap::from([(BACKBONE.to_owned(), backbone)]);
     contents.extend(parts.entries()?);
     contents.extend(self_test::entries(&run, &pictures)?);
+    for name in report.calibration.highest.iter().filter_map(|good| good.picture.as_ref()) {
+        contents.insert(name.clone(), files::read_bounded(&run.folder.join(name), PICTURE_LIMIT)?);
+    }
     contents.insert("split.json".into(), json(&run.split()?)?);
     contents.insert("report.json".into(), json(&report)?);
     let mut variants = BTreeMap::new();
@@ -162,12 +167,18 @@ fn threshold(run: &Run, scorer: &mut dyn Scorer, progress: Progress<'_>) -> Resu
         progress("calibration", scores.len(), pictures.len());
     }
     let scores = run.info.unseen_scores(&scores);
-    let calibration = calibrate(&scores, run.info.false_reject_rate)?;
+    let calibration = run.info.calibrate(&scores)?;
     if !calibration.is_supported() {
         log::warn!("threshold {:.4}: {}", calibration.threshold, calibration.describe());
     }
-    let names: Vec<&str> = pictures.iter().map(|picture| picture.image.as_deref().unwrap_or(&picture.file)).collect();
-    let report = CalibrationReport::new(&calibration, &scores, &names);
+    if let Some(text) = calibration.describe_gap() {
+        log::info!("{text}");
+    } else if run.info.place == Place::Gap && calibration.gap.is_none() {
+        log::warn!(
+            "there is no clear gap between good images and anomalous samples: the false-reject rate decides about the threshold"
+        );
+    }
+    let report = CalibrationReport::new(&calibration, &scores, pictures);
     if let Some(text) = report.far_out() {
         log::warn!("{text}");
     }

@@ -55,19 +55,25 @@ pub struct Choice {
     pub threshold: f32,
     /// Whether the good images are too few for the rate, so that the threshold is an estimate or the largest score.
     pub estimated: bool,
-    /// What is missed at this threshold.
+    /// What is missed at this threshold by distance alone: the expectation for new kinds of defects.
     pub misses: ExpectedMisses,
+    /// What is missed with defect heads that have not learned from the sample: the expectation for defects like the samples; none without
+    /// such heads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub like_samples: Option<ExpectedMisses>,
 }
 
-/// The choices at [`RATES`], from scores of good images and of anomalous samples.
+/// The choices at [`RATES`], from scores of good images and of anomalous samples: by distance alone, and by heads that have not learned from
+/// them.
 ///
 /// # Errors
 /// As [`calibrate`].
-pub fn choices(good: &[f32], samples: &[f32]) -> Result<Vec<Choice>> {
+pub fn choices(good: &[f32], by_distance: &[f32], by_heads: &[f32]) -> Result<Vec<Choice>> {
     let choice = |rate| {
         let calibration = calibrate(good, rate)?;
         let (threshold, estimated) = (calibration.threshold, !calibration.is_supported());
-        Ok(Choice { rate, threshold, estimated, misses: ExpectedMisses::at(samples, threshold) })
+        let like_samples = (!by_heads.is_empty()).then(|| ExpectedMisses::at(by_heads, threshold));
+        Ok(Choice { rate, threshold, estimated, misses: ExpectedMisses::at(by_distance, threshold), like_samples })
     };
     RATES.into_iter().map(choice).collect()
 }
@@ -125,7 +131,8 @@ mod tests {
     #[test]
     fn a_higher_rate_misses_no_more() {
         let good: Vec<f32> = (0..200).map(|i| i as f32).collect();
-        let choices = choices(&good, &[150.0, 196.5, 198.5, 400.0]).unwrap();
+        let choices = choices(&good, &[150.0, 196.5, 198.5, 400.0], &[400.0, 500.0]).unwrap();
+        assert!(choices.iter().all(|choice| choice.like_samples.unwrap().missed == 0));
         assert_eq!(choices.iter().map(|choice| choice.estimated).collect::<Vec<_>>(), [true, false, false, false, false]);
         assert_eq!(choices[1..].iter().map(|choice| choice.misses.missed).collect::<Vec<_>>(), [3, 2, 1, 1]);
         assert!(choices.is_sorted_by(|a, b| a.threshold >= b.threshold && a.misses.missed >= b.misses.missed));

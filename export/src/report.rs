@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use detector::bundle::Variant;
 use detector::calibration::{Calibration, FarOut, TailEstimate, images_needed};
 use detector::evaluate::Figures;
+use detector::run::StoredPicture;
 use serde::{Deserialize, Serialize};
 
 use crate::misses::{Choice, ExpectedMisses};
@@ -48,6 +49,9 @@ pub struct GoodImage {
     pub score: f32,
     /// Whether the score lies far out: the image may show a defect, or another light.
     pub far_out: bool,
+    /// The bundle's entry with its picture, as the network sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
 }
 
 /// How the threshold was found.
@@ -76,15 +80,17 @@ pub struct CalibrationReport {
 }
 
 impl CalibrationReport {
-    /// The report on a calibration, the scores that it rests on, and the names of their images.
-    pub fn new(calibration: &Calibration, scores: &[f32], names: &[&str]) -> CalibrationReport {
+    /// The report on a calibration, the scores that it rests on, and their pictures.
+    pub fn new(calibration: &Calibration, scores: &[f32], pictures: &[StoredPicture]) -> CalibrationReport {
         let far_out = FarOut::of(scores, calibration.requested_rate);
         let places = far_out.as_ref().map_or(&[][..], |far_out| &far_out.places);
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
         let image = |place: &usize| {
-            let image = names.get(*place).copied().unwrap_or_default().to_owned();
-            GoodImage { image, score: scores[*place], far_out: places.contains(place) }
+            let picture = pictures.get(*place);
+            let image = picture.map(|picture| picture.image.clone().unwrap_or_else(|| picture.file.clone())).unwrap_or_default();
+            let picture = picture.map(|picture| picture.file.clone());
+            GoodImage { image, score: scores[*place], far_out: places.contains(place), picture }
         };
         CalibrationReport {
             images: calibration.images,
@@ -128,6 +134,7 @@ pub(crate) fn without_latency(figures: &Figures) -> serde_json::Map<String, serd
 mod tests {
     use super::*;
     use detector::calibration::calibrate;
+    use detector::preprocess::Rect;
 
     #[test]
     fn a_percent_needs_ninety_nine_images() {
@@ -143,9 +150,12 @@ mod tests {
     #[test]
     fn an_image_far_out_is_named_with_the_threshold_without_it() {
         let mut scores: Vec<f32> = (0..40).map(|i| 2.0 + i as f32 / 40.0).collect();
-        let names: Vec<String> = (0..40).map(|i| format!("good/{i}.png")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let report = |scores: &[f32]| CalibrationReport::new(&calibrate(scores, 0.1).unwrap(), scores, &names);
+        let picture = |i| {
+            let content = Rect { x: 0, y: 0, width: 64, height: 64 };
+            StoredPicture { file: format!("calibration/{i:03}.png"), content, image: Some(format!("good/{i}.png")) }
+        };
+        let pictures: Vec<StoredPicture> = (0..40).map(picture).collect();
+        let report = |scores: &[f32]| CalibrationReport::new(&calibrate(scores, 0.1).unwrap(), scores, &pictures);
         let sound = report(&scores);
         assert_eq!((sound.highest.len(), sound.highest[0].image.as_str(), sound.far_out()), (NAMED, "good/39.png", None));
         scores[7] = 7.5;
@@ -154,6 +164,7 @@ mod tests {
             (found.highest[0].image.as_str(), found.highest[0].far_out, found.highest[1].far_out),
             ("good/7.png", true, false)
         );
+        assert_eq!(found.highest[0].picture.as_deref(), Some("calibration/007.png"));
         assert!(found.without_far_out.unwrap() < 3.0);
         let text = found.far_out().unwrap();
         assert!(text.starts_with("1 of 40") && text.contains("good/7.png (7.5000)"), "{text}");

@@ -2,7 +2,7 @@
 //! a threshold and a self-test of its own.
 
 use detector::bundle::{Variant, VariantSection};
-use detector::calibration::{calibrate, is_anomalous};
+use detector::calibration::is_anomalous;
 use detector::dataset::Sample;
 use detector::engine::Engine;
 use detector::evaluate::evaluate;
@@ -179,7 +179,7 @@ impl<'a> Float<'a> {
             float_convolutions: form.float_convolutions,
         };
         let info = &self.run.info;
-        let calibration = calibrate(&info.unseen_scores(&found.calibration), info.false_reject_rate)?;
+        let calibration = info.calibrate(&info.unseen_scores(&found.calibration))?;
         self.check(&form, &report, found, calibration.threshold)?;
         let self_test = self_test::record(self.run, self.pictures, scorer, TOLERANCE)?;
         Ok(Made { onnx: form.onnx, section: VariantSection { file: form.file.into(), calibration, self_test }, report })
@@ -226,7 +226,7 @@ impl<'a> Float<'a> {
         let name = format!("{} network", form.variant.name());
         form.gate.check(&name, "an image score", report.image_score)?;
         let info = &self.run.info;
-        let float_threshold = calibrate(&info.unseen_scores(&self.scores.calibration), info.false_reject_rate)?.threshold;
+        let float_threshold = info.calibrate(&info.unseen_scores(&self.scores.calibration))?.threshold;
         let of_noise = self.run.info.references.iter().zip(found.references.iter().zip(&self.scores.references));
         for (reference, (found, float)) in of_noise.filter(|(reference, _)| reference.kind == ReferenceKind::Noise) {
             if is_anomalous(*float, float_threshold) && !is_anomalous(*found, threshold) {

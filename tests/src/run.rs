@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use detector::bank::{MemoryBank, Quantisation};
+use detector::calibration::Place;
 use detector::dataset::Dataset;
 use detector::descriptor::PatchDescriptor;
 use detector::engine::Engine;
@@ -14,7 +16,7 @@ use detector::network::{Backbone, Block, Network, Variant};
 use detector::picture::{Colour, Picture};
 use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Prepared, Preprocess, Rect, Resize, Size};
 use detector::run::{FORMAT, Reference, ReferenceKind, RunInfo, Split, SplitImage, StoredPicture, Use};
-use detector::scorer::{KnownDefects, PatchScorer, Scorer};
+use detector::scorer::{KnownDefects, PatchScorer, Places, ScoreRule, Scorer};
 use detector::tensors::Tensors;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -86,9 +88,12 @@ impl SyntheticRun {
         bank.to_tensors().write(&run.join("bank.safetensors")).expect("bank");
         write_split(run, data, &[(Use::Bank, bank_images), (Use::Calibration, calibration), (Use::Anomalous, &anomalous)]);
 
-        let smoothing = self.smoothing();
+        let rule = self.score_rule();
+        if let Some(places) = &rule.places {
+            places.to_tensors().write(&run.join(Places::FILE)).expect("places");
+        }
         let (for_scores, input) = (self.engine(self.weights()), self.input.clone());
-        let scorer = PatchScorer::new(for_scores, input, PatchDescriptor::Concat, bank, self.defects(), smoothing);
+        let scorer = PatchScorer::new(for_scores, input, PatchDescriptor::Concat, bank, rule);
         let mut references = Vec::new();
         references.extend(calibration[..GOOD_REFERENCES].iter().map(|path| (ReferenceKind::Good, self.prepare(path))));
         references.extend(anomalous.iter().map(|path| (ReferenceKind::Anomalous, self.prepare(path))));
@@ -146,6 +151,15 @@ impl SyntheticRun {
         Smoothing { neighbourhood: if self.backbone.defect_units.is_some() { 3 } else { 1 }, ..Smoothing::default() }
     }
 
+    /// Where there is a defect head, the middle of the picture counts a little less than its edge.
+    fn score_rule(&self) -> ScoreRule {
+        let [rows, columns] = [self.input.input().height, self.input.input().width].map(|pixels| pixels as usize / 8);
+        let at_edge = |patch: usize| [0, rows - 1].contains(&(patch / columns)) || [0, columns - 1].contains(&(patch % columns));
+        let distances = (0..rows * columns).map(|patch| if at_edge(patch) { -0.02 } else { 0.01 }).collect();
+        let places = self.defects().map(|_| Arc::new(Places::new((rows, columns), distances).expect("as many as patches")));
+        ScoreRule { smoothing: self.smoothing(), defects: self.defects(), places }
+    }
+
     fn prepare(&self, path: &Path) -> Prepared {
         self.input.prepare(&Picture::read(path).expect("picture").pixels).expect("region in picture")
     }
@@ -173,14 +187,17 @@ impl SyntheticRun {
             seed: self.seed,
             data: data.into(),
             false_reject_rate: self.false_reject_rate,
+            place: Place::Rate,
             descriptor: PatchDescriptor::Concat,
             backbone: self.backbone.clone(),
             input: self.input.clone(),
             smoothing: self.smoothing(),
             defects: self.defects(),
+            places: self.defects().map(|_| Places::FILE.into()),
             references,
             calibration,
             fold_scores: None,
+            anomalous_scores: Vec::new(),
             seconds: BTreeMap::from([("bank".into(), 0.5)]),
             recipe: toml::Table::new(),
         }
@@ -244,7 +261,7 @@ mod tests {
         let run = Run::open(&run).unwrap();
         let engine = synthetic.engine(run.weights().unwrap());
         let bank = run.bank(Quantisation::F32).unwrap();
-        let mut scorer = run.info.scorer(engine, bank);
+        let mut scorer = run.scorer(engine, bank, run.score_rule().unwrap());
         assert_eq!(run.expected().unwrap().len(), run.info.references.len());
         let samples = Dataset::open(&data).unwrap().unseen(&run.split().unwrap()).unwrap();
         let figures = evaluate(&mut scorer, &samples, None, &mut || {}).unwrap().figures;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use detector::bank::Quantisation;
-use detector::calibration::{Calibration, calibrate};
+use detector::calibration::Calibration;
 use detector::dataset::{Dataset, Sample};
 use detector::descriptor::FeatureMap;
 use detector::engine::Engine;
@@ -85,14 +85,14 @@ fn evaluate_all(run: &Run, samples: &[Sample], device_name: &str, interrupt: &In
     let info = &run.info;
     let engine = TorchEngine::new(&info.backbone, &run.weights()?, info.input.input(), device(device_name)?, interrupt)?;
     let bank = run.bank(Quantisation::F32)?;
-    let mut scorer = run.info.scorer(engine, bank);
+    let mut scorer = run.scorer(engine, bank, run.score_rule()?);
     let scores = run
         .info
         .calibration
         .iter()
         .map(|picture| Ok(scorer.score_prepared(&run.picture(picture)?)?.score))
         .collect::<Result<Vec<f32>>>()?;
-    let calibration = calibrate(&run.info.unseen_scores(&scores), run.info.false_reject_rate)?;
+    let calibration = run.info.calibrate(&run.info.unseen_scores(&scores))?;
     let mut progress = Progress::new("evaluating", samples.len());
     let mut done = 0;
     let evaluation = evaluate(&mut scorer, samples, Some(&calibration), &mut || {

@@ -42,6 +42,8 @@ pub struct Earlier {
     pub vectors: Vec<f32>,
     /// Good images for the memory bank that the run has not seen.
     pub new: Vec<PathBuf>,
+    /// Whether each anomalous sample of the run is unknown to one of its heads.
+    pub leaves_out_anomalous: bool,
 }
 
 impl Lesson<'_> {
@@ -52,8 +54,23 @@ impl Lesson<'_> {
     pub fn batches(&self) -> Result<Batches<'_>> {
         let Lesson { recipe, selection, rule, .. } = self;
         let Selection { bank: good, anomalous, .. } = selection;
-        let folds = selection.folds();
-        Ok(Batches::new(Sources { good, folds, anomalous, rule, choice: &recipe.examples, seed: recipe.seed })?)
+        let (folds, anomalous_folds) =
+            (selection.folds(), (0..anomalous.len()).map(|place| self.fold_of_anomalous(place)).collect());
+        let sources = Sources { good, folds, anomalous, anomalous_folds, rule, choice: &recipe.examples, seed: recipe.seed };
+        Ok(Batches::new(sources)?)
+    }
+
+    /// The fold of an anomalous sample: the defect head of this number does not learn from it. A single head learns from all.
+    pub fn fold_of_anomalous(&self, place: usize) -> usize {
+        match self.recipe.defects.heads {
+            0 | 1 => 1,
+            heads => place % heads,
+        }
+    }
+
+    /// Whether each anomalous sample is unknown to one of the heads. Heads of earlier versions learned from all.
+    pub fn leaves_out_anomalous(&self) -> bool {
+        self.recipe.defects.heads > 1 && self.earlier.as_ref().is_none_or(|earlier| earlier.leaves_out_anomalous)
     }
 
     /// A network with these parameters, which describes the product's images.

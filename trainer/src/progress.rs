@@ -10,19 +10,19 @@ const QUIET: Duration = Duration::from_secs(15);
 /// One long step.
 pub struct Progress {
     bar: ProgressBar,
-    title: &'static str,
+    title: String,
     started: Instant,
     logged: Instant,
 }
 
 impl Progress {
     /// Begins a step of `total` units of work.
-    pub fn new(title: &'static str, total: usize) -> Progress {
+    pub fn new(title: &str, total: usize) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{prefix:22} [{bar:32}] {pos}/{len}  {msg}  {elapsed} gone, {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        bar.set_prefix(title);
-        Progress { bar, title, started: Instant::now(), logged: Instant::now() }
+        bar.set_prefix(title.to_string());
+        Progress { bar, title: title.to_string(), started: Instant::now(), logged: Instant::now() }
     }
 
     /// Shows that `done` units are done.

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use detector::map::Smoothing;
 use detector::network::Output;
 use detector::preprocess::{Prepared, Preprocess, Rect};
 use detector::run::{Reference, ReferenceKind, StoredPicture};
-use detector::scorer::{Inside, KnownDefects};
+use detector::scorer::{Inside, KnownDefects, ScoreRule};
 use detector::tensors::Tensors;
 use image::RgbImage;
 use rand::{Rng, SeedableRng};
@@ -29,7 +28,7 @@ pub fn make(
     describer: &Describer<'_>,
     selection: &Selection,
     bank: &[f32],
-    (defects, smoothing): (Option<KnownDefects>, Smoothing),
+    score_rule: &ScoreRule,
     seed: u64,
     folder: &Path,
 ) -> Result<Vec<Reference>> {
@@ -46,8 +45,8 @@ pub fn make(
         let (layers, logits) = maps.split_at(describer.network.outputs.len());
         let dims: i64 = layers.iter().map(|map| map.size()[1]).sum();
         let bank = Tensor::from_slice(bank).reshape([-1, dims]);
-        let known = logits.first().zip(defects);
-        let (score, map) = no_grad(|| score((layers, known), &bank, prepared.content, rule.input().into(), smoothing))?;
+        let maps = (layers, logits.first());
+        let (score, map) = no_grad(|| score(maps, &bank, prepared.content, rule.input().into(), score_rule))?;
         let [height, width]: [u32; 2] = rule.input().into();
         results.insert(format!("{index:03}.map"), [height as usize, width as usize], to_vec(&map)?);
         let picture = store(prepared, folder, "reference", index)?;
@@ -77,13 +76,13 @@ fn pictures(selection: &Selection, rule: &Preprocess, seed: u64) -> Result<Vec<(
     Ok(pictures)
 }
 
-/// Score and score map of one image, computed by libtorch. `known` are the logits of the defect head and their weight.
+/// Score and score map of one image, computed by libtorch from the network's layers and the defect head's logits.
 fn score(
-    (maps, known): (&[Tensor], Option<(&Tensor, KnownDefects)>),
+    (maps, logits): (&[Tensor], Option<&Tensor>),
     bank: &Tensor,
     content: Rect,
     input: [u32; 2],
-    smoothing: Smoothing,
+    ScoreRule { smoothing, defects, places }: &ScoreRule,
 ) -> Result<(f32, Tensor)> {
     let distances = patches::nearest(&patches::describe(maps).to_device(Device::Cpu), bank);
     let grid = (maps[0].size()[2], maps[0].size()[3]);
@@ -99,10 +98,14 @@ fn score(
     let side = smoothing.neighbourhood as i64;
     let means = seen.unsqueeze(0).avg_pool2d([side; 2], [1, 1], [side / 2; 2], false, false, None).squeeze_dim(0);
     seen.copy_(&means);
-    if let Some((logits, KnownDefects { weight })) = known {
+    if let Some((logits, KnownDefects { weight })) = logits.zip(*defects) {
         distances += logits.to_device(Device::Cpu).softplus().reshape([grid.0, grid.1]) * f64::from(weight);
     }
-    let score = distances.flatten(0, 1).index_select(0, &Tensor::from_slice(&indices)).max();
+    let judged = match places {
+        Some(places) => &distances - Tensor::from_slice(places.distances()).reshape([grid.0, grid.1]),
+        None => distances.shallow_clone(),
+    };
+    let score = judged.flatten(0, 1).index_select(0, &Tensor::from_slice(&indices)).max();
     // A patch in the padding takes the value of the nearest patch inside.
     let clamp =
         |length: i64, least: i64, most: i64| Tensor::from_slice(&(0..length).map(|i| i.clamp(least, most)).collect::<Vec<_>>());

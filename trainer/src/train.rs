@@ -10,6 +10,7 @@ use detector::descriptor::PatchDescriptor;
 use detector::network::Backbone;
 use detector::preprocess::Preprocess;
 use detector::run::{FORMAT, Reference, RunInfo, StoredPicture};
+use detector::scorer::Places;
 use detector::tensors::Tensors;
 use rayon::prelude::*;
 
@@ -17,12 +18,13 @@ use crate::bank::Filled;
 use crate::data::prepare;
 use crate::interrupt::Interrupt;
 use crate::lesson::Lesson;
-use crate::methods::{Learned, method};
+use crate::methods::{Course, Learned, method};
 use crate::network::{Norms, device, random_weights, upload};
 use crate::recipe::Recipe;
 use crate::run_folder::RunFolder;
+use crate::scoring::{self, Scoring};
 use crate::split::Selection;
-use crate::{folds, references, weights};
+use crate::{references, weights};
 
 /// What to train, and where the run goes.
 pub struct Order {
@@ -89,17 +91,15 @@ pub(crate) fn learn(lesson: &Lesson<'_>, folder: &RunFolder, interrupt: &Interru
     folder.settle(&lesson.selection.split()?)?;
     let calibration = store_calibration(&lesson.selection, &lesson.rule, folder.path())?;
     let learned = method(lesson.recipe.mode).learn(lesson, folder, interrupt)?;
-    write_files(&learned, folder)?;
-    let scoring = Instant::now();
-    let fold_scores = folds::score(lesson, &learned, interrupt)?;
-    let scoring_seconds = scoring.elapsed().as_secs_f64();
-    let references = make_references(lesson, &learned, folder)?;
-    let patches = (learned.bank.vectors.len() / learned.bank.dims, learned.bank.patches);
-    let mut info = describe(lesson, learned, references, calibration)?;
-    if fold_scores.is_some() {
-        info.seconds.insert("score".into(), scoring_seconds);
-    }
-    info.fold_scores = fold_scores;
+    let began_scoring = Instant::now();
+    let scoring = scoring::decide(lesson, &learned, interrupt)?;
+    let finished = Finished::new(learned, scoring)?;
+    write_files(&finished, folder)?;
+    let scoring_seconds = began_scoring.elapsed().as_secs_f64();
+    let references = make_references(lesson, &finished, folder)?;
+    let patches = (finished.bank.vectors.len() / finished.bank.dims, finished.bank.patches);
+    let mut info = describe(lesson, finished, references, calibration)?;
+    info.seconds.insert("score".into(), scoring_seconds);
     info.seconds.insert("all".into(), began.elapsed().as_secs_f64());
     info.write(folder.path())?;
     folder.tidy();
@@ -116,8 +116,33 @@ fn store_calibration(selection: &Selection, rule: &Preprocess, run: &Path) -> Re
     selection.for_threshold().par_iter().enumerate().map(store).collect()
 }
 
-/// Writes memory bank, weights and training curves.
-fn write_files(Learned { weights, bank, course, .. }: &Learned, folder: &RunFolder) -> Result<()> {
+/// A detector that has learned a product and knows what counts in its score.
+struct Finished {
+    /// With the defect head, if there is one.
+    backbone: Backbone,
+    weights: Tensors,
+    bank: Filled,
+    course: Course,
+    scoring: Scoring,
+}
+
+impl Finished {
+    /// The defect head becomes a part of the network.
+    fn new(learned: Learned, scoring: Scoring) -> Result<Finished> {
+        let Learned { mut backbone, mut weights, bank, head, course } = learned;
+        if let Some(head) = head {
+            weights.tensors.extend(head.parameters_of(&backbone.network()?, scoring.start)?.tensors);
+            backbone.defect_units = Some(head.units());
+        }
+        Ok(Finished { backbone, weights, bank, course, scoring })
+    }
+}
+
+/// Writes memory bank, places, weights and training curves.
+fn write_files(Finished { weights, bank, course, scoring, .. }: &Finished, folder: &RunFolder) -> Result<()> {
+    if let Some(places) = &scoring.rule.places {
+        places.to_tensors().write(&folder.path().join(Places::FILE))?;
+    }
     let Filled { vectors, dims, .. } = bank;
     let mut file = Tensors::default();
     file.insert("vectors", [vectors.len() / dims, *dims], vectors.clone());
@@ -130,24 +155,23 @@ fn write_files(Learned { weights, bank, course, .. }: &Learned, folder: &RunFold
 }
 
 /// Saves pictures with libtorch's results of the finished network.
-fn make_references(lesson: &Lesson<'_>, learned: &Learned, folder: &RunFolder) -> Result<Vec<Reference>> {
+fn make_references(lesson: &Lesson<'_>, finished: &Finished, folder: &RunFolder) -> Result<Vec<Reference>> {
     let Lesson { recipe, selection, device, .. } = lesson;
-    let network = learned.backbone.network()?;
-    let parameters = upload(&network, &learned.weights, *device)?;
+    let network = finished.backbone.network()?;
+    let parameters = upload(&network, &finished.weights, *device)?;
     let describer = lesson.describer(&network, &parameters);
-    let scoring = (learned.defects, recipe.smoothing);
-    references::make(&describer, selection, &learned.bank.vectors, scoring, recipe.seed, folder.path())
+    references::make(&describer, selection, &finished.bank.vectors, &finished.scoring.rule, recipe.seed, folder.path())
 }
 
 /// The content of `run.toml`.
 fn describe(
     lesson: &Lesson<'_>,
-    learned: Learned,
+    finished: Finished,
     references: Vec<Reference>,
     calibration: Vec<StoredPicture>,
 ) -> Result<RunInfo> {
     let Lesson { recipe, root, rule, .. } = lesson;
-    let Learned { backbone, defects, course, .. } = learned;
+    let Finished { backbone, course, scoring: Scoring { rule: score_rule, folds, anomalous, .. }, .. } = finished;
     Ok(RunInfo {
         format: FORMAT,
         name: product_name(recipe, root),
@@ -157,14 +181,17 @@ fn describe(
         seed: recipe.seed,
         data: fs::canonicalize(root).unwrap_or_else(|_| root.to_path_buf()),
         false_reject_rate: recipe.calibration.false_reject_rate,
+        place: recipe.calibration.place,
         descriptor: PatchDescriptor::Concat,
         backbone,
         input: rule.clone(),
         smoothing: recipe.smoothing,
-        defects,
+        defects: score_rule.defects,
+        places: score_rule.places.map(|_| Places::FILE.into()),
         references,
         calibration,
-        fold_scores: None,
+        fold_scores: folds,
+        anomalous_scores: anomalous,
         seconds: course.seconds,
         recipe: toml::Table::try_from(recipe)?,
     })

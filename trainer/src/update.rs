@@ -14,10 +14,13 @@ use crate::interrupt::Interrupt;
 use crate::lesson::{Earlier, Lesson};
 use crate::methods::method;
 use crate::network::{Norms, device};
-use crate::recipe::{Folding, HELD_OUT, Recipe};
+use crate::recipe::{Defects, Folding, HELD_OUT, Recipe};
 use crate::run_folder::RunFolder;
 use crate::split::Selection;
 use crate::train::learn;
+
+/// The first format of runs whose weight of logits is in spreads, and whose defect heads leave out anomalous samples.
+const SPREADS: u32 = 3;
 
 /// Which images are added to which run.
 pub struct UpdateOrder {
@@ -78,7 +81,7 @@ pub fn update(order: &UpdateOrder, interrupt: &Interrupt) -> Result<Option<Compa
             backbone: Backbone { defect_units: None, ..run.info.backbone.clone() },
             weights: run.weights()?,
             norms: Norms::Frozen,
-            earlier: Some(Earlier { vectors: run.vectors()?, new }),
+            earlier: Some(Earlier { vectors: run.vectors()?, new, leaves_out_anomalous: run.info.format >= SPREADS }),
             device,
         };
         learn(&lesson, &folder, interrupt)?;
@@ -102,6 +105,10 @@ fn recipe(run: &Run, order: &UpdateOrder) -> Result<Recipe> {
         format!("{}: this version cannot read the recipe in it: train again", order.run.join("run.toml").display())
     })?;
     recipe.device.clone_from(&order.device);
+    if run.info.format < SPREADS {
+        let Defects { weight, start, .. } = Defects::default();
+        recipe.defects = Defects { weight, start, ..recipe.defects };
+    }
     // Earlier versions had one head.
     recipe.defects.heads = run.info.backbone.defect_units.map_or(recipe.defects.heads, |units| units / recipe.defects.units);
     Ok(recipe)

@@ -15,8 +15,8 @@ use crate::scorer::KnownDefects;
 
 /// Format that this version writes. Older formats are read, newer ones refused. Since format 2, networks may have a defect head. Since
 /// format 3, distances may be means over a neighbourhood, and a fused graph gives distances and logits separately. Since format 4, thresholds
-/// may be estimated.
-pub const FORMAT: u32 = 4;
+/// may be estimated. Since format 5, what good parts have at each place may be taken off the score.
+pub const FORMAT: u32 = 5;
 /// The first format whose fused graph leaves the defect head's share to the scorer.
 pub const FUSED_APART: u32 = 3;
 /// Largest manifest.
@@ -43,6 +43,9 @@ pub struct Manifest {
     /// How the network's defect head joins the distances, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defects: Option<KnownDefects>,
+    /// Entry of the safetensors file with what good parts have at each place, if that does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<String>,
     /// The threshold and the false-reject rate that it promises.
     pub calibration: Calibration,
     /// The test that every engine must pass before its verdicts count.

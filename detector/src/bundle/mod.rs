@@ -9,12 +9,14 @@ pub use manifest::{
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::bank::MemoryBank;
 use crate::calibration::Calibration;
 use crate::picture;
 use crate::preprocess::Prepared;
 use crate::run::Split;
+use crate::scorer::{Places, ScoreRule};
 use crate::{Error, Result, archive, files};
 
 pub use crate::archive::SIZE_LIMIT;
@@ -103,6 +105,16 @@ impl Bundle {
         MemoryBank::parse(self.file(name)?, &self.path.join(name))
     }
 
+    /// How distances and logits become a score and a map.
+    ///
+    /// # Errors
+    /// When a file of it is missing or unsound.
+    pub fn score_rule(&self) -> Result<ScoreRule> {
+        let Manifest { smoothing, defects, places, .. } = &self.manifest;
+        let read = |name: &String| Ok(Arc::new(Places::parse(self.file(name)?, &self.path.join(name))?));
+        Ok(ScoreRule { smoothing: *smoothing, defects: *defects, places: places.as_ref().map(read).transpose()? })
+    }
+
     /// ONNX file, threshold and self-test of a form of the network.
     ///
     /// # Errors
@@ -148,6 +160,7 @@ impl Bundle {
         if (bank.len(), bank.dims(), bank.quantisation()) != (expected.vectors, expected.dims, expected.quantisation) {
             return Err(Error::file(self.path.join(&expected.file), "is not the memory bank that the manifest describes"));
         }
+        self.score_rule()?;
         self.file(&self.manifest.backbone.file)?;
         for section in self.manifest.variants.values() {
             self.file(&section.file)?;

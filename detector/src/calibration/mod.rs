@@ -1,8 +1,10 @@
 //! From scores of good images to a threshold with a stated false-reject rate.
 
+mod gap;
 mod outliers;
 mod tail;
 
+pub use gap::{Gap, Place};
 pub use outliers::FarOut;
 pub use tail::TailEstimate;
 
@@ -34,6 +36,12 @@ pub struct Calibration {
     /// The estimate that the threshold comes from, where the images are too few for the rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate: Option<TailEstimate>,
+    /// The gap between good images and anomalous samples, where they are clearly apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Gap>,
+    /// Whether the threshold lies in the gap.
+    #[serde(default, skip_serializing_if = "Place::is_rate")]
+    pub place: Place,
 }
 
 /// Whether a score is anomalous: above the threshold. A score equal to the threshold is good, and so is one that is not a number. Nothing
@@ -88,6 +96,8 @@ pub fn calibrate(scores: &[f32], requested_rate: f64) -> Result<Calibration> {
         images: n,
         good_quantiles: LEVELS.map(level).to_vec(),
         estimate,
+        gap: None,
+        place: Place::Rate,
     })
 }
 
@@ -117,9 +127,47 @@ impl Calibration {
         is_anomalous(score, self.threshold)
     }
 
+    /// Looks for a gap between the good images' scores and those of anomalous samples, and puts the threshold into it if that is wished and
+    /// there is one.
+    #[must_use]
+    pub fn with_samples(self, good: &[f32], anomalous: &[f32], place: Place) -> Calibration {
+        let gap = Gap::between(good, anomalous);
+        match gap {
+            Some(found) if place == Place::Gap => {
+                let false_reject_rate = 1.0 / (self.images + 1) as f64;
+                Calibration { threshold: found.middle(), false_reject_rate, estimate: None, gap, place, ..self }
+            }
+            _ => Calibration { gap, ..self },
+        }
+    }
+
+    /// The gap that the threshold could lie in, in words; none where there is no gap, or the threshold lies in it.
+    pub fn describe_gap(&self) -> Option<String> {
+        let gap = self.gap.filter(|_| self.place == Place::Rate)?;
+        Some(format!(
+            "good images and anomalous samples are clearly apart: {} good images score at most {:.4}, {} samples at least {:.4}; with \
+             calibration.place = \"gap\" in the recipe the threshold would be {:.4}",
+            self.images,
+            gap.good,
+            gap.samples,
+            gap.anomalous,
+            gap.middle()
+        ))
+    }
+
     /// How sure the threshold is, in words.
     pub fn describe(&self) -> String {
         let Calibration { requested_rate, images, .. } = *self;
+        if let (Some(gap), Place::Gap) = (&self.gap, self.place) {
+            return format!(
+                "in the middle of the gap between {images} good images (at most {:.4}) and {} anomalous samples (at least {:.4}); on average \
+                 at most {} of good parts are rejected",
+                gap.good,
+                gap.samples,
+                gap.anomalous,
+                percent(self.false_reject_rate)
+            );
+        }
         let (asked, at_most) = (percent(requested_rate), percent(self.false_reject_rate));
         let needed = images_needed(requested_rate);
         match &self.estimate {
@@ -152,7 +200,8 @@ impl Calibration {
         let sound = self.threshold.is_finite()
             && rates.iter().all(|rate| (0.0..=1.0).contains(rate))
             && self.good_quantiles.iter().flatten().all(|value| value.is_finite())
-            && self.estimate.is_none_or(|estimate| estimate.is_finite());
+            && self.estimate.is_none_or(|estimate| estimate.is_finite())
+            && self.gap.is_none_or(|gap| gap.is_sound());
         if sound { Ok(()) } else { Err(Error::invalid("calibration holds values out of bounds")) }
     }
 }
@@ -224,6 +273,25 @@ mod tests {
             largest.contains("at most 10 %") && largest.contains("1 % were asked for") && largest.contains("at least 99"),
             "{largest}"
         );
+    }
+
+    #[test]
+    fn a_gap_is_told_and_taken_only_where_it_is_wished() {
+        let good: Vec<f32> = (0..31).map(|i| 2.0 + i as f32 / 30.0).collect();
+        let samples = [5.0, 6.0, 7.0, 5.5, 9.0];
+        let placed = |samples: &[f32], place| calibrate(&good, 0.01).unwrap().with_samples(&good, samples, place);
+        let by_rate = placed(&samples, Place::Rate);
+        assert_eq!(by_rate.threshold, calibrate(&good, 0.01).unwrap().threshold);
+        let told = by_rate.describe_gap().unwrap();
+        assert!(told.contains("at most 3.0000") && told.contains("would be 4.0000"), "{told}");
+        let in_gap = placed(&samples, Place::Gap);
+        assert_eq!((in_gap.threshold, in_gap.estimate, in_gap.describe_gap()), (4.0, None, None));
+        assert!(in_gap.describe().contains("middle of the gap") && in_gap.describe().contains("3.12 %"), "{}", in_gap.describe());
+        let overlapping = placed(&[2.5, 6.0, 7.0, 5.5, 9.0], Place::Gap);
+        assert_eq!((overlapping.gap, overlapping.place), (None, Place::Rate));
+        assert!(in_gap.validate().is_ok());
+        let reversed = Gap { good: 5.0, anomalous: 3.0, samples: 5 };
+        assert!(Calibration { gap: Some(reversed), ..in_gap }.validate().is_err());
     }
 
     #[test]

@@ -3,16 +3,17 @@
 use crate::Result;
 use crate::bundle::{Bundle, FUSED_APART, Variant};
 use crate::engine::{Engine, EngineKind, Machine, start};
-use crate::scorer::{FusedScorer, PatchScorer, Scorer, SecondLook};
+use crate::scorer::{FusedScorer, PatchScorer, ScoreRule, Scorer, SecondLook};
 
 pub(super) fn scorer(bundle: &Bundle, engine: EngineKind, variant: Variant, machine: &Machine) -> Result<Box<dyn Scorer>> {
     let manifest = &bundle.manifest;
     match variant {
         Variant::Fused => {
             // Graphs of older formats add the defect head's share to the distances themselves.
-            let defects = manifest.defects.filter(|_| manifest.format >= FUSED_APART);
+            let rule = bundle.score_rule()?;
+            let rule = ScoreRule { defects: rule.defects.filter(|_| manifest.format >= FUSED_APART), ..rule };
             let network = network(bundle, engine, variant, machine)?;
-            Ok(Box::new(FusedScorer::new(network, manifest.input.clone(), defects, manifest.smoothing)))
+            Ok(Box::new(FusedScorer::new(network, manifest.input.clone(), rule)))
         }
         Variant::Float | Variant::Int8 => Ok(Box::new(patch_scorer(bundle, engine, variant, machine)?)),
     }
@@ -46,7 +47,7 @@ fn patch_scorer(
     let manifest = &bundle.manifest;
     let network = network(bundle, engine, variant, machine)?;
     let (input, descriptor) = (manifest.input.clone(), manifest.descriptor.kind);
-    Ok(PatchScorer::new(network, input, descriptor, bundle.bank()?, manifest.defects, manifest.smoothing))
+    Ok(PatchScorer::new(network, input, descriptor, bundle.bank()?, bundle.score_rule()?))
 }
 
 fn network(bundle: &Bundle, engine: EngineKind, variant: Variant, machine: &Machine) -> Result<Box<dyn Engine>> {

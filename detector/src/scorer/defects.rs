@@ -29,10 +29,8 @@ impl KnownDefects {
         }
     }
 
-    /// Adds the head's share to the distances.
-    pub(super) fn join(self, logits: &[f32], distances: &mut [f32]) {
-        for (distance, logit) in distances.iter_mut().zip(logits) {
-            *distance += self.weight * (logit.max(0.0) + (-logit.abs()).exp().ln_1p());
-        }
+    /// The head's share in the score of a patch with this logit.
+    pub(super) fn share(self, logit: f32) -> f32 {
+        self.weight * (logit.max(0.0) + (-logit.abs()).exp().ln_1p())
     }
 }

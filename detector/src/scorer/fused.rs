@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use super::defects::KnownDefects;
 use super::finish::Finish;
+use super::rule::ScoreRule;
 use super::scored::{Scored, Times};
 use super::stages::{Extractor, FeatureScorer, Features, Scorer};
 use crate::descriptor::FeatureMap;
 use crate::engine::Engine;
-use crate::map::Smoothing;
 use crate::preprocess::{Preparer, Preprocess};
 use crate::{Error, Result};
 
@@ -20,10 +19,10 @@ pub struct FusedScorer<E> {
 }
 
 impl<E: Engine> FusedScorer<E> {
-    /// The engine's first output is the map of distances, `[1, rows, columns]`; with `defects`, the second one holds the defect head's
+    /// The engine's first output is the map of distances, `[1, rows, columns]`; if known defects count, the second one holds the defect head's
     /// logits.
-    pub fn new(engine: E, preprocess: Preprocess, defects: Option<KnownDefects>, smoothing: Smoothing) -> FusedScorer<E> {
-        let finish = Finish::new(&preprocess, defects, smoothing);
+    pub fn new(engine: E, preprocess: Preprocess, rule: ScoreRule) -> FusedScorer<E> {
+        let finish = Finish::new(&preprocess, rule);
         FusedScorer { engine, preparer: Preparer::new(preprocess), finish }
     }
 }

@@ -3,6 +3,7 @@
 use crate::preprocess::Rect;
 
 /// Patches whose centre lies in the picture, as opposed to a letterbox's padding: a rectangle of the grid.
+#[derive(Clone, Debug)]
 pub struct Inside {
     grid: (usize, usize),
     rows: std::ops::Range<usize>,
@@ -34,7 +35,7 @@ impl Inside {
 
     /// Means of the distances over squares that reach `radius` patches in every direction, as far as they lie inside. Distances outside
     /// stay as they are.
-    pub(super) fn means(&self, distances: &[f32], radius: usize) -> Vec<f32> {
+    pub fn means(&self, distances: &[f32], radius: usize) -> Vec<f32> {
         let around = |at: usize, bounds: &std::ops::Range<usize>| {
             at.saturating_sub(radius).max(bounds.start)..(at + radius + 1).min(bounds.end)
         };
@@ -51,10 +52,8 @@ impl Inside {
         means
     }
 
-    /// Gives the largest distance inside. Distances outside become those of their nearest neighbour inside, so that smoothing does not
-    /// lower the scores at the picture's edge.
-    pub(super) fn extend(&self, distances: &mut [f32]) -> f32 {
-        let largest = self.indices().map(|i| distances[i]).fold(0.0, f32::max);
+    /// Scores outside become those of their nearest neighbour inside, so that smoothing does not lower the scores at the picture's edge.
+    pub(super) fn extend(&self, distances: &mut [f32]) {
         for y in 0..self.grid.0 {
             let row = y.clamp(self.rows.start, self.rows.end - 1);
             for x in 0..self.grid.1 {
@@ -62,6 +61,5 @@ impl Inside {
                 distances[y * self.grid.1 + x] = distances[row * self.grid.1 + column];
             }
         }
-        largest
     }
 }

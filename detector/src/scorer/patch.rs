@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::defects::KnownDefects;
 use super::finish::Finish;
+use super::rule::ScoreRule;
 use super::scored::Scored;
 use super::second::SecondLook;
 use super::stages::{Extractor, FeatureScorer, Features, Scorer};
 use crate::bank::MemoryBank;
 use crate::descriptor::{FeatureMap, PatchDescriptor, Patches};
 use crate::engine::Engine;
-use crate::map::{PatchScores, Smoothing};
+use crate::map::PatchScores;
 use crate::preprocess::{Preparer, Preprocess, Rect};
 use crate::{Error, Result};
 
@@ -22,16 +22,15 @@ pub struct PatchScorer<E> {
 }
 
 impl<E: Engine> PatchScorer<E> {
-    /// Puts the parts together. With `defects`, the engine's last result is the defect head's.
+    /// Puts the parts together. If known defects count, the engine's last result is the defect head's.
     pub fn new(
         engine: E,
         preprocess: Preprocess,
         descriptor: PatchDescriptor,
         bank: MemoryBank,
-        defects: Option<KnownDefects>,
-        smoothing: Smoothing,
+        rule: ScoreRule,
     ) -> PatchScorer<E> {
-        let finish = Finish::new(&preprocess, defects, smoothing);
+        let finish = Finish::new(&preprocess, rule);
         PatchScorer {
             engine,
             preparer: Preparer::new(preprocess),
@@ -62,7 +61,7 @@ struct AfterBackbone {
 
 impl AfterBackbone {
     fn score_results(&mut self, mut results: Vec<FeatureMap>, content: Rect) -> Result<(f32, PatchScores)> {
-        let logits = self.finish.defects.and_then(|_| results.pop());
+        let logits = self.finish.rule.defects.and_then(|_| results.pop());
         let patches = self.descriptor.describe(&results)?;
         let distances = self.distances(&patches)?;
         self.finish.finish(distances, logits, (patches.height, patches.width), content)

@@ -25,7 +25,8 @@ impl Times {
 /// The result of scoring one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scored {
-    /// Largest patch score: an L2 distance in the descriptor's units, and the share of [`KnownDefects`](super::KnownDefects).
+    /// Largest score of a patch by the detector's [`ScoreRule`](super::ScoreRule): an L2 distance in the descriptor's units, less what
+    /// good parts have at its place, and the share of known defects.
     pub score: f32,
     /// Durations of the stages.
     pub times: Times,

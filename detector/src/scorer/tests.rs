@@ -24,13 +24,17 @@ impl Engine for Blocks {
     }
 }
 
+fn distances_alone(neighbourhood: usize) -> ScoreRule {
+    ScoreRule { smoothing: Smoothing { sigma: 0.0, neighbourhood }, defects: None, places: None }
+}
+
 fn scorer(resize: Resize) -> PatchScorer<Blocks> {
     let size = Size { height: 64, width: 64 };
     let (mean, std) = ([0.0; 3], [1.0 / 255.0; 3]);
     let preprocess = Preprocess { colour: Colour::Rgb, region: None, size, resize, crop: None, mean, std };
     // A flat picture of 100, as the 3x3 mean sees it inside, at an edge and in a corner.
     let bank = MemoryBank::new(&[100.0, 600.0 / 9.0, 400.0 / 9.0], 1, Quantisation::F32).unwrap();
-    PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, None, Smoothing { sigma: 0.0, neighbourhood: 1 })
+    PatchScorer::new(Blocks, preprocess, PatchDescriptor::Concat, bank, distances_alone(1))
 }
 
 #[test]
@@ -48,10 +52,9 @@ fn a_bright_spot_is_found_where_it_is() {
 
 #[test]
 fn known_defects_add_to_the_distance_and_never_take_from_it() {
-    let mut distances = vec![1.0, 1.0, 1.0, 1.0];
-    KnownDefects { weight: 0.5 }.join(&[-200.0, 0.0, 4.0, 200.0], &mut distances);
-    let expected = [1.0, 1.0 + 0.5 * 2f32.ln(), 1.0 + 0.5 * (1.0 + 4f32.exp()).ln(), 101.0];
-    distances.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5, "{distances:?}"));
+    let shares = [-200.0, 0.0, 4.0, 200.0].map(|logit| KnownDefects { weight: 0.5 }.share(logit));
+    let expected = [0.0, 0.5 * 2f32.ln(), 0.5 * (1.0 + 4f32.exp()).ln(), 100.0];
+    shares.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5, "{shares:?}"));
 }
 
 #[test]
@@ -108,8 +111,8 @@ fn a_fused_graphs_logits_join_its_smoothed_distances() {
     let prepared = Prepared { pixels, content: Rect { x: 0, y: 0, width: 64, height: 64 } };
     let score = |outputs: &[&FeatureMap], neighbourhood, defects| {
         let engine = Fused(outputs.iter().map(|map| (*map).clone()).collect());
-        let smoothing = Smoothing { sigma: 0.0, neighbourhood };
-        FusedScorer::new(engine, preprocess.clone(), defects, smoothing).score_prepared(&prepared).map(|scored| scored.score)
+        let rule = ScoreRule { defects, ..distances_alone(neighbourhood) };
+        FusedScorer::new(engine, preprocess.clone(), rule).score_prepared(&prepared).map(|scored| scored.score)
     };
     let known = Some(KnownDefects { weight: 0.5 });
     assert_eq!(score(&[&distances], 1, None).unwrap(), 6.0);
@@ -121,6 +124,24 @@ fn a_fused_graphs_logits_join_its_smoothed_distances() {
         assert!(score(&[&values, &logits], 3, known).unwrap_err().to_string().contains("no finite numbers"));
         assert!(score(&[&distances, &values], 3, known).unwrap_err().to_string().contains("no finite numbers"));
     }
+}
+
+/// What good parts have at a place is taken off the image's score, and stays in the map.
+#[test]
+fn what_good_parts_have_at_a_place_does_not_count() {
+    let all = || Inside::new((2, 2), (16, 16), Rect { x: 0, y: 0, width: 16, height: 16 });
+    let terms = |logits: Vec<f32>| {
+        Terms::new(vec![1.0, 2.0, 3.0, 6.0], logits, ((2, 2), all()), Smoothing { sigma: 0.0, neighbourhood: 1 }).unwrap()
+    };
+    let places = |grid, values: &[f32]| Some(std::sync::Arc::new(Places::new(grid, values.to_vec()).unwrap()));
+    let rule = ScoreRule { places: places((2, 2), &[-1.0, -1.0, -1.5, 3.5]), ..distances_alone(1) };
+    assert_eq!(rule.score(&terms(vec![])).unwrap(), 4.5, "the third patch: 3 + 1.5");
+    assert_eq!(rule.patches(&terms(vec![])).unwrap(), [1.0, 2.0, 3.0, 6.0]);
+    let rule = ScoreRule { defects: Some(KnownDefects { weight: 0.5 }), ..rule };
+    assert_eq!(rule.score(&terms(vec![-200.0, 200.0, -200.0, -200.0])).unwrap(), 103.0, "the second: 2 + 1 + 100");
+    assert_eq!(rule.patches(&terms(vec![-200.0, 200.0, -200.0, -200.0])).unwrap()[1], 102.0);
+    let rule = ScoreRule { places: places((1, 4), &[0.0; 4]), ..distances_alone(1) };
+    assert!(rule.score(&terms(vec![])).unwrap_err().to_string().contains("2 x 2 patches"));
 }
 
 /// Scores of 9 or 10 are near one of the thresholds; the second network sees everything twice as bright.

@@ -98,6 +98,9 @@ fn summary(args: &Args, exported: &Exported) -> String {
         );
     }
     text += &format!("threshold  {}\n", inspect::promise(&exported.bundle.manifest.calibration));
+    if let Some(gap) = exported.bundle.manifest.calibration.describe_gap() {
+        text += &format!("gap        {gap}\n");
+    }
     if let Some(misses) = &exported.report.expected_misses {
         text += &format!("misses     {}\n", inspect::expected(misses));
     }

@@ -1,11 +1,12 @@
 //! `apc-export inspect`, and texts that `bundle` prints too.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use detector::bundle::{Bundle, MANIFEST, Manifest};
 use detector::calibration::{Calibration, percent};
+use detector::files;
 use detector::picture::Colour;
 use detector::preprocess::{Preprocess, Resize};
 
@@ -23,6 +24,9 @@ pub(super) struct Args {
     /// Print one JSON document: id, manifest, report, sizes of the entries
     #[arg(long)]
     json: bool,
+    /// Write the pictures of the good images with the highest scores into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pictures: Option<PathBuf>,
 }
 
 type Figures = serde_json::Map<String, serde_json::Value>;
@@ -31,6 +35,9 @@ pub(super) fn run(args: &Args) -> Result<Answer> {
     let bundle = Bundle::read(&args.bundle)?;
     let report: Report = serde_json::from_slice(bundle.file("report.json")?)
         .with_context(|| format!("{}: its report.json is unsound", args.bundle.display()))?;
+    if let Some(folder) = &args.pictures {
+        write_pictures(&bundle, &report, folder)?;
+    }
     if args.json {
         let entries: std::collections::BTreeMap<&str, usize> = bundle.entries().collect();
         let document = serde_json::json!({
@@ -75,6 +82,9 @@ fn describe(bundle: &Bundle, report: &Report) -> Result<String> {
     }
     if let Some(text) = report.calibration.far_out() {
         line("far out", text)?;
+    }
+    if let Some(text) = calibration.describe_gap() {
+        line("gap", text)?;
     }
     if let Some(misses) = &report.expected_misses {
         line("misses", expected(misses))?;
@@ -139,14 +149,31 @@ pub(super) fn expected(misses: &ExpectedMisses) -> String {
 }
 
 /// What another false-reject rate would mean.
-fn choice_text(Choice { rate, threshold, estimated, misses }: &Choice) -> String {
+fn choice_text(Choice { rate, threshold, estimated, misses, like_samples }: &Choice) -> String {
     let sure = if *estimated { " (an estimate)" } else { "" };
-    let ExpectedMisses { samples, missed, low, high } = misses;
-    let (low, high) = (percent(*low), percent(*high));
+    let missed = |ExpectedMisses { samples, missed, low, high }: &ExpectedMisses| {
+        format!("{missed} of {samples} samples missed ({} to {})", percent(*low), percent(*high))
+    };
+    let known = like_samples
+        .as_ref()
+        .map_or(String::new(), |like| format!("; by heads that have not learned from them {}", missed(like)));
     format!(
-        "{} of good parts rejected: threshold {threshold:.4}{sure}, {missed} of {samples} samples missed ({low} to {high})",
-        percent(*rate)
+        "{} of good parts rejected: threshold {threshold:.4}{sure}, by distance alone {}{known}",
+        percent(*rate),
+        missed(misses)
     )
+}
+
+/// Writes the pictures of the good images with the highest scores into a folder, named by rank, score and image.
+fn write_pictures(bundle: &Bundle, report: &Report, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot create", folder.display()))?;
+    for (rank, good) in report.calibration.highest.iter().enumerate() {
+        let Some(entry) = &good.picture else { continue };
+        let image = good.image.replace(['/', '\\'], "-");
+        let path = folder.join(format!("{:02} {:.4} {image}.png", rank + 1, good.score));
+        files::write_atomic(&path, bundle.file(entry)?)?;
+    }
+    Ok(())
 }
 
 /// The threshold and how sure it is.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use detector::scorer::Inside;
 use rayon::prelude::*;
 use tch::{Device, Tensor, no_grad};
@@ -80,12 +80,19 @@ pub fn fill(
     let describe_seconds = progress.finish();
     let began = Instant::now();
     let stored = store.finish()?;
-    let vectors = stored.select(None, (choice, kept, seed), "selecting the bank", interrupt)?;
-    let mut without_fold = Vec::new();
-    for fold in 0..folds.iter().max().map_or(0, |last| last + 1) {
-        let others: Vec<_> = rows.iter().zip(folds).filter(|(_, of)| **of != fold).map(|(rows, _)| rows.clone()).collect();
-        without_fold.push(stored.select(Some(&others), (choice, 0, seed), "selecting without a fold", interrupt)?);
-    }
+    let whole = stored.select((choice, kept, seed), interrupt)?;
+    let vectors = stored.vectors(&whole)?;
+    let count = folds.iter().max().map_or(0, |last| last + 1);
+    let without = |fold: usize| -> Result<Vec<f32>> {
+        if folds.iter().all(|of| *of == fold) {
+            bail!("all good images are in one fold: add good images, or divide them into more groups in groups.csv");
+        }
+        let rows: Vec<_> = rows.iter().zip(folds).filter(|(_, of)| **of == fold).map(|(rows, _)| rows.clone()).collect();
+        let title = format!("selecting without fold {} of {count}", fold + 1);
+        stored.vectors(&stored.select_without(&whole, &rows, &title, interrupt)?)
+    };
+    let without_fold = (0..count).map(without).collect::<Result<_>>()?;
+    drop(whole);
     let (dims, patches) = (stored.dims, stored.len);
     stored.remove()?;
     let select_seconds = began.elapsed().as_secs_f64();

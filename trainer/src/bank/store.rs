@@ -10,7 +10,7 @@ use detector::Error;
 use rand::{Rng, SeedableRng};
 use tch::{Device, Kind, Tensor};
 
-use super::coreset::{Picked, Points, read_rows, select};
+use super::coreset::{Coreset, Points, Values, read_rows};
 use crate::interrupt::{Interrupt, Stopped};
 use crate::network::{normal, to_vec};
 use crate::progress::Progress;
@@ -103,17 +103,18 @@ impl Store {
     /// Ends the adding.
     pub(super) fn finish(mut self) -> Result<Stored> {
         self.writer.flush().map_err(Error::io(&self.path, "write"))?;
-        let points = match self.projected {
-            Projected::Memory(values) => Points::Memory(values),
+        let values = match self.projected {
+            Projected::Memory(values) => Values::Memory(values),
             Projected::File(writer) => {
                 writer.into_inner().map_err(|error| Error::io(&self.projected_path, "write")(error.into_error()))?;
-                Points::File(File::open(&self.projected_path).map_err(Error::io(&self.projected_path, "open"))?)
+                let file = File::open(&self.projected_path).map_err(Error::io(&self.projected_path, "open"))?;
+                Values::File(file, self.projected_path)
             }
         };
         let file = File::open(&self.path).map_err(Error::io(&self.path, "open"))?;
         let (dims, len) = (self.dims, self.len);
-        let projected_dims = self.choice.0.min(dims);
-        Ok(Stored { path: self.path, file, projected_path: self.projected_path, points, projected_dims, dims, len })
+        let points = Points { values, len, dims: self.choice.0.min(dims) };
+        Ok(Stored { path: self.path, file, points, dims, len })
     }
 }
 
@@ -121,70 +122,67 @@ impl Store {
 pub(super) struct Stored {
     path: PathBuf,
     file: File,
-    projected_path: PathBuf,
     points: Points,
-    projected_dims: usize,
     pub(super) dims: usize,
     pub(super) len: usize,
 }
 
 impl Stored {
-    /// Selects a bank, `[len, dims]` row-major, from these rows, or from all. The first `kept` rows are those of an earlier bank, of which a
-    /// share keeps all.
-    pub(super) fn select(
-        &self,
-        rows: Option<&[Range<usize>]>,
-        (choice, kept, seed): (&Bank, usize, u64),
-        title: &'static str,
+    /// Selects a bank from all rows. The first `kept` rows are those of an earlier bank, of which a share keeps all.
+    pub(super) fn select(&self, (choice, kept, seed): (&Bank, usize, u64), interrupt: &Interrupt) -> Result<Coreset<'_>> {
+        let share = kept + ((self.len - kept) as f64 * choice.share).round() as usize;
+        let picks = choice.vectors.unwrap_or_else(|| share.max(choice.least).clamp(1, self.len.max(1)));
+        let first = rand_chacha::ChaCha8Rng::seed_from_u64(seed).random_range(0..self.len.max(1));
+        self.grown(Coreset::new(&self.points), (picks, first), "selecting the bank", interrupt)
+    }
+
+    /// The bank that is selected without these rows: what is left of the whole bank grows to as many vectors again.
+    pub(super) fn select_without<'s>(
+        &'s self,
+        whole: &Coreset<'s>,
+        rows: &[Range<usize>],
+        title: &str,
         interrupt: &Interrupt,
-    ) -> Result<Vec<f32>> {
-        let subset = rows.map(|rows| self.points.subset(rows, self.projected_dims, &self.projected_path)).transpose()?;
-        let (points, len) = match (&subset, rows) {
-            (Some(points), Some(rows)) => (points, rows.iter().map(Range::len).sum()),
-            _ => (&self.points, self.len),
-        };
-        let share = kept + ((len - kept) as f64 * choice.share).round() as usize;
-        let picks = match choice.vectors {
-            Some(vectors) if rows.is_some() => vectors.min(len),
-            Some(vectors) => vectors,
-            None => share.max(choice.least).clamp(1, len.max(1)),
-        };
-        let first = rand_chacha::ChaCha8Rng::seed_from_u64(seed).random_range(0..len.max(1));
+    ) -> Result<Coreset<'s>> {
+        let left = self.len - rows.iter().map(Range::len).sum::<usize>();
+        let first = (0..self.len).find(|row| !rows.iter().any(|range| range.contains(row))).unwrap_or(0);
+        let part = whole.without(rows)?;
+        self.grown(part, (whole.chosen().len().min(left), first), title, interrupt)
+    }
+
+    fn grown<'s>(
+        &'s self,
+        mut coreset: Coreset<'s>,
+        (picks, first): (usize, usize),
+        title: &str,
+        interrupt: &Interrupt,
+    ) -> Result<Coreset<'s>> {
         let mut progress = Progress::new(title, picks);
-        let picked = select(points, self.projected_dims, len, picks, first, &self.projected_path, &mut |done| {
+        let finished = coreset.grow(picks, first, &mut |done| {
             progress.set(done);
             !interrupt.is_set()
         })?;
-        let Picked::All(chosen) = picked else { return Err(Stopped.into()) };
-        let mut vectors = Vec::with_capacity(picks * self.dims);
-        for index in chosen {
-            let row = rows.map_or(Some(index), |rows| nth(rows, index)).context("a selected patch is not among the rows")?;
-            vectors.extend(read_rows(&self.file, &self.path, row, 1, self.dims)?);
-        }
         progress.finish();
-        Ok(vectors)
+        if finished { Ok(coreset) } else { Err(Stopped.into()) }
+    }
+
+    /// The descriptors of a selection, `[len, dims]` row-major.
+    pub(super) fn vectors(&self, coreset: &Coreset<'_>) -> Result<Vec<f32>> {
+        let read = |row: &usize| Ok(read_rows(&self.file, &self.path, *row, 1, self.dims)?);
+        Ok(coreset.chosen().iter().map(read).collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Removes the files.
     pub(super) fn remove(self) -> Result<()> {
-        for path in [&self.path, &self.projected_path] {
-            if path.exists() {
-                std::fs::remove_file(path).with_context(|| format!("{}: cannot remove", path.display()))?;
-            }
+        let projected = match &self.points.values {
+            Values::File(_, path) => Some(path),
+            Values::Memory(_) => None,
+        };
+        for path in std::iter::once(&self.path).chain(projected) {
+            std::fs::remove_file(path).with_context(|| format!("{}: cannot remove", path.display()))?;
         }
         Ok(())
     }
-}
-
-/// The row at this place of the ranges.
-fn nth(rows: &[Range<usize>], mut place: usize) -> Option<usize> {
-    for range in rows {
-        if place < range.len() {
-            return Some(range.start + place);
-        }
-        place -= range.len();
-    }
-    None
 }
 
 /// A Gaussian random projection `[dims, target]`, scaled to keep distances (Johnson & Lindenstrauss); the identity where `target` is

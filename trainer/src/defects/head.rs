@@ -80,17 +80,21 @@ pub(super) fn logits(parameters: &Named, patches: &Tensor) -> Tensor {
 }
 
 impl Head {
-    /// One of the heads.
-    pub(super) fn alone(&self, head: usize) -> Head {
-        let units = self.parameters["logit.weight"].size()[1];
-        let part = |name: &str, length: i64| (name.to_string(), self.parameters[name].narrow(0, head as i64 * length, length));
-        let parts = [part("hidden.weight", units), part("hidden.bias", units), part("logit.weight", 1), part("logit.bias", 1)];
-        let (mean, deviation) = (self.mean.shallow_clone(), self.deviation.shallow_clone());
-        Head { parameters: Named::from(parts), heads: 1, mean, deviation, curve: Vec::new() }
+    /// Hidden units of all heads.
+    pub fn units(&self) -> usize {
+        self.parameters["hidden.bias"].size()[0] as usize
+    }
+
+    /// `[n, heads]` from descriptors `[n, dims]`.
+    pub fn logits(&self, patches: &Tensor) -> Tensor {
+        logits(&self.parameters, &((patches - &self.mean) / &self.deviation))
     }
 
     /// Parameters of the network's defect head, whose logit is less by `offset`. Of its normalisations only the biases are not neutral.
-    pub(super) fn parameters_of(&self, network: &Network, offset: f64) -> Result<Tensors> {
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn parameters_of(&self, network: &Network, offset: f64) -> Result<Tensors> {
         let weight = &self.parameters["hidden.weight"] / &self.deviation;
         let bias = &self.parameters["hidden.bias"] - weight.matmul(&self.mean);
         let units = bias.size()[0];
@@ -147,7 +151,7 @@ mod tests {
             deviation: Tensor::rand([dims], (Kind::Float, Device::Cpu)) + 0.5,
             curve: Vec::new(),
         };
-        let of_heads = no_grad(|| logits(&head.parameters, &((&patches - &head.mean) / &head.deviation)));
+        let of_heads = no_grad(|| head.logits(&patches));
         let expected = of_heads.mean_dim([1i64].as_slice(), false, Kind::Float) - 0.75;
         weights.tensors.extend(head.parameters_of(&network, 0.75).unwrap().tensors);
         let network = Backbone { defect_units: Some(24), ..backbone }.network().unwrap();
@@ -158,9 +162,5 @@ mod tests {
         for (found, expected) in found.iter().zip(&expected) {
             assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
         }
-        // One head alone gives its own logit.
-        let alone = no_grad(|| logits(&head.alone(2).parameters, &((&patches - &head.mean) / &head.deviation)));
-        let (alone, of_all) = (to_vec(&alone).unwrap(), to_vec(&of_heads.select(1, 2)).unwrap());
-        assert!(alone.iter().zip(&of_all).all(|(alone, of_all)| (alone - of_all).abs() < 1e-5), "{alone:?}");
     }
 }

@@ -7,9 +7,7 @@
 
 mod described;
 mod head;
-mod join;
 mod learn;
 
 pub use self::head::Head;
-pub use self::join::Joined;
 pub use self::learn::learn_head;

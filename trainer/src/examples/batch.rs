@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use detector::Result;
 use detector::dataset::Sample;
 use detector::preprocess::{Prepared, Preprocess, Rect};
-use rand::seq::IndexedRandom;
+use rand::seq::IteratorRandom;
 use rand::{Rng, SeedableRng};
 use rayon::prelude::*;
 
@@ -24,6 +24,8 @@ pub struct Sources<'a> {
     pub folds: Vec<usize>,
     /// Anomalous samples.
     pub anomalous: &'a [Sample],
+    /// The fold of each anomalous sample.
+    pub anomalous_folds: Vec<usize>,
     /// From file to network input.
     pub rule: &'a Preprocess,
     /// How to vary them.
@@ -57,7 +59,7 @@ pub struct Batch {
     pub masks: Vec<f32>,
     /// `[batch]`, 1 where the mask is known.
     pub masked: Vec<f32>,
-    /// For each image, the folds of the good images that it was made from.
+    /// For each image, the folds of the images that it was made from.
     pub folds: Vec<Vec<usize>>,
 }
 
@@ -99,11 +101,11 @@ impl<'a> Batches<'a> {
         };
         let examples = (0..size).into_par_iter().map(example).collect::<Result<Vec<_>>>()?;
         let mut batch = Batch { images: vec![], labels: vec![], masks: vec![], masked: vec![], folds: vec![] };
-        for (example, good) in examples {
+        for (example, folds) in examples {
             batch.images.extend(self.sources.rule.normalise(&example.pixels));
             batch.labels.push(f32::from(example.anomalous));
             batch.masked.push(f32::from(example.mask.is_some()));
-            batch.folds.push(good.into_iter().map(|place| self.sources.folds[place]).collect());
+            batch.folds.push(folds);
             let pixels = (example.pixels.width() * example.pixels.height()) as usize;
             let mask = example.mask.unwrap_or_else(|| vec![false; pixels]);
             batch.masks.extend(mask.into_iter().map(f32::from));
@@ -111,26 +113,28 @@ impl<'a> Batches<'a> {
         Ok(batch)
     }
 
-    /// An example, and the places of the good images that it was made from.
+    /// An example, and the folds of the images that it was made from.
     fn example(&self, anomalous: bool, random: &mut impl Rng) -> Result<(Example, Vec<usize>)> {
-        let choice = self.sources.choice;
-        let below = self.draw(random);
-        let good = vary(&self.good(below)?, choice, random);
+        let Sources { choice, folds, anomalous_folds, .. } = &self.sources;
+        let place = self.draw(random);
+        let (good, fold) = (vary(&self.good(place)?, choice, random), folds[place]);
         if !anomalous {
-            return Ok((good, vec![below]));
+            return Ok((good, vec![fold]));
         }
         let kind = random.random::<f64>();
-        Ok(match self.anomalous.choose(random) {
+        let donor = (0..self.anomalous.len()).choose(random);
+        let donor = donor.map(|place| (&self.anomalous[place], anomalous_folds[place]));
+        Ok(match donor {
             _ if kind < choice.simulated => {
                 let texture = self.draw(random);
-                (simulate(&good, &self.good(texture)?, random), vec![below, texture])
+                (simulate(&good, &self.good(texture)?, random), vec![fold, folds[texture]])
             }
             // A pasted defect is varied independently of the good image: few samples give many places and angles.
-            Some(donor) if donor.mask.is_some() && kind < choice.simulated + choice.pasted => {
-                (paste(&vary(donor, choice, random), &good), vec![below])
+            Some((donor, of_donor)) if donor.mask.is_some() && kind < choice.simulated + choice.pasted => {
+                (paste(&vary(donor, choice, random), &good), vec![fold, of_donor])
             }
-            Some(donor) => (vary(donor, choice, random), vec![]),
-            None => (good, vec![below]),
+            Some((donor, of_donor)) => (vary(donor, choice, random), vec![of_donor]),
+            None => (good, vec![fold]),
         })
     }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::interface::{Course, Learned, Method};
 use super::{apc, patchcore};
-use crate::defects::{Joined, learn_head};
+use crate::defects::learn_head;
 use crate::interrupt::Interrupt;
 use crate::lesson::Lesson;
 use crate::network::{Norms, upload};
@@ -31,11 +31,11 @@ impl Method for ApcPlus {
         let recipe = lesson.recipe;
         let mut course = Course::default();
         let batches = lesson.batches()?;
-        let mut weights = match lesson.norms {
+        let weights = match lesson.norms {
             Norms::Trained => apc::fine_tuned(lesson, &batches, &mut course, folder, interrupt)?,
             Norms::Frozen => lesson.weights.clone(),
         };
-        let mut backbone = lesson.backbone.clone();
+        let backbone = lesson.backbone.clone();
         let network = backbone.network()?;
         let parameters = upload(&network, &weights, lesson.device)?;
         let describer = lesson.describer(&network, &parameters);
@@ -49,10 +49,7 @@ impl Method for ApcPlus {
         course.seconds.insert("defects".into(), began.elapsed().as_secs_f64());
 
         let bank = patchcore::fill_bank(lesson, &describer, &mut course, folder, interrupt)?;
-        let Joined { parameters, without_fold, known } = head.join(&describer, &batches, &bank.vectors, &recipe.defects)?;
-        weights.tensors.extend(parameters.tensors);
-        backbone.defect_units = Some(recipe.defects.units * recipe.defects.heads);
-        course.curves.insert("defects", head.curve);
-        Ok(Learned { backbone, weights, bank, defects: Some(known), heads_without_fold: without_fold, course })
+        course.curves.insert("defects", head.curve.clone());
+        Ok(Learned { backbone, weights, bank, head: Some(head), course })
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use detector::network::Backbone;
-use detector::scorer::KnownDefects;
 use detector::tensors::Tensors;
 
 use crate::bank::Filled;
+use crate::defects::Head;
 use crate::interrupt::Interrupt;
 use crate::lesson::Lesson;
 use crate::run_folder::RunFolder;
@@ -30,17 +30,14 @@ pub trait Method {
 
 /// A detector that has learned a product, before it is written to its run.
 pub struct Learned {
-    /// The network, with its defect head if it has one.
+    /// The network, without a defect head.
     pub backbone: Backbone,
     /// Its weights.
     pub weights: Tensors,
     /// The memory bank.
     pub bank: Filled,
-    /// How the logits of the defect head count; none without a head.
-    pub defects: Option<KnownDefects>,
-    /// For each fold of the good images, the parameters of a defect head that has not learned from it, under the network's names; empty
-    /// without a head.
-    pub heads_without_fold: Vec<Tensors>,
+    /// The defect heads, if the method has any.
+    pub head: Option<Head>,
     /// How learning went.
     pub course: Course,
 }

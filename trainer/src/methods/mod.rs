@@ -8,7 +8,7 @@ mod apc_plus;
 mod interface;
 mod patchcore;
 
-pub use self::interface::{Learned, Method};
+pub use self::interface::{Course, Learned, Method};
 use crate::recipe::Mode;
 
 /// The method that a mode names.

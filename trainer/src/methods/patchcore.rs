@@ -40,7 +40,7 @@ pub(super) fn on_weights(
     let network = backbone.network()?;
     let parameters = upload(&network, &weights, lesson.device)?;
     let bank = fill_bank(lesson, &lesson.describer(&network, &parameters), &mut course, folder, interrupt)?;
-    Ok(Learned { backbone, weights, bank, defects: None, heads_without_fold: Vec::new(), course })
+    Ok(Learned { backbone, weights, bank, head: None, course })
 }
 
 /// Fills the memory bank from all good images, with a bank without each fold if nothing is held out for the threshold. An update of a run
@@ -55,7 +55,7 @@ pub(super) fn fill_bank(
     let selection = &lesson.selection;
     let folds = if selection.leaves_out_folds() { selection.folds() } else { Vec::new() };
     let contents = match &lesson.earlier {
-        Some(Earlier { vectors, new }) if folds.is_empty() => Contents { images: new, folds: &[], kept: vectors },
+        Some(Earlier { vectors, new, .. }) if folds.is_empty() => Contents { images: new, folds: &[], kept: vectors },
         _ => Contents { images: &selection.bank, folds: &folds, kept: &[] },
     };
     let bank = bank::fill(describer, &contents, &lesson.recipe.bank, lesson.recipe.seed, folder.path(), interrupt)?;

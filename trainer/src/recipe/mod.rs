@@ -56,7 +56,7 @@ pub struct Recipe {
 }
 
 /// Folds of the good images, where no number of defect heads gives it.
-const FOLDS: usize = 5;
+const FOLDS: usize = 10;
 /// Share of the good images that is held out where the features learn from good images too, if the recipe does not say.
 pub const HELD_OUT: f64 = 0.15;
 

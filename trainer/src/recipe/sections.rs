@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use detector::calibration::Place;
 use detector::preprocess::{Resize, Size};
 use detector::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -200,7 +201,7 @@ impl Finetune {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Defects {
-    /// Number of heads; their mean logit counts. Each of n heads learns without every n-th good image; these images then show how large
+    /// Number of heads; their mean logit counts. Each of n heads learns without every n-th image; the good ones then show how large
     /// its logits are on good images that it has not seen.
     pub heads: usize,
     /// Hidden units of one head.
@@ -215,7 +216,7 @@ pub struct Defects {
     pub weight_decay: f64,
     /// Weight of the loss per image (whether it is anomalous) relative to the loss per patch.
     pub image_loss: f64,
-    /// Weight of one nat of the heads' mean logit, relative to the largest distance of a good image.
+    /// Weight of the logits, in spreads: the spread of good images' largest distances over that of their largest logits is 1.
     pub weight: f64,
     /// A logit counts from the value below which all logits of this share of the good images stay, each image scored by the head that
     /// has not learned from it.
@@ -227,15 +228,15 @@ pub struct Defects {
 impl Default for Defects {
     fn default() -> Self {
         Defects {
-            heads: 5,
-            units: 64,
+            heads: 10,
+            units: 32,
             examples: 960,
             steps: 200,
             learning_rate: 2e-3,
             weight_decay: 1e-2,
             image_loss: 0.3,
-            weight: 0.03,
-            start: 0.1,
+            weight: 3.0,
+            start: 0.9,
             checkpoint: 50,
         }
     }
@@ -299,11 +300,13 @@ impl Bank {
 pub struct Threshold {
     /// Share of good parts that may be rejected.
     pub false_reject_rate: f64,
+    /// What decides where the threshold lies: the rate, or the gap between good images and anomalous samples where they are clearly apart.
+    pub place: Place,
 }
 
 impl Default for Threshold {
     fn default() -> Self {
-        Threshold { false_reject_rate: 0.01 }
+        Threshold { false_reject_rate: 0.01, place: Place::Rate }
     }
 }
 

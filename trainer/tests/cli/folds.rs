@@ -19,13 +19,13 @@ fn run(place: &Place, out: &str, recipe: &str) -> Run {
 #[track_caller]
 fn check(run: &Run, images: usize) -> FoldScores {
     let scores = run.info.fold_scores.clone().unwrap();
-    assert_eq!((scores.folds, run.info.calibration.len(), scores.unseen.len()), (5, images, images));
+    assert_eq!((scores.folds, run.info.calibration.len(), scores.unseen.len()), (10, images, images));
     let split = run.split().unwrap();
     let of_bank: Vec<_> = split.images.iter().filter(|image| image.r#use == Use::Bank).collect();
     assert_eq!(of_bank.len(), images, "nothing is held out");
     let named: Vec<_> = run.info.calibration.iter().map(|picture| picture.image.clone().unwrap()).collect();
     assert_eq!(named, of_bank.iter().map(|image| image.path.clone()).collect::<Vec<_>>());
-    assert!((0..5).all(|fold| of_bank.iter().any(|image| image.fold == Some(fold))));
+    assert!((0..10).all(|fold| of_bank.iter().any(|image| image.fold == Some(fold))));
     // A detector scores an image higher that it has not learned from.
     let higher = scores.unseen.iter().zip(&scores.seen).filter(|(unseen, seen)| unseen > seen).count();
     assert!(higher * 2 > images, "{scores:?}");
@@ -47,12 +47,16 @@ fn with_fixed_features_every_good_image_counts_for_the_threshold() {
 
     let heads = SMALL.replace("\"apc\"", "\"apc+\"").replace("[finetune]\ncheckpoint = 2\n", "");
     let heads = format!("{heads}[defects]\nunits = 8\nexamples = 20\nsteps = 6\n[smoothing]\nneighbourhood = 3\n");
-    check(&run(&place, "heads", &heads), 14);
+    let with_heads = run(&place, "heads", &heads);
+    check(&with_heads, 14);
+    let samples = with_heads.split().unwrap().images.iter().filter(|image| image.r#use == Use::Anomalous).count();
+    assert!(samples > 0 && with_heads.info.anomalous_scores.len() == samples, "each sample is unknown to one head");
     // A share that is held out stays possible, and a single head has learned from half of the images.
     let held_out = run(&place, "held-out", &heads.replace("[data]\n", "[data]\ncalibration_share = 0.4\n"));
     assert!(held_out.info.fold_scores.is_none() && held_out.info.calibration.len() == 6);
     let single = run(&place, "single", &heads.replace("[defects]\n", "[defects]\nheads = 1\n"));
     assert!(single.info.fold_scores.is_none() && single.info.calibration.len() == 5);
+    assert!(single.info.anomalous_scores.is_empty(), "a single head has learned from all samples");
 
     // An update keeps folds, and the new images count too.
     fs::create_dir_all(place.path("add/good")).unwrap();

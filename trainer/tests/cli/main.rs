@@ -105,7 +105,8 @@ impl Engine for Replayed {
 fn judges_as_libtorch_does(run: &Run) {
     for (reference, expected) in run.info.references.iter().zip(run.expected().unwrap()) {
         let picture = run.picture(&reference.picture).unwrap();
-        let mut scorer = run.info.scorer(Replayed(expected.results), run.bank(Quantisation::F32).unwrap());
+        let bank = run.bank(Quantisation::F32).unwrap();
+        let mut scorer = run.scorer(Replayed(expected.results), bank, run.score_rule().unwrap());
         let scored = scorer.score_prepared(&picture).unwrap();
         let close = |found: f32, expected: f32| (found - expected).abs() < 1e-3 * expected.abs().max(0.1);
         assert!(close(scored.score, reference.score), "{} {}", scored.score, reference.score);
@@ -119,7 +120,7 @@ fn a_defect_head_becomes_part_of_the_run() {
     let output = place.train("run", &["--json"]);
     assert!(output.status.success(), "{}", error(&output));
     let run = Run::open(&place.path("run")).unwrap();
-    assert_eq!((run.info.mode.as_str(), run.info.backbone.defect_units), ("apc+", Some(5 * 8)));
+    assert_eq!((run.info.mode.as_str(), run.info.backbone.defect_units), ("apc+", Some(10 * 8)));
     assert!(run.info.defects.unwrap().weight > 0.0 && run.info.smoothing.neighbourhood == 3);
     assert!(run.info.references.iter().any(|reference| reference.picture.content.width < 96), "letterboxed");
     judges_as_libtorch_does(&run);

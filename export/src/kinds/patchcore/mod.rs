@@ -11,8 +11,8 @@ use detector::bundle::{BankFile, FORMAT, Manifest, PatchDescriptorSection};
 use detector::engine::Engine;
 use detector::network::Network;
 use detector::preprocess::Size;
-use detector::run::{Run, RunInfo};
-use detector::scorer::{FusedScorer, KnownDefects, Scorer};
+use detector::run::Run;
+use detector::scorer::{FusedScorer, KnownDefects, Places, ScoreRule, Scorer};
 use detector::tensors::Tensors;
 
 use super::parts::{Parts, Shared};
@@ -30,25 +30,26 @@ pub struct PatchCore<'r> {
     run: &'r Run,
     /// As the bundle stores it.
     bank: MemoryBank,
+    rule: ScoreRule,
 }
 
 impl<'r> PatchCore<'r> {
     /// Reads the run's memory bank and stores its vectors as `quantisation` says.
     ///
     /// # Errors
-    /// When the bank's file is missing or does not fit.
+    /// When a file of the run is missing or does not fit.
     pub fn read(run: &'r Run, quantisation: Quantisation) -> Result<PatchCore<'r>> {
-        Ok(PatchCore { run, bank: run.bank(quantisation)? })
+        Ok(PatchCore { run, bank: run.bank(quantisation)?, rule: run.score_rule()? })
     }
 }
 
 impl Parts for PatchCore<'_> {
     fn trained_scorer<'e>(&self, engine: Box<dyn Engine + 'e>) -> Result<Box<dyn Scorer + 'e>> {
-        Ok(Box::new(self.run.info.scorer(engine, self.run.bank(Quantisation::F32)?)))
+        Ok(Box::new(self.run.scorer(engine, self.run.bank(Quantisation::F32)?, self.rule.clone())))
     }
 
     fn scorer<'e>(&self, engine: Box<dyn Engine + 'e>) -> Box<dyn Scorer + 'e> {
-        Box::new(self.run.info.scorer(engine, self.bank.clone()))
+        Box::new(self.run.scorer(engine, self.bank.clone(), self.rule.clone()))
     }
 
     fn rounding(&self) -> Option<Gate> {
@@ -63,9 +64,8 @@ impl Parts for PatchCore<'_> {
         if training::curves(self.run)?.contains_key(&Learner::Finetune) {
             return Ok(None);
         }
-        let info = &self.run.info;
-        let untaught = RunInfo { defects: info.defects.map(|_| KnownDefects { weight: 0.0 }), ..info.clone() };
-        Ok(Some(Box::new(untaught.scorer(engine, self.bank.clone()))))
+        let defects = self.rule.defects.map(|_| KnownDefects { weight: 0.0 });
+        Ok(Some(Box::new(self.run.scorer(engine, self.bank.clone(), ScoreRule { defects, ..self.rule.clone() }))))
     }
 
     fn fused(&self, network: &Network, weights: &Tensors, input: Size) -> Result<Vec<u8>> {
@@ -73,12 +73,15 @@ impl Parts for PatchCore<'_> {
     }
 
     fn fused_scorer<'e>(&self, engine: Box<dyn Engine + 'e>) -> Box<dyn Scorer + 'e> {
-        let info = &self.run.info;
-        Box::new(FusedScorer::new(engine, info.input.clone(), info.defects, info.smoothing))
+        Box::new(FusedScorer::new(engine, self.run.info.input.clone(), self.rule.clone()))
     }
 
     fn entries(&self) -> Result<BTreeMap<String, Vec<u8>>> {
-        Ok(BTreeMap::from([(BANK.to_owned(), self.bank.to_tensors().to_bytes()?)]))
+        let mut entries = BTreeMap::from([(BANK.to_owned(), self.bank.to_tensors().to_bytes()?)]);
+        if let Some(places) = &self.rule.places {
+            entries.insert(Places::FILE.into(), places.to_tensors().to_bytes()?);
+        }
+        Ok(entries)
     }
 
     fn manifest(&self, shared: Shared) -> Manifest {
@@ -93,6 +96,7 @@ impl Parts for PatchCore<'_> {
             bank: BankFile { file: BANK.into(), quantisation: bank.quantisation(), vectors: bank.len(), dims: bank.dims() },
             smoothing: info.smoothing,
             defects: info.defects,
+            places: self.rule.places.as_ref().map(|_| Places::FILE.into()),
             calibration,
             self_test,
             variants,

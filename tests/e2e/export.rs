@@ -265,12 +265,14 @@ fn hostile_bundles_are_refused() {
     }
 }
 
-/// Format 2 knew single distances only, format 3 no estimated thresholds.
+/// Format 2 knew single distances only, format 3 no estimated thresholds, format 4 no places.
 #[test]
 fn bundles_of_older_formats_are_read() {
-    let third = |manifest: &str| manifest.replacen("format = 4", "format = 3", 1);
-    assert_eq!(Bundle::parse(&repacked(third, |_, _| {}), Path::new("old.apc")).unwrap().manifest.format, 3);
-    let before = |manifest: &str| manifest.replacen("format = 4", "format = 2", 1).replacen("neighbourhood = 1\n", "", 1);
+    for format in [3, 4] {
+        let older = |manifest: &str| manifest.replacen("format = 5", &format!("format = {format}"), 1);
+        assert_eq!(Bundle::parse(&repacked(older, |_, _| {}), Path::new("old.apc")).unwrap().manifest.format, format);
+    }
+    let before = |manifest: &str| manifest.replacen("format = 5", "format = 2", 1).replacen("neighbourhood = 1\n", "", 1);
     let bundle = Bundle::parse(&repacked(before, |_, _| {}), Path::new("old.apc")).unwrap();
     assert_eq!((bundle.manifest.format, bundle.manifest.smoothing.neighbourhood), (2, 1));
 }
@@ -278,8 +280,11 @@ fn bundles_of_older_formats_are_read() {
 /// A sound archive around a bank that is not: what a wrong exporter would write.
 #[test]
 fn unsound_contents_are_named() {
-    let newer = repacked(|manifest| manifest.replacen("format = 4", "format = 5", 1), |_, _| {});
-    refuse_bundle(&newer, &["format 5", "up to 4", "update"]);
+    let newer = repacked(|manifest| manifest.replacen("format = 5", "format = 6", 1), |_, _| {});
+    refuse_bundle(&newer, &["format 6", "up to 5", "update"]);
+    let placeless =
+        repacked(|manifest| manifest.replacen("format = 5", "format = 5\nplaces = \"places.safetensors\"", 1), |_, _| {});
+    refuse_bundle(&placeless, &["places.safetensors", "no entry"]);
     let even = repacked(|manifest| manifest.replacen("neighbourhood = 1", "neighbourhood = 2", 1), |_, _| {});
     refuse_bundle(&even, &["smoothing.neighbourhood", "odd"]);
     let unknown = repacked(|manifest| format!("colour_of_magic = 8\n{manifest}"), |_, _| {});

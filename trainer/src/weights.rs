@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use detector::network::{Backbone, Variant};
 use detector::tensors::Tensors;
-use detector::{Error, Result};
+use detector::{Error, Result, files};
 
 /// timm's weights for the known backbones: trained on ImageNet-1k, in torchvision's variant of the network.
 const PUBLISHED: [(&str, &str); 4] = [
@@ -87,7 +87,28 @@ pub fn fetch(name: &str, hub: &Hub) -> Result<PathBuf> {
     if let Some(cache) = &hub.cache {
         builder = builder.with_cache_dir(cache.clone());
     }
-    builder.build().and_then(|api| api.model(repository.to_string()).get(HUB_FILE)).map_err(failed)
+    let path = builder.build().and_then(|api| api.model(repository.to_string()).get(HUB_FILE)).map_err(failed)?;
+    check_hash(&path).map(|()| path)
+}
+
+/// Compares a fetched file with the SHA-256 that the hub gives for it: the cache names the file by it. A file that differs is removed.
+fn check_hash(path: &Path) -> Result<()> {
+    let stored = std::fs::canonicalize(path).map_err(Error::io(path, "find"))?;
+    let name = stored.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if name.len() != 64 || !name.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        log::warn!("{}: the hub gives no SHA-256 for it, so its content was not checked", path.display());
+        return Ok(());
+    }
+    let found = files::sha256_file(&stored)?;
+    if found == name.to_ascii_lowercase() {
+        return Ok(());
+    }
+    for damaged in [path, stored.as_path()] {
+        std::fs::remove_file(damaged)
+            .or_else(|error| if damaged.exists() { Err(error) } else { Ok(()) })
+            .map_err(Error::io(damaged, "remove"))?;
+    }
+    Err(Error::file(path, format!("has the SHA-256 {found}, but the hub says {name}; it was removed: fetch it again")))
 }
 
 #[cfg(test)]
@@ -136,24 +157,44 @@ mod tests {
         assert_eq!(backbone.variant, Variant::Original);
     }
 
-    /// A hub on this machine that serves one file, and counts how often.
-    #[test]
-    fn weights_are_fetched_once_and_then_cached() {
+    /// A hub on this machine that serves one file under this ETag, and gives the paths of all requests.
+    fn local_hub(body: &[u8], etag: String) -> (tempfile::TempDir, Hub, std::thread::JoinHandle<Vec<String>>) {
         let server = tiny_http::Server::http("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", server.server_addr());
-        let backbone = Backbone::preset("resnet18").unwrap();
-        let body = random_weights(&backbone, 3).unwrap().to_bytes().unwrap();
-        let served = body.clone();
+        let served = body.to_vec();
         let requests = std::thread::spawn(move || {
             let mut paths = Vec::new();
             while let Ok(Some(request)) = server.recv_timeout(std::time::Duration::from_secs(3)) {
                 paths.push(request.url().to_string());
-                serve(request, &served);
+                serve(request, &served, &etag);
             }
             paths
         });
         let cache = tempfile::tempdir().unwrap();
         let hub = Hub { endpoint: Some(endpoint), cache: Some(cache.path().into()) };
+        (cache, hub, requests)
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_the_hub_says_is_refused_and_not_kept() {
+        let body = random_weights(&Backbone::preset("resnet18").unwrap(), 3).unwrap().to_bytes().unwrap();
+        let (cache, hub, requests) = local_hub(&body, files::sha256(b"something else"));
+        let error = fetch("resnet18", &hub).unwrap_err().to_string();
+        assert!(error.contains(&files::sha256(&body)) && error.contains("fetch it again"), "{error}");
+        requests.join().unwrap();
+        let mut left = vec![cache.path().to_path_buf()];
+        while let Some(folder) = left.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                assert!(!entry.is_file() || std::fs::metadata(&entry).unwrap().len() < 1000, "{} is kept", entry.display());
+                left.extend(entry.is_dir().then_some(entry));
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_fetched_once_and_then_cached() {
+        let body = random_weights(&Backbone::preset("resnet18").unwrap(), 3).unwrap().to_bytes().unwrap();
+        let (_cache, hub, requests) = local_hub(&body, files::sha256(&body));
         let first = fetch("resnet18", &hub).unwrap();
         assert_eq!(std::fs::read(&first).unwrap(), body);
         let paths = requests.join().unwrap();
@@ -164,7 +205,7 @@ mod tests {
     }
 
     /// The part of the hub's protocol that a download needs: ranges, an etag and a commit.
-    fn serve(request: tiny_http::Request, body: &[u8]) {
+    fn serve(request: tiny_http::Request, body: &[u8], etag: &str) {
         let header = |name: &str, value: &str| tiny_http::Header::from_bytes(name, value).unwrap();
         let range = request.headers().iter().find(|header| header.field.equiv("Range"));
         let range = range.map(|header| header.value.as_str().trim_start_matches("bytes=").to_string());
@@ -176,7 +217,7 @@ mod tests {
         let response = tiny_http::Response::from_data(&body[start..=end])
             .with_status_code(status)
             .with_chunked_threshold(usize::MAX)
-            .with_header(header("ETag", "\"0123456789abcdef\""))
+            .with_header(header("ETag", &format!("\"{etag}\"")))
             .with_header(header("X-Repo-Commit", "0123456789012345678901234567890123456789"))
             .with_header(header("Content-Range", &format!("bytes {start}-{end}/{}", body.len())));
         let _ = request.respond(response);

@@ -2,6 +2,7 @@
 
 mod line;
 mod table;
+mod weights;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,8 +18,9 @@ use crate::{figures, process, setup};
 
 /// Train, export, evaluate, and run the camera service on a replayed production line of parts; ends with a table.
 ///
-/// Without --data it renders a small product set; without --weights a small network learns from scratch. Results of an earlier demo with
-/// the same inputs are used again.
+/// Without --data it renders a small product set. Without --weights it fetches ImageNet weights from the Hugging Face hub, and where the hub
+/// cannot be reached it takes a small network that this project has trained on other rendered parts. Results of an earlier demo with the
+/// same inputs are used again.
 #[derive(clap::Args)]
 pub struct Args {
     /// Your images: MVTec's layout, or the folders good, anomalous and (optional) masks
@@ -27,6 +29,9 @@ pub struct Args {
     /// Pretrained backbone weights (safetensors)
     #[arg(long)]
     weights: Option<PathBuf>,
+    /// Do not ask the hub for weights
+    #[arg(long, conflicts_with = "weights")]
+    offline: bool,
     /// Where everything goes; default: demo-out/ and the product's name
     #[arg(long)]
     out: Option<PathBuf>,
@@ -40,13 +45,16 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
-    let demo = Demo::new(workspace, args)?;
+    let mut demo = Demo::new(workspace, args)?;
+    let libtorch = setup::prepare(workspace)?;
+    let build = Build::of(workspace, &libtorch, Targets::Programs)?;
+    if args.weights.is_none() && !args.offline {
+        demo.take_published(workspace, weights::fetch(&build)?);
+    }
     if args.fresh {
         demo.forget()?;
     }
     demo.claim()?;
-    let libtorch = setup::prepare(workspace)?;
-    let build = Build::of(workspace, &libtorch, Targets::Programs)?;
     demo.render(&build)?;
     demo.train(&build)?;
     demo.export(&build)?;
@@ -55,6 +63,11 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     let table = table::table(&demo.name, demo.weights.is_some(), &figures, &counts);
     writeln!(io::stdout(), "\n{table}report: {}", demo.report().display()).context("cannot print the result")?;
     Ok(true)
+}
+
+/// The recipe for pretrained weights, or the one that names the rendered parts' own.
+fn recipe(workspace: &Workspace, pretrained: bool) -> PathBuf {
+    workspace.root().join("configs/train").join(if pretrained { "apc+.toml" } else { "demo.toml" })
 }
 
 /// The inputs of a demo and the folder of its results; all paths are absolute.
@@ -86,9 +99,17 @@ impl Demo {
         };
         let out = args.out.clone().unwrap_or_else(|| workspace.root().join("demo-out").join(&name));
         let out = std::path::absolute(out).context("--out is not a path")?;
-        let recipe = workspace.root().join("configs/train").join(if weights.is_some() { "apc+.toml" } else { "demo.toml" });
+        let recipe = recipe(workspace, weights.is_some());
         let synthetic = data.is_none();
         Ok(Self { name, data: data.unwrap_or_else(|| out.join("images")), synthetic, weights, recipe, out })
+    }
+
+    /// Learns on weights from the hub, if there are any.
+    fn take_published(&mut self, workspace: &Workspace, published: Option<PathBuf>) {
+        if let Some(weights) = published {
+            self.recipe = recipe(workspace, true);
+            self.weights = Some(weights);
+        }
     }
 
     fn run_folder(&self) -> PathBuf {

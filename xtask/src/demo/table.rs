@@ -7,7 +7,7 @@ use crate::figures::show;
 
 /// Figures on unseen images, and the verdicts on the production line.
 pub fn table(name: &str, pretrained: bool, figures: &Figures, counts: &Counts) -> String {
-    let start = if pretrained { "pretrained weights" } else { "learned from scratch" };
+    let start = if pretrained { "pretrained weights" } else { "a network of rendered parts" };
     let mut rows = vec![
         ("product", format!("{name}, {start}, {} unseen images ({} anomalous)", figures.images, figures.anomalous)),
         ("image AUROC", show(figures.image_auroc, 4)),

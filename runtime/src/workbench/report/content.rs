@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use detector::map::ScoreMap;
 use detector::preprocess::Prepared;
 
+use super::at_export::AtExport;
+
 /// An evaluation with everything that its page shows.
 #[derive(Debug, Clone)]
 pub struct Report<'a> {
@@ -18,8 +20,10 @@ pub struct Report<'a> {
     pub images: &'a [ReportImage],
     /// Figures that need masks.
     pub pixels: PixelFigures,
-    /// Mean losses over the course of each training, by the training's name.
-    pub curves: &'a BTreeMap<String, Vec<f32>>,
+    /// What the exporter has written about training and threshold.
+    pub at_export: &'a AtExport,
+    /// Entries of the bundle with pictures of good images (PNG), by their names.
+    pub good_pictures: &'a BTreeMap<String, Vec<u8>>,
 }
 
 /// One image of the data set.

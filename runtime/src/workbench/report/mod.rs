@@ -5,6 +5,7 @@
 //! Evaluation -> EvaluationReport -> Report (content) -> page (figures, chart, table) and gallery (pictures)
 //! ```
 
+mod at_export;
 mod chart;
 mod content;
 mod defects;
@@ -14,6 +15,7 @@ mod page;
 #[cfg(test)]
 mod tests;
 mod text;
+mod threshold;
 mod write;
 
 pub use content::{Pictures, PixelFigures, Report, ReportImage};

@@ -11,6 +11,7 @@ use detector::picture::Picture;
 use detector::preprocess::Preprocess;
 use detector::run::{Split, Use};
 
+use super::at_export::AtExport;
 use super::content::{Pictures, PixelFigures, Report, ReportImage};
 
 /// An evaluation that becomes a page.
@@ -50,14 +51,17 @@ impl EvaluationReport<'_> {
             ("false rejects to expect", self.calibration.describe()),
         ];
         let images: Vec<ReportImage> = self.evaluation.images.iter().map(|result| self.image(result)).collect();
-        let curves = training_curves(self.bundle);
+        let at_export = AtExport::of(self.bundle);
+        let names = at_export.calibration.highest.iter().filter_map(|good| good.picture.clone());
+        let good_pictures = names.filter_map(|name| Some((name.clone(), self.bundle.file(&name).ok()?.to_vec()))).collect();
         let report = Report {
             title: &manifest.detector.name,
             facts: &facts,
             threshold: self.calibration.threshold,
             images: &images,
             pixels: PixelFigures { auroc: *auroc, f1: *f1, aupro: *aupro },
-            curves: &curves,
+            at_export: &at_export,
+            good_pictures: &good_pictures,
         };
         report.write(path, |i| self.pictures(i))
     }
@@ -103,17 +107,6 @@ fn learned_from(split: &Split) -> String {
         texts.push(format!("in {} groups that stay together", groups.len()));
     }
     texts.join(", ")
-}
-
-/// The training curves in the bundle's report; none where it has no such report.
-fn training_curves(bundle: &Bundle) -> BTreeMap<String, Vec<f32>> {
-    #[derive(Default, serde::Deserialize)]
-    struct AtExport {
-        #[serde(default)]
-        training: BTreeMap<String, Vec<f32>>,
-    }
-    let report: Option<AtExport> = bundle.file("report.json").ok().and_then(|bytes| serde_json::from_slice(bytes).ok());
-    report.unwrap_or_default().training
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::chart;
 use super::content::Report;
 use super::defects::DefectRow;
 use super::text::{number, percent, share};
+use super::threshold;
 use crate::workbench::heatmap;
 use crate::workbench::markup::escape;
 
@@ -18,12 +19,13 @@ pub(super) fn html(report: &Report<'_>, ranking: &Ranking, defects: &[DefectRow<
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n\
          <title>{title} – evaluation</title>\n<style>\n{style}</style>\n</head>\n<body>\n<header><p>Evaluation</p>\
-         <h1>{title}</h1>{facts}</header>\n<main>\n{figures}{charts}{table}{legend}{galleries}</main>\n</body>\n</html>\n",
+         <h1>{title}</h1>{facts}</header>\n<main>\n{figures}{charts}{table}{threshold}{legend}{galleries}</main>\n</body>\n</html>\n",
         style = include_str!("style.css"),
         facts = facts(report, ranking),
         figures = figures(report, ranking, &decisions),
         charts = charts(report, ranking, &decisions),
         table = table(defects),
+        threshold = threshold::html(report.at_export, &|entry| report.good_pictures.get(entry).cloned().unwrap_or_default()),
         legend = legend(report.threshold),
     )
 }
@@ -72,7 +74,7 @@ fn charts(report: &Report<'_>, ranking: &Ranking, decisions: &Decisions) -> Stri
          <span class=\"key anomalous\">anomalous</span> <span class=\"key threshold\">threshold</span></figcaption>{scores}\
          </figure><figure><figcaption><h2>ROC</h2><span class=\"key point\">at the threshold</span></figcaption>{roc}\
          </figure>{}</section>\n",
-        report.curves.iter().map(losses).collect::<String>()
+        report.at_export.training.iter().map(losses).collect::<String>()
     )
 }
 

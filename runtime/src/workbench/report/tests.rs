@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use super::at_export::{AtExport, Choice, GoodImage, GoodImages, Misses};
 use super::text::number;
 use super::*;
 use crate::workbench::markup::escape;
@@ -8,7 +9,12 @@ use detector::map::ScoreMap;
 use detector::preprocess::{Prepared, Rect};
 use image::{ImageFormat, Rgb, RgbImage};
 
-static NO_CURVES: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+static NOTHING: AtExport = AtExport {
+    training: BTreeMap::new(),
+    calibration: GoodImages { highest: Vec::new(), without_far_out: None },
+    choices: Vec::new(),
+};
+static NO_PICTURES: BTreeMap<String, Vec<u8>> = BTreeMap::new();
 
 fn image(name: &str, defect: Option<&str>, score: f32) -> ReportImage {
     ReportImage { name: name.to_owned(), defect: defect.map(str::to_owned), score }
@@ -29,7 +35,8 @@ fn images() -> Vec<ReportImage> {
 }
 
 fn report(images: &[ReportImage]) -> Report<'_> {
-    Report { title: "flange", facts: &[], threshold: 2.0, images, pixels: PixelFigures::default(), curves: &NO_CURVES }
+    let (at_export, good_pictures) = (&NOTHING, &NO_PICTURES);
+    Report { title: "flange", facts: &[], threshold: 2.0, images, pixels: PixelFigures::default(), at_export, good_pictures }
 }
 
 fn pictures(masked: bool) -> Pictures {
@@ -200,11 +207,47 @@ fn numbers_have_four_digits() {
 fn training_is_shown_as_curves() {
     let images = images();
     let curves = BTreeMap::from([("defects".to_owned(), vec![2.0, 1.0, 0.5]), ("<odd>".to_owned(), vec![f32::NAN])]);
-    let page = Report { curves: &curves, ..report(&images) }.html(|_| Ok(pictures(true))).unwrap();
+    let at_export = AtExport { training: curves, ..AtExport::default() };
+    let page = Report { at_export: &at_export, ..report(&images) }.html(|_| Ok(pictures(true))).unwrap();
     check_markup(&page);
     for expected in ["Learning defects", "from 2.000 to 0.5000", "&lt;odd&gt;", "0.0,0.0 170.0,120.0 340.0,180.0"] {
         assert!(page.contains(expected), "{expected} is not in the page");
     }
+}
+
+#[test]
+fn good_images_that_set_the_threshold_are_shown_and_other_thresholds_told() {
+    let images = images();
+    let good = |image: &str, score, far_out, picture: &str| GoodImage {
+        image: image.into(),
+        score,
+        far_out,
+        picture: Some(picture.into()),
+    };
+    let misses = |missed| Misses { samples: 10, missed, low: 0.1, high: 0.6 };
+    let choice = |rate, estimated| Choice { rate, threshold: 2.5, estimated, misses: misses(3), like_samples: Some(misses(1)) };
+    let at_export = AtExport {
+        calibration: GoodImages {
+            highest: vec![good("good/<odd>.png", 7.5, true, "calibration/007.png"), good("good/b.png", 2.0, false, "gone")],
+            without_far_out: Some(2.25),
+        },
+        choices: vec![choice(0.001, true), choice(0.05, false)],
+        ..AtExport::default()
+    };
+    let good_pictures = BTreeMap::from([("calibration/007.png".to_owned(), vec![1, 2, 3])]);
+    let page =
+        Report { at_export: &at_export, good_pictures: &good_pictures, ..report(&images) }.html(|_| Ok(pictures(true))).unwrap();
+    check_markup(&page);
+    for expected in [
+        "good/&lt;odd&gt;.png</h3><p><span class=\"class\">good</span> score <strong>7.500</strong>, far out",
+        "src=\"data:image/png;base64,AQID\"",
+        "1 of them lie far above all others",
+        "the threshold would be 2.250",
+        "<th scope=\"row\">0.1 %</th><td>2.500 (an estimate)</td><td>1 of 10 (10.0 % to 60.0 %)</td><td>3 of 10 (10.0 % to 60.0 %)</td>",
+    ] {
+        assert!(page.contains(expected), "{expected} is not in the page");
+    }
+    assert_eq!(page.matches("image/png").count(), 1, "a picture that is not there is left out");
 }
 
 #[test]

@@ -85,11 +85,24 @@ impl Tensors {
     /// # Errors
     /// When a shape does not fit its values.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.serialised(Dtype::F32, |values| values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    /// The same with floating-point values in half precision, in half the size. Values beyond its range become infinite, and such a tensor
+    /// is refused when it is read.
+    ///
+    /// # Errors
+    /// As [`Tensors::to_bytes`].
+    pub fn to_half_bytes(&self) -> Result<Vec<u8>> {
+        self.serialised(Dtype::F16, |values| values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect())
+    }
+
+    fn serialised(&self, float: Dtype, bytes_of: impl Fn(&[f32]) -> Vec<u8>) -> Result<Vec<u8>> {
         let bytes: Vec<(&String, Dtype, &Tensor, Vec<u8>)> = self
             .tensors
             .iter()
             .map(|(name, tensor)| match &tensor.values {
-                Values::F32(values) => (name, Dtype::F32, tensor, values.iter().flat_map(|v| v.to_le_bytes()).collect()),
+                Values::F32(values) => (name, float, tensor, bytes_of(values)),
                 Values::I8(values) => (name, Dtype::I8, tensor, values.iter().map(|v| *v as u8).collect()),
             })
             .collect();
@@ -153,6 +166,10 @@ mod tests {
         tensors.tensors.insert("codes".into(), Tensor { shape: vec![3], values: Values::I8(vec![-128, 0, 127]) });
         tensors.metadata.insert("arch".into(), "resnet18".into());
         assert_eq!(Tensors::parse(&tensors.to_bytes().unwrap(), Path::new("x")).unwrap(), tensors);
+        // All these values but the tiny one have few digits.
+        let half = Tensors::parse(&tensors.to_half_bytes().unwrap(), Path::new("x")).unwrap();
+        assert_eq!(half.f32("a.weight", &[2, 3]).unwrap(), [1.0, -2.0, 3.5, 0.0, 0.0, 7.0]);
+        assert_eq!((&half.tensors["codes"], &half.metadata), (&tensors.tensors["codes"], &tensors.metadata));
     }
 
     #[test]

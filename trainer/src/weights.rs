@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use detector::network::{Backbone, Variant};
+use detector::run::Run;
 use detector::tensors::Tensors;
 use detector::{Error, Result, files};
 
@@ -51,6 +52,26 @@ fn check_architecture(file: &Tensors, backbone: &Backbone, path: &Path) -> Resul
         }
         _ => Ok(()),
     }
+}
+
+/// Writes the backbone of a run as weights for other trainings: in half precision, without a defect head.
+///
+/// # Errors
+/// When a weight is missing, or the file cannot be written.
+pub fn keep(run: &Run, out: &Path) -> Result<()> {
+    let mut all = run.weights()?;
+    let backbone = Backbone { defect_units: None, ..run.info.backbone.clone() };
+    let mut kept = Tensors::default();
+    for (name, _) in backbone.network()?.parameters() {
+        if let Some(tensor) = all.tensors.remove(&name) {
+            kept.tensors.insert(name, tensor);
+        }
+    }
+    kept.metadata.insert("arch".into(), backbone.name);
+    if backbone.variant == Variant::Original {
+        kept.metadata.insert("variant".into(), "original".into());
+    }
+    files::write_atomic(out, &kept.to_half_bytes()?)
 }
 
 /// Where published weights come from and are kept.

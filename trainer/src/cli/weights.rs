@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use detector::run::Run;
 
 use super::output::say;
-use crate::weights::{Hub, fetch};
+use crate::weights::{Hub, fetch, keep};
 
-/// Published backbone weights.
+/// Backbone weights: published ones, and those of a run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -25,10 +26,23 @@ enum Command {
         #[arg(long)]
         cache: Option<PathBuf>,
     },
+    /// Write the backbone of a run as weights for other trainings, in half precision.
+    Keep {
+        /// Folder of the run.
+        run: PathBuf,
+        /// The safetensors file; an existing one is replaced in one step.
+        #[arg(long)]
+        out: PathBuf,
+    },
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let Command::Fetch { name, endpoint, cache } = &args.command;
-    let path = fetch(name, &Hub { endpoint: endpoint.clone(), cache: cache.clone() })?;
+    let path = match &args.command {
+        Command::Fetch { name, endpoint, cache } => fetch(name, &Hub { endpoint: endpoint.clone(), cache: cache.clone() })?,
+        Command::Keep { run, out } => {
+            keep(&Run::open(run)?, out)?;
+            out.clone()
+        }
+    };
     say(&path.display().to_string())
 }

@@ -12,7 +12,7 @@ use detector::{Error, Result, files};
 use serde::{Deserialize, Serialize};
 
 pub use self::mode::Mode;
-pub use self::sections::{BackboneChoice, Bank, Data, Defects, Draw, Examples, Finetune, Input, Threshold};
+pub use self::sections::{BackboneChoice, Bank, Data, Defects, Draw, Examples, Finetune, Input, Score, Threshold};
 
 /// Content of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +50,9 @@ pub struct Recipe {
     /// From patch distances to score and map.
     #[serde(default)]
     pub smoothing: Smoothing,
+    /// What counts in the score.
+    #[serde(default)]
+    pub score: Score,
     /// The threshold.
     #[serde(default)]
     pub calibration: Threshold,

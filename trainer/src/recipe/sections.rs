@@ -294,6 +294,14 @@ impl Bank {
     }
 }
 
+/// What counts in the score.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Score {
+    /// Whether what good images have at each place is taken off the score, where that makes defects stand out. The publication does not.
+    pub places: bool,
+}
+
 /// The threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

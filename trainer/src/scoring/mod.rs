@@ -46,7 +46,7 @@ pub fn decide(lesson: &Lesson<'_>, learned: &Learned, interrupt: &Interrupt) -> 
         (0..selection.calibration.len()).map(|place| place % GROUPS).collect()
     };
     let terms::Scored { mut unseen, mut seen, mut anomalous } = terms::describe(lesson, learned, interrupt)?;
-    let places = places::learn(&unseen, &folds)?;
+    let places = if lesson.recipe.score.places { places::learn(&unseen, &folds)? } else { None };
     let without = |fold: usize| places.as_ref().map(|places| Arc::new(places.without_fold[fold].clone()));
     let mut rule = ScoreRule { smoothing: lesson.recipe.smoothing, defects: None, places: None };
     let mut start = 0.0;

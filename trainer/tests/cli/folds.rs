@@ -10,7 +10,7 @@ use crate::place::{Place, SMALL, error, trainer};
 /// Trains with fixed features, those of an earlier run.
 fn run(place: &Place, out: &str, recipe: &str) -> Run {
     place.recipe(recipe);
-    let weights = place.path("first/weights.safetensors");
+    let weights = place.path("kept.safetensors");
     let output = place.train(out, &["--weights", weights.to_str().unwrap()]);
     assert!(output.status.success(), "{}", error(&output));
     Run::open(&place.path(out)).unwrap()
@@ -37,6 +37,11 @@ fn with_fixed_features_every_good_image_counts_for_the_threshold() {
     let place = Place::new(4);
     assert!(place.train("first", &[]).status.success());
     assert!(Run::open(&place.path("first")).unwrap().info.fold_scores.is_none(), "a backbone that learns has seen every image");
+    let (first, kept) = (place.path("first"), place.path("kept.safetensors"));
+    let output = trainer(&["weights", "keep", first.to_str().unwrap(), "--out", kept.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", error(&output));
+    let (kept, whole) = (fs::metadata(kept).unwrap().len(), fs::metadata(first.join("weights.safetensors")).unwrap().len());
+    assert!(kept < whole * 6 / 10, "half precision: {kept} of {whole} bytes");
 
     let plain = SMALL.replace("\"apc\"", "\"patchcore\"").replace("[examples]\nbatch = 4\n[finetune]\ncheckpoint = 2\n", "");
     let patchcore = run(&place, "patchcore", &plain);

@@ -69,13 +69,18 @@ pub struct Choice {
 /// # Errors
 /// As [`calibrate`].
 pub fn choices(good: &[f32], by_distance: &[f32], by_heads: &[f32]) -> Result<Vec<Choice>> {
+    // A lower rate has no lower threshold: an estimate may lie below a score that is far out, which sets the threshold of a higher rate.
+    let mut least = f32::NEG_INFINITY;
     let choice = |rate| {
         let calibration = calibrate(good, rate)?;
-        let (threshold, estimated) = (calibration.threshold, !calibration.is_supported());
+        let (threshold, estimated) = (calibration.threshold.max(least), !calibration.is_supported());
+        least = threshold;
         let like_samples = (!by_heads.is_empty()).then(|| ExpectedMisses::at(by_heads, threshold));
         Ok(Choice { rate, threshold, estimated, misses: ExpectedMisses::at(by_distance, threshold), like_samples })
     };
-    RATES.into_iter().map(choice).collect()
+    let mut choices: Vec<Choice> = RATES.into_iter().rev().map(choice).collect::<Result<_>>()?;
+    choices.reverse();
+    Ok(choices)
 }
 
 impl ExpectedMisses {
@@ -136,6 +141,14 @@ mod tests {
         assert_eq!(choices.iter().map(|choice| choice.estimated).collect::<Vec<_>>(), [true, false, false, false, false]);
         assert_eq!(choices[1..].iter().map(|choice| choice.misses.missed).collect::<Vec<_>>(), [3, 2, 1, 1]);
         assert!(choices.is_sorted_by(|a, b| a.threshold >= b.threshold && a.misses.missed >= b.misses.missed));
+    }
+
+    #[test]
+    fn a_score_far_out_does_not_turn_thresholds_round() {
+        let mut good: Vec<f32> = (0..200).map(|i| 2.0 + i as f32 / 1000.0).collect();
+        good[7] = 9.0;
+        let choices = choices(&good, &[3.0], &[]).unwrap();
+        assert!(choices[0].estimated && choices.is_sorted_by(|a, b| a.threshold >= b.threshold), "{choices:?}");
     }
 
     /// Bounds of 0 of 10 and 10 of 10 have closed forms; the others by their definition.

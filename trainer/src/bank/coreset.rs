@@ -304,7 +304,7 @@ mod tests {
             let points = in_memory(values.clone(), dims);
             let mut whole = Coreset::new(&points);
             whole.grow(picks, first, &mut |_| true).unwrap();
-            let mut part = whole.without(&[0..end]).unwrap();
+            let mut part = whole.without(&[0..end / 2, end / 2..end]).unwrap();
             let left: Vec<usize> = part.chosen().to_vec();
             prop_assert!(left.iter().all(|index| *index >= end));
             let picks = picks.min(len - end).max(left.len());
@@ -341,7 +341,7 @@ mod tests {
         let parts = [&file, &memory].map(|points| {
             let mut whole = Coreset::new(points);
             whole.grow(12, 7, &mut |_| true).unwrap();
-            let mut part = whole.without(&[5..PIECE + 10]).unwrap();
+            let mut part = whole.without(&[5..100, 90..PIECE + 10]).unwrap();
             part.grow(12, 7, &mut |_| true).unwrap();
             part.chosen().to_vec()
         });
@@ -356,7 +356,7 @@ mod tests {
         assert!(!Coreset::new(&points).grow(2, 0, &mut |_| false).unwrap());
         let mut all = Coreset::new(&points);
         all.grow(3, 0, &mut |_| true).unwrap();
-        let error = all.without(&[0..1]).unwrap().grow(3, 1, &mut |_| true).err().unwrap().to_string();
+        let error = all.without(std::slice::from_ref(&(0..1))).unwrap().grow(3, 1, &mut |_| true).err().unwrap().to_string();
         assert!(error.contains("only 2"), "{error}");
     }
 }

@@ -16,7 +16,7 @@ use detector::network::{Backbone, Block, Network, Variant};
 use detector::picture::{Colour, Picture};
 use detector::preprocess::{IMAGENET_MEAN, IMAGENET_STD, Prepared, Preprocess, Rect, Resize, Size};
 use detector::run::{FORMAT, Reference, ReferenceKind, RunInfo, Split, SplitImage, StoredPicture, Use};
-use detector::scorer::{KnownDefects, PatchScorer, Places, ScoreRule, Scorer};
+use detector::scorer::{KnownDefects, MapShare, PatchScorer, Places, ScoreRule, Scorer};
 use detector::tensors::Tensors;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -143,7 +143,8 @@ impl SyntheticRun {
 
     /// Of the defect head, where the backbone has one; its weights are random like the others.
     fn defects(&self) -> Option<KnownDefects> {
-        self.backbone.defect_units.map(|_| KnownDefects { weight: 0.1 })
+        let map = Some(MapShare { weight: 0.15, lead: 0.5, offset: 0.05 });
+        self.backbone.defect_units.map(|_| KnownDefects { weight: 0.1, map })
     }
 
     /// Distances are means over neighbours where there is a defect head, as in `apc+`.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use detector::network::Output;
 use detector::preprocess::{Prepared, Preprocess, Rect};
 use detector::run::{Reference, ReferenceKind, StoredPicture};
-use detector::scorer::{Inside, KnownDefects, ScoreRule};
+use detector::scorer::{Inside, KnownDefects, MapShare, ScoreRule};
 use detector::tensors::Tensors;
 use image::RgbImage;
 use rand::{Rng, SeedableRng};
@@ -98,13 +98,16 @@ fn score(
     let side = smoothing.neighbourhood as i64;
     let means = seen.unsqueeze(0).avg_pool2d([side; 2], [1, 1], [side / 2; 2], false, false, None).squeeze_dim(0);
     seen.copy_(&means);
-    if let Some((logits, KnownDefects { weight })) = logits.zip(*defects) {
-        distances += logits.to_device(Device::Cpu).softplus().reshape([grid.0, grid.1]) * f64::from(weight);
+    let mut judged = distances.copy();
+    if let Some((logits, KnownDefects { weight, map })) = logits.zip(*defects) {
+        let logits = logits.to_device(Device::Cpu).reshape([grid.0, grid.1]);
+        judged += logits.softplus() * f64::from(weight);
+        let MapShare { weight, lead, offset } = map.unwrap_or(MapShare { weight, lead: 0.0, offset: 0.0 });
+        distances += (logits + f64::from(lead)).softplus() * f64::from(weight) - f64::from(offset);
     }
-    let judged = match places {
-        Some(places) => &distances - Tensor::from_slice(places.distances()).reshape([grid.0, grid.1]),
-        None => distances.shallow_clone(),
-    };
+    if let Some(places) = places {
+        judged -= Tensor::from_slice(places.distances()).reshape([grid.0, grid.1]);
+    }
     let score = judged.flatten(0, 1).index_select(0, &Tensor::from_slice(&indices)).max();
     // A patch in the padding takes the value of the nearest patch inside.
     let clamp =

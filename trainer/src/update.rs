@@ -106,8 +106,8 @@ fn recipe(run: &Run, order: &UpdateOrder) -> Result<Recipe> {
     })?;
     recipe.device.clone_from(&order.device);
     if run.info.format < SPREADS {
-        let Defects { weight, start, .. } = Defects::default();
-        recipe.defects = Defects { weight, start, ..recipe.defects };
+        let Defects { weight, start, map_weight, map_start, .. } = Defects::default();
+        recipe.defects = Defects { weight, start, map_weight, map_start, ..recipe.defects };
     }
     // Earlier versions had one head.
     recipe.defects.heads = run.info.backbone.defect_units.map_or(recipe.defects.heads, |units| units / recipe.defects.units);

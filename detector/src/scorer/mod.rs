@@ -13,7 +13,7 @@ mod stages;
 #[cfg(test)]
 mod tests;
 
-pub use defects::KnownDefects;
+pub use defects::{KnownDefects, MapShare};
 pub use fused::FusedScorer;
 pub use inside::Inside;
 pub use patch::PatchScorer;

@@ -25,7 +25,7 @@ impl ScoreRule {
     /// # Errors
     /// When `terms` are not of the form that this rule is for.
     pub fn score(&self, terms: &Terms) -> Result<f32> {
-        let shares = self.shares(terms)?;
+        let shares = self.shares(terms, KnownDefects::share)?;
         let off = match &self.places {
             Some(places) if places.grid() != terms.grid => {
                 let ((rows, columns), found) = (places.grid(), terms.grid);
@@ -45,18 +45,18 @@ impl ScoreRule {
     /// # Errors
     /// When `terms` are not of the form that this rule is for.
     pub fn patches(&self, terms: &Terms) -> Result<Vec<f32>> {
-        let shares = self.shares(terms)?;
+        let shares = self.shares(terms, KnownDefects::share_of_map)?;
         let mut patches = terms.distances.clone();
         patches.iter_mut().zip(&shares).for_each(|(patch, share)| *patch += share);
         terms.inside.extend(&mut patches);
         Ok(patches)
     }
 
-    /// The share of known defects in each patch's score; empty without a defect head.
-    fn shares(&self, Terms { logits, distances, .. }: &Terms) -> Result<Vec<f32>> {
+    /// The share of known defects in each patch; empty without a defect head.
+    fn shares(&self, Terms { logits, distances, .. }: &Terms, share: fn(KnownDefects, f32) -> f32) -> Result<Vec<f32>> {
         match self.defects {
             None => Ok(Vec::new()),
-            Some(defects) if logits.len() == distances.len() => Ok(logits.iter().map(|logit| defects.share(*logit)).collect()),
+            Some(defects) if logits.len() == distances.len() => Ok(logits.iter().map(|logit| share(defects, *logit)).collect()),
             Some(_) => {
                 let (found, expected) = (logits.len(), distances.len());
                 Err(Error::invalid(format!("the network gives {found} defect logits for {expected} patches")))

@@ -52,7 +52,7 @@ fn a_bright_spot_is_found_where_it_is() {
 
 #[test]
 fn known_defects_add_to_the_distance_and_never_take_from_it() {
-    let shares = [-200.0, 0.0, 4.0, 200.0].map(|logit| KnownDefects { weight: 0.5 }.share(logit));
+    let shares = [-200.0, 0.0, 4.0, 200.0].map(|logit| KnownDefects { weight: 0.5, map: None }.share(logit));
     let expected = [0.0, 0.5 * 2f32.ln(), 0.5 * (1.0 + 4f32.exp()).ln(), 100.0];
     shares.iter().zip(expected).for_each(|(found, expected)| assert!((found - expected).abs() < 1e-5, "{shares:?}"));
 }
@@ -114,7 +114,7 @@ fn a_fused_graphs_logits_join_its_smoothed_distances() {
         let rule = ScoreRule { defects, ..distances_alone(neighbourhood) };
         FusedScorer::new(engine, preprocess.clone(), rule).score_prepared(&prepared).map(|scored| scored.score)
     };
-    let known = Some(KnownDefects { weight: 0.5 });
+    let known = Some(KnownDefects { weight: 0.5, map: None });
     assert_eq!(score(&[&distances], 1, None).unwrap(), 6.0);
     let expected = 3.0 + 0.5 * (1.0 + 4f32.exp()).ln();
     assert!((score(&[&distances, &logits], 3, known).unwrap() - expected).abs() < 1e-5);
@@ -137,9 +137,16 @@ fn what_good_parts_have_at_a_place_does_not_count() {
     let rule = ScoreRule { places: places((2, 2), &[-1.0, -1.0, -1.5, 3.5]), ..distances_alone(1) };
     assert_eq!(rule.score(&terms(vec![])).unwrap(), 4.5, "the third patch: 3 + 1.5");
     assert_eq!(rule.patches(&terms(vec![])).unwrap(), [1.0, 2.0, 3.0, 6.0]);
-    let rule = ScoreRule { defects: Some(KnownDefects { weight: 0.5 }), ..rule };
+    let rule = ScoreRule { defects: Some(KnownDefects { weight: 0.5, map: None }), ..rule };
     assert_eq!(rule.score(&terms(vec![-200.0, 200.0, -200.0, -200.0])).unwrap(), 103.0, "the second: 2 + 1 + 100");
     assert_eq!(rule.patches(&terms(vec![-200.0, 200.0, -200.0, -200.0])).unwrap()[1], 102.0);
+    // The map may count logits earlier and otherwise.
+    let map = Some(MapShare { weight: 2.0, lead: 100.0, offset: 5.0 });
+    let rule = ScoreRule { defects: Some(KnownDefects { weight: 0.5, map }), ..rule };
+    assert_eq!(rule.score(&terms(vec![-200.0, 200.0, -200.0, -200.0])).unwrap(), 103.0);
+    assert_eq!(rule.patches(&terms(vec![-200.0, 200.0, -50.0, -200.0])).unwrap(), [-4.0, 597.0, 98.0, 1.0]);
+    let infinite = KnownDefects { weight: 0.5, map: Some(MapShare { weight: 1.0, lead: f32::INFINITY, offset: 0.0 }) };
+    assert!(KnownDefects::validate(Some(infinite), Some(8)).unwrap_err().to_string().contains("defects.map"));
     let rule = ScoreRule { places: places((1, 4), &[0.0; 4]), ..distances_alone(1) };
     assert!(rule.score(&terms(vec![])).unwrap_err().to_string().contains("2 x 2 patches"));
 }

@@ -221,6 +221,10 @@ pub struct Defects {
     /// A logit counts from the value below which all logits of this share of the good images stay, each image scored by the head that
     /// has not learned from it.
     pub start: f64,
+    /// As `weight`, in the score map.
+    pub map_weight: f64,
+    /// As `start`, in the score map: a map may show what is not enough for a verdict.
+    pub map_start: f64,
     /// Steps between checkpoints.
     pub checkpoint: usize,
 }
@@ -237,6 +241,8 @@ impl Default for Defects {
             image_loss: 0.3,
             weight: 3.0,
             start: 0.9,
+            map_weight: 2.0,
+            map_start: 0.1,
             checkpoint: 50,
         }
     }
@@ -259,6 +265,8 @@ impl Defects {
         within("defects.image_loss", self.image_loss, 0.0, 1e6)?;
         within("defects.weight", self.weight, 0.0, 1e3)?;
         within("defects.start", self.start, 0.0, 1.0)?;
+        within("defects.map_weight", self.map_weight, 0.0, 1e3)?;
+        within("defects.map_start", self.map_start, 0.0, self.start)?;
         within("defects.checkpoint", self.checkpoint as f64, 1.0, 1e7)
     }
 }

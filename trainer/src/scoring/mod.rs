@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use detector::run::FoldScores;
-use detector::scorer::{KnownDefects, ScoreRule, Terms};
+use detector::scorer::{KnownDefects, MapShare, ScoreRule, Terms};
 
 use self::spread::{largest, quantile, spread};
 use crate::interrupt::Interrupt;
@@ -59,10 +59,14 @@ pub fn decide(lesson: &Lesson<'_>, learned: &Learned, interrupt: &Interrupt) -> 
             .collect::<detector::Result<_>>()?;
         let logits: Vec<f32> = unseen.iter().map(|terms| largest(terms, &terms.logits)).collect();
         start = quantile(&logits, choice.start);
-        let weight = (choice.weight * spread(&distances) / spread(&logits)) as f32;
-        rule.defects = Some(KnownDefects { weight });
+        let spreads = spread(&distances) / spread(&logits);
         let all = unseen.iter_mut().chain(&mut seen).chain(&mut anomalous);
         all.for_each(|terms| terms.logits.iter_mut().for_each(|logit| *logit -= start as f32));
+        let lead = (start - quantile(&logits, choice.map_start)) as f32;
+        let map = MapShare { weight: (choice.map_weight * spreads) as f32, lead, offset: 0.0 };
+        let known = KnownDefects { weight: (choice.weight * spreads) as f32, map: Some(map) };
+        let offset = offset(&ScoreRule { defects: Some(known), ..rule.clone() }, &unseen)?;
+        rule.defects = Some(KnownDefects { map: Some(MapShare { offset, ..map }), ..known });
     }
     let score = |terms: &Terms, places| Ok(ScoreRule { places, ..rule.clone() }.score(terms)?);
     let unseen = unseen.iter().zip(&folds).map(|(terms, fold)| score(terms, without(*fold))).collect::<Result<_>>()?;
@@ -72,4 +76,12 @@ pub fn decide(lesson: &Lesson<'_>, learned: &Learned, interrupt: &Interrupt) -> 
     let count = learned.bank.without_fold.len();
     let folds = selection.leaves_out_folds().then_some(FoldScores { folds: count, unseen, seen });
     Ok(Scoring { rule: ScoreRule { places: whole, ..rule }, start, folds, anomalous })
+}
+
+/// By how much the map's largest values are higher than the scores, at the ninth decile of the good images.
+fn offset(rule: &ScoreRule, unseen: &[Terms]) -> Result<f32> {
+    let of_map = |terms: &Terms| Ok(largest(terms, &rule.patches(terms)?));
+    let maps = unseen.iter().map(of_map).collect::<Result<Vec<f32>>>()?;
+    let scores = unseen.iter().map(|terms| rule.score(terms)).collect::<detector::Result<Vec<f32>>>()?;
+    Ok((quantile(&maps, 0.9) - quantile(&scores, 0.9)) as f32)
 }

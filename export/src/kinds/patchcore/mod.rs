@@ -64,7 +64,7 @@ impl Parts for PatchCore<'_> {
         if training::curves(self.run)?.contains_key(&Learner::Finetune) {
             return Ok(None);
         }
-        let defects = self.rule.defects.map(|_| KnownDefects { weight: 0.0 });
+        let defects = self.rule.defects.map(|_| KnownDefects { weight: 0.0, map: None });
         Ok(Some(Box::new(self.run.scorer(engine, self.bank.clone(), ScoreRule { defects, ..self.rule.clone() }))))
     }
 

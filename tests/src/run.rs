@@ -253,6 +253,24 @@ mod tests {
     use detector::evaluate::evaluate;
     use detector::run::Run;
 
+    /// Before format 2 a run had no scores of folds, before format 3 no places and one way to count logits.
+    #[test]
+    fn runs_of_older_formats_are_read_and_newer_ones_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, data) = (folder.path().join("run"), folder.path().join("data"));
+        SyntheticRun::default().write(&run, &data);
+        let path = run.join("run.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let as_format = |format: u32| {
+            fs::write(&path, text.replacen("format = 3\n", &format!("format = {format}\n"), 1)).unwrap();
+            Run::open(&run)
+        };
+        for format in 1..=FORMAT {
+            assert_eq!(as_format(format).unwrap().info.format, format);
+        }
+        assert!(as_format(FORMAT + 1).unwrap_err().to_string().contains("train again"));
+    }
+
     #[test]
     fn the_run_is_complete_and_separates_good_from_anomalous() {
         let folder = tempfile::tempdir().unwrap();

@@ -43,6 +43,23 @@ fn log<F: FileSystem>(store: &Store<F>) -> Vec<serde_json::Value> {
     String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// Format 1 had the estimate beside the threshold, which was the largest score all the same.
+#[test]
+fn thresholds_of_the_first_format_are_read_and_newer_ones_refused() {
+    let bytes = threshold("a", 40).to_bytes().unwrap();
+    let (text, _) = std::str::from_utf8(&bytes).unwrap().rsplit_once("# ").expect("a seal");
+    let as_format = |format: u32| {
+        let tail = "tail = { rate = 0.1, threshold = 3.5, low = 3.0, high = 5.0, images = 7 }\n";
+        let text = text.replacen("format = 2\n", &format!("format = {format}\n"), 1);
+        detector::archive::seal(if format == 1 { text.replacen("\n[", &format!("\n{tail}\n["), 1) } else { text })
+    };
+    let parse = |format| SiteThreshold::parse(Path::new("old.toml"), &as_format(format));
+    assert_eq!(parse(2).unwrap().calibration, threshold("a", 40).calibration);
+    let old = parse(1).unwrap();
+    assert_eq!((old.calibration, old.tail.map(|tail| tail.high)), (threshold("a", 40).calibration, Some(5.0)));
+    assert!(parse(3).unwrap_err().to_string().contains("format 3"));
+}
+
 #[test]
 fn a_threshold_holds_for_what_it_was_calibrated_on_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
 //! Batches to learn from: half good, half anomalous. A batch depends on the seed and the step alone, so that a resumed run learns the
 //! same as one that was not stopped.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 
 use detector::Result;
@@ -150,16 +149,6 @@ impl<'a> Batches<'a> {
         Ok(Good { image: self.sources.rule.normalise(&example.pixels), content })
     }
 
-    /// At most `count` good images without variation, with their folds. Their places are spread evenly, and so are the remainders of the
-    /// places when divided by `divisor`: without groups, these are the folds.
-    pub fn plain_good(&self, count: usize, divisor: usize) -> impl Iterator<Item = Result<(usize, Good)>> + '_ {
-        let places = spread(self.sources.good.len(), count, divisor);
-        places.into_iter().map(|index| {
-            let Prepared { pixels, content } = self.prepared(index)?;
-            Ok((self.sources.folds[index], Good { image: self.sources.rule.normalise(&pixels), content }))
-        })
-    }
-
     fn draw(&self, random: &mut impl Rng) -> usize {
         random.random_range(0..self.sources.good.len())
     }
@@ -170,39 +159,5 @@ impl<'a> Batches<'a> {
 
     fn good(&self, index: usize) -> Result<Example> {
         Ok(Example::good(self.prepared(index)?.pixels))
-    }
-}
-
-/// At most `count` of `all` places, evenly spread, with every remainder when divided by `divisor`.
-fn spread(all: usize, count: usize, divisor: usize) -> Vec<usize> {
-    let count = count.min(all);
-    let even = |i: usize| i * all / count;
-    let places: Vec<usize> = (0..count).map(even).collect();
-    let remainders: HashSet<usize> = places.iter().map(|place| place % divisor).collect();
-    if remainders.len() >= divisor.min(count) {
-        return places;
-    }
-    // The distance between places has a common factor with the divisor: each place moves on, at most to the next place.
-    let wanted = |i: usize| (even(i)..even(i + 1)).find(|place| place % divisor == i % divisor);
-    (0..count).map(|i| wanted(i).unwrap_or(even(i))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_remainder_is_among_the_places() {
-        let evenly = |all: usize| (0..120).map(|i| i * all / 120).collect::<Vec<_>>();
-        assert_eq!(spread(267, 120, 5), evenly(267), "they are there already");
-        assert_eq!(spread(600, 120, 5)[..7], [0, 6, 12, 18, 24, 25, 31]);
-        assert_eq!(spread(3, 120, 5), [0, 1, 2]);
-        assert!(spread(0, 120, 5).is_empty());
-        for (all, divisor) in (120..1500).flat_map(|all| [2, 3, 5, 7].map(|divisor| (all, divisor))) {
-            let places = spread(all, 120, divisor);
-            let of = |remainder: usize| places.iter().filter(|place| **place % divisor == remainder).count();
-            assert!((0..divisor).all(|remainder| of(remainder) > 0), "{all} by {divisor}");
-            assert!(places.is_sorted_by(|a, b| a < b) && places.len() == 120 && places[119] < all, "{all} by {divisor}");
-        }
     }
 }
